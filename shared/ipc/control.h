@@ -1,0 +1,62 @@
+/* control.h - messages between the supervisor and a child: orders down, reports up.
+ *
+ * SEQPACKET: one message, one packet. Each carries the generation of the child it is to or from;
+ * a stale one is dropped by the receiver. A supervisor tolerates any garbage from a child (the
+ * message is dropped and counted); it never waits for one. */
+#ifndef REMUDA_IPC_CONTROL_H
+#define REMUDA_IPC_CONTROL_H
+#include "shared/base/bytes.h"
+#include <stdint.h>
+
+enum { CONTROL_MAGIC = 0x52435431, CONTROL_BODY_MAX = 64 * 1024 };
+
+/* CONTROL(type, direction, meaning). `id` matches an answer to its request. */
+#define CONTROL_TYPES(X)                                                                           \
+    /* down */                                                                                     \
+    X(ORDER_STOP, "finish writes, save if number=1 (or save points and number=0), sync, exit; "    \
+                  "number=2: do not save")                                                         \
+    X(ORDER_CONFIG, "apply the `name value` lines in body; number = new revision; answer "         \
+                    "REPORT_CONFIG_APPLIED")                                                       \
+    X(ORDER_FORK, "your turn to fork (number = id of the REPORT_FORK_WANT)")                       \
+    X(ORDER_PEER_DOWN, "process `number` of generation `id` is gone")                              \
+    X(ORDER_PEER_UP, "process `number` serves with generation `id`")                               \
+    X(ORDER_ANSWER, "answer to a REPORT_REQUEST_*: body is empty for OK or the error text")        \
+    X(ORDER_REOPEN_LOG, "open the log file again")                                                 \
+    /* up */                                                                                       \
+    X(REPORT_LOADING, "reading files")                                                             \
+    X(REPORT_READY, "serves from now on")                                                          \
+    X(REPORT_CONFIG_APPLIED, "body is empty, or says what could not be applied")                   \
+    X(REPORT_FORK_WANT, "would like to fork; number = expected bytes, body says what for")         \
+    X(REPORT_FORK_DONE, "the child ended, or the wish is withdrawn; id = that of the wish")        \
+    X(REPORT_REQUEST_CONFIG, "CONFIG SET of the `name value` lines in body, all or nothing")       \
+    X(REPORT_REQUEST_REWRITE, "CONFIG REWRITE")                                                    \
+    X(REPORT_REQUEST_SHUTDOWN, "SHUTDOWN of the pool; number as in ORDER_STOP")                    \
+    X(REPORT_FAILED, "cannot go on; body says why (before exiting with an inherit_exit code)")
+enum control_type {
+    CONTROL_NONE,
+#define X(type, meaning) CONTROL_##type,
+    CONTROL_TYPES(X)
+#undef X
+        CONTROL_TYPE_COUNT
+};
+const char *control_type_name(enum control_type type);
+
+struct control_header {
+    uint32_t magic;
+    uint32_t type;
+    uint32_t generation;
+    uint32_t body_bytes;
+    uint64_t id;
+    uint64_t number;
+};
+
+enum control_result { CONTROL_OK, CONTROL_AGAIN, CONTROL_CLOSED, CONTROL_BAD };
+
+/* Send without blocking. CONTROL_AGAIN: the peer does not read; CONTROL_CLOSED: it is gone. */
+enum control_result control_send(int fd, enum control_type type, uint32_t generation, uint64_t id,
+                                 uint64_t number, struct bytes body);
+/* Receive one without blocking; body (CONTROL_BODY_MAX + 1 bytes) gets the text, NUL-terminated.
+ * CONTROL_BAD: garbage, dropped. Header fields are checked: magic, type range, length. */
+enum control_result control_receive(int fd, struct control_header *header_r, char *body);
+
+#endif

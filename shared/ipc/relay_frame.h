@@ -1,0 +1,44 @@
+/* relay_frame.h - how a command travels to the shard that owns its keys, and its reply back.
+ *
+ * A message is one or more ring records of the same (type, token); all but the last carry
+ * RELAY_MORE. The first record of a message begins with this header; the others with it too
+ * (body_bytes counts this record's part only).
+ *
+ *   request body:  argc times { u32 length, bytes }       (arguments, the command's name included)
+ *   reply body:    RESP bytes, exactly what the client gets
+ *   gather bodies: see worker/route/gather.h */
+#ifndef REMUDA_IPC_RELAY_FRAME_H
+#define REMUDA_IPC_RELAY_FRAME_H
+#include <stdint.h>
+
+enum relay_type {
+    RELAY_REQUEST = 1,
+    RELAY_REPLY,
+    RELAY_LOCK,       /* gather: lock the shard, send the operands */
+    RELAY_LOCKED,     /* answer: locked, with the operands' values */
+    RELAY_WRITE_BACK, /* results to store and log at the owner; the lock stays */
+    RELAY_WRITTEN,    /* answer: stored (and synced, where that is promised) */
+    RELAY_UNLOCK      /* no answer */
+};
+
+enum relay_flags {
+    RELAY_MORE = 1,    /* more records of this message follow */
+    RELAY_RESP3 = 2,   /* the client speaks RESP3 */
+    RELAY_NOREPLY = 4, /* nobody waits for the bytes; an empty reply is still sent */
+    RELAY_NOTOUCH = 8, /* CLIENT NO-TOUCH */
+    RELAY_ERROR = 16   /* reply: it is an error (for counters) */
+};
+
+struct relay_frame {
+    uint8_t type;
+    uint8_t flags;
+    uint16_t command; /* row of commands.def */
+    uint32_t argc;
+    uint32_t from_generation; /* the sender's */
+    uint32_t to_generation;   /* the receiver's, as the sender knows it; another one: drop */
+    uint64_t token;           /* the requester's, echoed in the answer */
+    uint32_t db;
+    uint32_t body_bytes;
+};
+
+#endif

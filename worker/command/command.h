@@ -1,0 +1,200 @@
+/* command.h - a command, and the one way to run it.
+ *
+ * execute() runs any command from anywhere: clients, relays, log replay, gather, unit tests. A
+ * handler sees its context only: keyspace, session, arguments, reply. Never a socket. */
+#ifndef REMUDA_COMMAND_H
+#define REMUDA_COMMAND_H
+#include "config/config.h"
+#include "shared/ipc/segment.h"
+#include "worker/command/session.h"
+#include "worker/keyspace/keyspace.h"
+#include "worker/resp/reply.h"
+
+/* Flags of a row; the names COMMAND INFO prints are in command_flag_names. */
+enum command_flag {
+    CMD_WRITE = 1 << 0,
+    CMD_READONLY = 1 << 1,
+    CMD_DENYOOM = 1 << 2,
+    CMD_ADMIN = 1 << 3,
+    CMD_FAST = 1 << 4,
+    CMD_LOADING = 1 << 5, /* allowed while loading */
+    CMD_STALE = 1 << 6,
+    CMD_NO_AUTH = 1 << 7, /* allowed before AUTH */
+    CMD_NOSCRIPT = 1 << 8,
+    CMD_BLOCKING = 1 << 9,
+    CMD_MOVABLEKEYS = 1 << 10,
+    CMD_SKIP_MONITOR = 1 << 11,
+    CMD_SKIP_SLOWLOG = 1 << 12,
+    CMD_NO_MULTI = 1 << 13,
+    CMD_ALLOW_BUSY = 1 << 14,
+    CMD_PUBSUB = 1 << 15,
+    CMD_NO_ASYNC_LOADING = 1 << 16,
+    CMD_NO_MANDATORY_KEYS = 1 << 17,
+    CMD_PROTECTED = 1 << 18, /* needs enable-debug-command */
+    CMD_CONTAINER = 1 << 19  /* has subcommands, which are rows of their own */
+};
+
+/* How a command meets several shards: a flag of its row, never code of its handler.
+ *                     keys of one shard     keys of several, or no key
+ * SPAN_KEYED          relay to the owner    lock and gather
+ * SPAN_SUM            relay                 split by key, add up the integers      DEL EXISTS TOUCH UNLINK
+ * SPAN_MGET           relay                 split by key, weave the arrays         MGET
+ * SPAN_MSET           relay                 split by key-value pair, one OK        MSET
+ * SPAN_LOCAL          –                     answered by the client's own worker    PING TIME CLIENT ...
+ * SPAN_ALL_SUM        –                     all shards, add up                     DBSIZE
+ * SPAN_ALL_OK         –                     all shards, first error or one OK      FLUSHALL SAVE ...
+ * SPAN_ALL_FIRST      –                     all shards, the reply of shard 0 if none failed  BGSAVE
+ * SPAN_ALL_MAX        –                     all shards, the largest integer
+ * SPAN_ALL_MIN        –                     all shards, the smallest integer       LASTSAVE
+ * SPAN_ALL_CONCAT     –                     all shards, one array of all           KEYS
+ * SPAN_ALL_TEXT       –                     all shards, texts joined               CLIENT LIST
+ * SPAN_REFRESH        –                     all shards bring their status page up to date, then local  INFO
+ * SPAN_SCAN           –                     the shard named by the cursor          SCAN
+ * SPAN_RANDOM         –                     a shard drawn by its number of keys    RANDOMKEY
+ * On a node port only SPAN_KEYED..MSET look at slots (MOVED, CROSSSLOT); the rest is this shard's. */
+enum command_span {
+    SPAN_KEYED,
+    SPAN_SUM,
+    SPAN_MGET,
+    SPAN_MSET,
+    SPAN_LOCAL,
+    SPAN_ALL_SUM,
+    SPAN_ALL_OK,
+    SPAN_ALL_FIRST,
+    SPAN_ALL_MAX,
+    SPAN_ALL_MIN,
+    SPAN_ALL_CONCAT,
+    SPAN_ALL_TEXT,
+    SPAN_REFRESH,
+    SPAN_SCAN,
+    SPAN_RANDOM
+};
+
+struct command_ctx;
+typedef void command_handler(struct command_ctx *ctx);
+
+struct command {
+    const char *name;         /* lower case; subcommands "client|id" */
+    command_handler *handler; /* NULL for a container */
+    int32_t arity;            /* as COMMAND INFO: counts the name, negative = at least */
+    uint32_t flags;
+    enum command_span span;
+    /* Key positions as COMMAND INFO prints them: first, last (negative from the end), step; 0 none.
+     * numkeys_at > 0: argument that holds the number of keys, which follow it (movablekeys). */
+    int16_t first_key, last_key, key_step, numkeys_at;
+    const char *group, *since, *complexity, *summary;
+    const char *syntax;     /* arguments, in the notation of commands.def, for COMMAND DOCS */
+    const char *categories; /* ACL categories besides those that follow from flags and group */
+};
+extern const struct command command_rows[];
+extern const uint32_t command_count;
+static inline uint16_t command_index(const struct command *c) {
+    return (uint16_t)(c - command_rows);
+}
+/* By name, any case; container commands resolve to the subcommand's row through argv[1].
+ * NULL: unknown; *container_r (may be NULL) then gets the container if it was its subcommand that
+ * is unknown. O(1). */
+const struct command *command_lookup(const struct bytes *argv, uint32_t argc,
+                                     const struct command **container_r);
+const struct command *command_by_name(struct bytes name); /* "get", "client", "client|id" */
+bool command_arity_ok(const struct command *c, uint32_t argc);
+/* Key positions of a call: calls key(arg, index of the argument) for each. Returns how many, or -1
+ * if the arguments are malformed (a bad numkeys). Commands with key_step 2 (MSET) give keys only. */
+int32_t command_keys(const struct command *c, const struct bytes *argv, uint32_t argc,
+                     void (*key)(void *arg, uint32_t index), void *arg);
+/* The same into an array: up to max positions are stored, the total is returned. */
+int32_t command_key_positions(const struct command *c, const struct bytes *argv, uint32_t argc,
+                              uint32_t *positions, uint32_t max);
+
+/* ---- what a handler may ask of the layers above it: callbacks, so that includes point down ---- */
+enum shutdown_save { SHUTDOWN_SAVE_DEFAULT = 0, SHUTDOWN_SAVE = 1, SHUTDOWN_NOSAVE = 2 };
+struct command_env {
+    struct config *config;   /* live values; read only for handlers */
+    struct segment *segment; /* status pages, slot map */
+    uint32_t shard;          /* this worker's index */
+    uint32_t generation;
+    struct status_page *status;  /* this worker's page */
+    struct list *sessions;       /* of all connected clients of this worker */
+    struct persist *persist;     /* worker/persist/persist.h; NULL in unit tests */
+    struct propagate *propagate; /* worker/replication/propagate.h; NULL: nothing is logged */
+    void *upper;                 /* argument of the calls below */
+    /* CONFIG SET of the whole pool: the `name value` lines go to the supervisor. The reply to the
+     * client comes later: the handler writes none and returns after this call. */
+    void (*config_set)(void *upper, struct command_ctx *ctx, struct bytes lines);
+    void (*config_rewrite)(void *upper, struct command_ctx *ctx);
+    void (*shutdown)(void *upper, struct command_ctx *ctx, enum shutdown_save save);
+    /* Close the connection of a session (CLIENT KILL); replies already written to it are sent first
+     * if it is the caller's own. */
+    void (*kill_session)(void *upper, struct session *session, bool own);
+    /* Bring the figures of this worker's status page up to date. */
+    void (*refresh_status)(void *upper);
+    void (*crash)(void *upper, const char *how); /* DEBUG SEGFAULT, DEBUG PANIC */
+    int64_t loaded_wall_ms;                      /* when this worker began to serve */
+    bool loading;
+};
+
+struct command_stats { /* one a row of command_rows */
+    uint64_t calls, usec, rejected_calls, failed_calls;
+};
+
+struct command_ctx {
+    struct keyspace *ks;
+    struct session *session;
+    struct command_env *env;
+    const struct command *cmd;
+    const struct bytes *argv;
+    uint32_t argc;
+    struct reply reply;
+    uint64_t dirty;      /* changes made; > 0 of a write command: propagated */
+    bool deferred_reply; /* the reply comes later through env (CONFIG SET) */
+    /* What to log instead of the arguments, if the handler said so; see propagate_instead(). */
+    struct buf *instead;
+    uint32_t instead_commands;
+    bool propagate_never;
+    void *client; /* the layer above's own pointer, for deferred replies */
+};
+
+static inline struct config *ctx_config(const struct command_ctx *ctx) {
+    return ctx->env->config;
+}
+static inline uint32_t ctx_db(const struct command_ctx *ctx) {
+    return ctx->session->db;
+}
+static inline int64_t ctx_now_ms(const struct command_ctx *ctx) {
+    return keyspace_now_ms(ctx->ks);
+}
+/* Look up with the session's access mode: READ honours CLIENT NO-TOUCH. */
+static inline bool ctx_find(struct command_ctx *ctx, struct bytes key, enum key_access access,
+                            struct keyref *ref_r) {
+    if (access == KEY_READ && ctx->session->no_touch)
+        access = KEY_NOTOUCH;
+    return keyspace_find(ctx->ks, ctx->session->db, key, access, ref_r);
+}
+
+/* ---- admit.c: may this command run at all? ---- */
+enum admit_result { ADMIT_OK, ADMIT_REFUSED };
+/* For a client's own command: row, arity, auth, loading, DEBUG permission; fills ctx->cmd. On
+ * ADMIT_REFUSED the error has been written to ctx->reply (NOAUTH, ERR unknown command ..., ERR wrong
+ * number of arguments for ..., LOADING ...). */
+enum admit_result admit(struct command_ctx *ctx);
+
+/* ---- execute.c ---- */
+/* Run ctx->cmd (set by admit, a frame or command_lookup; keys are this shard's): maxmemory and
+ * persistence-error checks for writes, the handler, statistics, propagation. The only way to run a
+ * command. */
+void execute(struct command_ctx *ctx);
+struct command_stats *execute_stats(void); /* array of command_count */
+void execute_reset_stats(void);            /* CONFIG RESETSTAT */
+/* maxmemory for the pool as a whole: true if a write that needs memory may go on. Evicts by policy. */
+bool memory_admit(struct command_ctx *ctx);
+/* The same from the worker's loop, a bounded step; true while the pool is over its limit. */
+bool memory_relieve(struct command_env *env, struct keyspace *ks);
+
+/* ---- what a handler says about propagation ---- */
+/* Log this command instead of the one given; several calls log several commands in order.
+ * EXPIRE -> PEXPIREAT, INCRBYFLOAT -> SET, GETEX -> PEXPIREAT or PERSIST ... */
+void propagate_instead(struct command_ctx *ctx, uint32_t argc, const struct bytes *argv);
+/* The handler's change is not to be logged (it logged elsewhere, or it is none). */
+void propagate_nothing(struct command_ctx *ctx);
+
+#endif

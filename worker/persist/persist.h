@@ -1,0 +1,93 @@
+/* persist.h - the files of a shard: load at start, snapshots, the append-only log, the write path.
+ *
+ * One object, driven by the worker's loop: persist_turn_end() once a turn writes the log; a timer
+ * calls persist_cron(); forks happen when the supervisor's scheduler gives the turn. Nothing here
+ * blocks the loop but SAVE, and load at start. */
+#ifndef REMUDA_PERSIST_H
+#define REMUDA_PERSIST_H
+#include "config/config.h"
+#include "shared/ipc/status_page.h"
+#include "worker/keyspace/keyspace.h"
+
+struct persist;
+struct aof;
+
+struct persist_hooks {
+    void *arg;
+    /* The write path's synced offset moved (called on the loop's thread): replies may go out. */
+    void (*synced)(void *arg);
+    /* Ask the scheduler for a turn to fork / give it back. persist_fork_granted() answers. */
+    void (*fork_want)(void *arg, uint64_t id, uint64_t expected_bytes, const char *what);
+    void (*fork_done)(void *arg, uint64_t id);
+    /* A command read from the log while loading. argv as a client's, unchecked. Returns 0, or -1 with
+     * an error text if the command is refused: the load then fails. */
+    int (*apply)(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
+                 size_t error_bytes);
+    /* Called every so often while loading or saving in the foreground: heartbeat, progress. */
+    void (*progress)(void *arg);
+};
+
+/* loop: the worker's struct ev_loop. dir: the shard's directory (created if missing). config is
+ * live: read at each use. Returns NULL with a one-line error. */
+struct persist *persist_create(void *loop, const char *dir, const struct config *config,
+                               struct keyspace *ks, struct status_page *status,
+                               const struct persist_hooks *hooks, char *error_r,
+                               size_t error_bytes);
+/* Read the shard's files into the keyspace: the log if appendonly, else the snapshot. 0, or -1 with a
+ * text that names file and offset: nothing has been changed on disk. Opens the log for appending. */
+int persist_load(struct persist *p, char *error_r, size_t error_bytes);
+/* Orderly end: the log written and synced; save as asked (enum shutdown_save) if save points say so.
+ * 0, or -1 with a text (the caller may refuse to stop). Kills a running child first. */
+int persist_stop(struct persist *p, int save, char *error_r, size_t error_bytes);
+/* Supervisor gone: write and sync the log, nothing else. */
+void persist_abandon(struct persist *p);
+void persist_free(struct persist **p);
+struct aof *persist_aof(struct persist *p); /* NULL if appendonly is no */
+
+/* ---- commands ---- */
+/* SAVE, in the foreground. 0 or -1 with the text of the error reply. */
+int persist_save(struct persist *p, char *error_r, size_t error_bytes);
+enum persist_bgsave {
+    BGSAVE_STARTED,   /* "Background saving started" */
+    BGSAVE_SCHEDULED, /* "Background saving scheduled" (a rewrite runs, SCHEDULE given) */
+    BGSAVE_BUSY,      /* "ERR Background save already in progress" */
+    BGSAVE_BUSY_REWRITE /* "ERR Another child process is active (AOF?): can't BGSAVE right now. ..." */
+};
+enum persist_bgsave persist_bgsave(struct persist *p, bool schedule);
+enum persist_rewrite { REWRITE_STARTED, REWRITE_SCHEDULED, REWRITE_BUSY, REWRITE_FAILED };
+enum persist_rewrite persist_bgrewriteaof(struct persist *p);
+int64_t persist_lastsave_seconds(const struct persist *p);
+/* A write happened: counts towards the save points. */
+void persist_add_dirty(struct persist *p, uint64_t changes);
+uint64_t persist_dirty(const struct persist *p);
+/* NULL if writes may go on, else the error reply: Redis's "MISCONF ..." text. */
+const char *persist_write_refusal(const struct persist *p);
+/* FLUSHALL: the old snapshot child is of no use; ends it, and saves if there are save points. */
+void persist_flushed_all(struct persist *p);
+/* DEBUG RELOAD: save, empty, load. */
+int persist_reload(struct persist *p, char *error_r, size_t error_bytes);
+/* The lines of INFO persistence for this shard, without the heading. */
+void persist_info(const struct persist *p, struct buf *out);
+
+/* ---- the loop ---- */
+/* End of a turn: write(2) the log's buffer once; by policy start or wait for nothing, request a sync. */
+void persist_turn_end(struct persist *p);
+void persist_cron(
+    struct persist *p); /* ten times a second: save points, everysec, child progress */
+void persist_fork_granted(struct persist *p, uint64_t id);
+void persist_config_changed(struct persist *p);
+/* Bring the persistence metrics of the status page up to date. */
+void persist_refresh_status(struct persist *p);
+
+/* ---- the write path, as log byte offsets that only grow within a generation ---- */
+struct write_path {
+    uint64_t executed, written, synced;
+    uint64_t written_age_us, synced_age_us; /* of the oldest byte that has not got there; 0: none */
+};
+void persist_write_path(const struct persist *p, struct write_path *path_r);
+/* The offset a reply must wait for under appendfsync always, or 0 if nothing is to be waited for:
+ * executed, while synced is behind it. */
+uint64_t persist_reply_gate(const struct persist *p);
+uint64_t persist_synced(const struct persist *p);
+
+#endif

@@ -1,0 +1,43 @@
+/* hash.h - fields and values. LISTPACK: packed pairs; HASHTABLE: a table of field entries. */
+#ifndef REMUDA_TYPES_HASH_H
+#define REMUDA_TYPES_HASH_H
+#include "worker/types/value.h"
+
+struct hash_limits {
+    uint64_t packed_entries; /* hash-max-listpack-entries */
+    uint64_t packed_bytes;   /* hash-max-listpack-value */
+};
+
+/* An empty packed hash, in the scratch buffer. */
+struct value hash_create(void);
+uint64_t hash_count(const struct value *hash);
+/* The value of a field; borrowed until the hash changes. digits (BYTES_I64_MAX) holds packed
+ * integers. false if absent. */
+bool hash_get(const struct value *hash, struct bytes field, char *digits, struct bytes *value_r);
+/* Returns true if the field is new. May turn a packed hash into a table at the limits. */
+bool hash_set(struct value *hash, struct bytes field, struct bytes value,
+              const struct hash_limits *limits);
+/* Returns true if the field was there. */
+bool hash_delete(struct value *hash, struct bytes field);
+
+/* Walk all pairs in the order HGETALL replies. */
+struct hash_iterator {
+    const struct value *hash;
+    uint64_t position;
+    void *state[4];
+    char digits[2][BYTES_I64_MAX];
+};
+void hash_iterate(const struct value *hash, struct hash_iterator *it);
+bool hash_next(struct hash_iterator *it, struct bytes *field_r, struct bytes *value_r);
+/* As HSCAN: calls found for some pairs, returns the next cursor, 0 at the end. A packed hash is
+ * walked whole. */
+uint64_t hash_scan(const struct value *hash, uint64_t cursor, uint64_t count,
+                   void (*found)(void *arg, struct bytes field, struct bytes value), void *arg);
+/* A random pair; hash must not be empty. digits: two times BYTES_I64_MAX. */
+void hash_random(const struct value *hash, char *digits, struct bytes *field_r,
+                 struct bytes *value_r);
+void hash_free(struct value *hash);
+size_t hash_object_bytes(const struct value *hash, uint32_t samples);
+struct value hash_copy(const struct value *hash);
+
+#endif

@@ -14,6 +14,8 @@ int log_open(const char *role, enum log_level level, const char *file);
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 void log_set_role(const char *role);
+/* Where lines go now; stderr until log_open(). */
+int log_fd(void);
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_debug(...)   log_write(LOG_DEBUG, __VA_ARGS__)

@@ -16,7 +16,8 @@ char *mem_strndup(const char *text, size_t bytes);
 /* Bytes the allocator really gave for this block. */
 size_t mem_usable(const void *pointer);
 /* Bytes allocated by this process now, what INFO calls used_memory. All threads that called
- * mem_thread_register() (the main thread always) are summed. */
+ * mem_thread_register() (the main thread always) are summed; such a thread must live as long as
+ * the process, for its counters die with it. */
 uint64_t mem_used(void);
 void mem_thread_register(void);
 

@@ -129,16 +129,17 @@ static enum resp_result read_bulk_line(struct resp_parser *parser, const char *p
                                        int64_t *length_r, const char **next_r) {
     if (p == end)
         return RESP_MORE;
+    /* Redis waits for the line's end before it complains of its first byte. */
+    enum line_result line = read_length_line(p + (*p == '$'), end, length_r, next_r);
+    if (line == LINE_MORE)
+        return RESP_MORE;
+    if (line == LINE_TOO_LONG)
+        return fail(parser, "too big bulk count string");
     if (*p != '$') {
         char what[] = "expected '$', got '?'";
         what[sizeof what - 3] = *p;
         return fail(parser, what);
     }
-    enum line_result line = read_length_line(p + 1, end, length_r, next_r);
-    if (line == LINE_MORE)
-        return RESP_MORE;
-    if (line == LINE_TOO_LONG)
-        return fail(parser, "too big bulk count string");
     if (line == LINE_BAD || *length_r < 0)
         return fail(parser, "invalid bulk length");
     return RESP_COMMAND;

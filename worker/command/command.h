@@ -97,6 +97,8 @@ static inline uint16_t command_index(const struct command *c) {
 const struct command *command_lookup(const struct bytes *argv, uint32_t argc,
                                      const struct command **container_r);
 const struct command *command_by_name(struct bytes name); /* "get", "client", "client|id" */
+/* The container of a subcommand, NULL for any other row. Its subcommands follow it directly. */
+const struct command *command_container(const struct command *c);
 bool command_arity_ok(const struct command *c, uint32_t argc);
 /* Key positions of a call: calls key(arg, index of the argument) for each. Returns how many, or -1
  * if the arguments are malformed (a bad numkeys). Commands with key_step 2 (MSET) give keys only. */
@@ -183,8 +185,11 @@ enum admit_result admit(struct command_ctx *ctx);
  * persistence-error checks for writes, the handler, statistics, propagation. The only way to run a
  * command. */
 void execute(struct command_ctx *ctx);
+/* A command's time is counted from the end of the one before it, so that it costs one look at the
+ * clock. Say here when the time since then was not a command's: after a sleep, a read, a write. */
+void execute_pause(void);
 struct command_stats *execute_stats(void); /* array of command_count */
-void execute_reset_stats(void);            /* CONFIG RESETSTAT */
+void execute_reset_stats(void);            /* CONFIG RESETSTAT, error_stats included */
 /* maxmemory for the pool as a whole: true if a write that needs memory may go on. Evicts by policy. */
 bool memory_admit(struct command_ctx *ctx);
 /* The same from the worker's loop, a bounded step; true while the pool is over its limit. */
@@ -196,5 +201,13 @@ bool memory_relieve(struct command_env *env, struct keyspace *ks);
 void propagate_instead(struct command_ctx *ctx, uint32_t argc, const struct bytes *argv);
 /* The handler's change is not to be logged (it logged elsewhere, or it is none). */
 void propagate_nothing(struct command_ctx *ctx);
+
+/* ---- the handlers, declared from the table; a container's is NULL, here a name like any other ---- */
+#pragma push_macro("NULL")
+#undef NULL
+#define COMMAND(name, handler, ...) command_handler handler;
+#include "worker/command/commands.def"
+#undef COMMAND
+#pragma pop_macro("NULL")
 
 #endif

@@ -1,5 +1,6 @@
 /* announce.c - see the header. Addresses are asked of the sockets: what is printed is what is bound. */
 #include "supervisor/announce.h"
+#include "shared/ipc/inherit.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>

@@ -5,8 +5,6 @@
 #include "supervisor/listeners.h"
 #include <stdint.h>
 
-#define REMUDA_VERSION "0.1.0"
-
 /* To stdout, flushed. */
 void announce_start(const struct config *config, const struct listeners *listeners,
                     uint32_t workers);

@@ -4,6 +4,7 @@
 #include "shared/base/buf.h"
 #include "shared/base/mem.h"
 #include "supervisor/announce.h"
+#include "shared/ipc/inherit.h"
 #include "supervisor/front/front.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/title.h"

@@ -23,7 +23,8 @@ struct output_limits {
     } of[OUTPUT_CLASSES];
 };
 
-enum appendfsync { APPENDFSYNC_NO, APPENDFSYNC_EVERYSEC, APPENDFSYNC_ALWAYS };
+/* The order of the words in options.def, which is Redis's. */
+enum appendfsync { APPENDFSYNC_EVERYSEC, APPENDFSYNC_ALWAYS, APPENDFSYNC_NO };
 enum maxmemory_policy {
     MAXMEMORY_VOLATILE_LRU,
     MAXMEMORY_VOLATILE_LFU,
@@ -41,6 +42,7 @@ enum enable_debug_command { DEBUG_COMMAND_NO, DEBUG_COMMAND_YES, DEBUG_COMMAND_L
 #define CONFIG_FIELD_MEMORY int64_t
 #define CONFIG_FIELD_ENUM   int
 #define CONFIG_FIELD_STRING char *
+#define CONFIG_FIELD_WORDS  char *
 #define CONFIG_FIELD_SAVE   struct save_points
 #define CONFIG_FIELD_OUTPUT struct output_limits
 
@@ -57,8 +59,10 @@ enum option_type {
     OPTION_MEMORY,
     OPTION_ENUM,
     OPTION_STRING,
+    OPTION_WORDS,
     OPTION_SAVE,
-    OPTION_OUTPUT
+    OPTION_OUTPUT,
+    OPTION_TYPE_COUNT
 };
 enum option_when { OPTION_LIVE, OPTION_START, OPTION_SECRET };
 

@@ -42,6 +42,7 @@ enum command_flag {
  * SPAN_MSET           relay                 split by key-value pair, one OK        MSET
  * SPAN_LOCAL          –                     answered by the client's own worker    PING TIME CLIENT ...
  * SPAN_ALL_SUM        –                     all shards, add up                     DBSIZE
+ *                       (if a reply is no integer: the first that is no error, else the first; CLIENT KILL)
  * SPAN_ALL_OK         –                     all shards, first error or one OK      FLUSHALL SAVE ...
  * SPAN_ALL_FIRST      –                     all shards, the reply of shard 0 if none failed  BGSAVE
  * SPAN_ALL_MAX        –                     all shards, the largest integer
@@ -97,6 +98,8 @@ static inline uint16_t command_index(const struct command *c) {
 const struct command *command_lookup(const struct bytes *argv, uint32_t argc,
                                      const struct command **container_r);
 const struct command *command_by_name(struct bytes name); /* "get", "client", "client|id" */
+/* The container of a subcommand, NULL for any other row. Its subcommands follow it directly. */
+const struct command *command_container(const struct command *c);
 bool command_arity_ok(const struct command *c, uint32_t argc);
 /* Key positions of a call: calls key(arg, index of the argument) for each. Returns how many, or -1
  * if the arguments are malformed (a bad numkeys). Commands with key_step 2 (MSET) give keys only. */
@@ -131,6 +134,7 @@ struct command_env {
     void (*crash)(void *upper, const char *how); /* DEBUG SEGFAULT, DEBUG PANIC */
     int64_t loaded_wall_ms;                      /* when this worker began to serve */
     bool loading;
+    bool active_expiry_paused; /* DEBUG SET-ACTIVE-EXPIRE 0: the loop leaves expired keys alone */
 };
 
 struct command_stats { /* one a row of command_rows */
@@ -183,8 +187,11 @@ enum admit_result admit(struct command_ctx *ctx);
  * persistence-error checks for writes, the handler, statistics, propagation. The only way to run a
  * command. */
 void execute(struct command_ctx *ctx);
+/* A command's time is counted from the end of the one before it, so that it costs one look at the
+ * clock. Say here when the time since then was not a command's: after a sleep, a read, a write. */
+void execute_pause(void);
 struct command_stats *execute_stats(void); /* array of command_count */
-void execute_reset_stats(void);            /* CONFIG RESETSTAT */
+void execute_reset_stats(void);            /* CONFIG RESETSTAT, error_stats included */
 /* maxmemory for the pool as a whole: true if a write that needs memory may go on. Evicts by policy. */
 bool memory_admit(struct command_ctx *ctx);
 /* The same from the worker's loop, a bounded step; true while the pool is over its limit. */
@@ -196,5 +203,13 @@ bool memory_relieve(struct command_env *env, struct keyspace *ks);
 void propagate_instead(struct command_ctx *ctx, uint32_t argc, const struct bytes *argv);
 /* The handler's change is not to be logged (it logged elsewhere, or it is none). */
 void propagate_nothing(struct command_ctx *ctx);
+
+/* ---- the handlers, declared from the table; a container's is NULL, here a name like any other ---- */
+#pragma push_macro("NULL")
+#undef NULL
+#define COMMAND(name, handler, ...) command_handler handler;
+#include "worker/command/commands.def"
+#undef COMMAND
+#pragma pop_macro("NULL")
 
 #endif

@@ -1,0 +1,93 @@
+/* admit.c - may this command run at all? The checks that need no key, in Redis's order.
+ *
+ * Runs for commands of clients only; relayed and replayed ones were admitted where they came in.
+ * A refusal is an error reply and a count: of the row's rejected calls and of the error's code. */
+#include "worker/command/command.h"
+#include "worker/command/error_stats.h"
+
+#include <ctype.h>
+
+enum { QUOTED_MAX = 128 };
+
+/* What printf's %.Ns shows of an argument: cut at N bytes or at a NUL. */
+static struct bytes shown(struct bytes text, size_t max) {
+    return bytes_of(text.ptr, strnlen(text.ptr, text.len < max ? text.len : max));
+}
+
+static void quote_argument(struct buf *out, struct bytes argument, size_t max) {
+    buf_append_text(out, "'");
+    buf_append_bytes(out, shown(argument, max));
+    buf_append_text(out, "' ");
+}
+
+static void refuse_unknown(struct command_ctx *ctx) {
+    struct buf args = {0};
+    for (uint32_t i = 1; i < ctx->argc && args.len < QUOTED_MAX; i++)
+        quote_argument(&args, ctx->argv[i], QUOTED_MAX - args.len);
+    struct bytes name = shown(ctx->argv[0], QUOTED_MAX);
+    reply_error_format(&ctx->reply, "ERR unknown command '%.*s', with args beginning with: %.*s",
+                       (int)name.len, name.ptr, (int)args.len, args.len ? args.data : "");
+    buf_free(&args);
+}
+
+static void refuse_unknown_subcommand(struct command_ctx *ctx, const struct command *container) {
+    char upper[64];
+    size_t len = 0;
+    for (; container->name[len] != '\0' && len < sizeof(upper) - 1; len++)
+        upper[len] = (char)toupper((unsigned char)container->name[len]);
+    upper[len] = '\0';
+    struct bytes name = shown(ctx->argv[1], QUOTED_MAX);
+    reply_error_format(&ctx->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.", (int)name.len,
+                       name.ptr, upper);
+}
+
+static bool debug_allowed(const struct command_ctx *ctx) {
+    int allowed = ctx_config(ctx)->enable_debug_command;
+    return allowed == DEBUG_COMMAND_YES ||
+           (allowed == DEBUG_COMMAND_LOCAL && ctx->session->local_peer);
+}
+
+static bool auth_needed(const struct command_ctx *ctx) {
+    const char *password = ctx_config(ctx)->requirepass;
+    return !ctx->session->authenticated && password != NULL && password[0] != '\0';
+}
+
+/* Writes the refusal and returns true, or returns false if the command may run. */
+static bool refuse(struct command_ctx *ctx) {
+    const struct command *c = ctx->cmd;
+    if (!command_arity_ok(c, ctx->argc))
+        reply_error_format(&ctx->reply, "ERR wrong number of arguments for '%s' command", c->name);
+    else if ((c->flags & CMD_PROTECTED) && !debug_allowed(ctx))
+        reply_error(&ctx->reply,
+                    "ERR DEBUG command not allowed. If the enable-debug-command option is set to "
+                    "\"local\", you can run it from a local connection, otherwise you need to set "
+                    "this option in the configuration file, and then restart the server.");
+    else if (!(c->flags & CMD_NO_AUTH) && auth_needed(ctx))
+        reply_error(&ctx->reply, "NOAUTH Authentication required.");
+    else if (ctx->env->loading && !(c->flags & CMD_LOADING))
+        reply_error(&ctx->reply, "LOADING Redis is loading the dataset in memory");
+    else
+        return false;
+    execute_stats()[command_index(c)].rejected_calls++;
+    return true;
+}
+
+enum admit_result admit(struct command_ctx *ctx) {
+    const struct command *container;
+    size_t mark = ctx->reply.out->len;
+    ctx->cmd = command_lookup(ctx->argv, ctx->argc, &container);
+    if (ctx->cmd != NULL) {
+        ctx->session->last_command = ctx->cmd;
+        if (!refuse(ctx))
+            return ADMIT_OK;
+    } else if (container != NULL) {
+        refuse_unknown_subcommand(ctx, container);
+    } else {
+        refuse_unknown(ctx);
+    }
+    struct buf *out = ctx->reply.out;
+    error_stats_count(bytes_of(out->data + mark, out->len - mark));
+    if (ctx->env->status != NULL)
+        status_add(ctx->env->status, METRIC_error_replies, 1);
+    return ADMIT_REFUSED;
+}

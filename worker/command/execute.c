@@ -1,0 +1,125 @@
+/* execute.c - the one way to run a command, and what is said about its propagation.
+ *
+ *   refused for want of memory or of a working disk?  ->  handler  ->  statistics  ->  log
+ *
+ * The hot path: no allocation, one look at the clock. A refusal is an error reply, as is any
+ * failure of the handler; execute() itself cannot fail. */
+#include "worker/command/command.h"
+#include "worker/command/error_stats.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/mem.h"
+#include "shared/base/panic.h"
+#include "worker/persist/aof.h"
+#include "worker/persist/persist.h"
+#include "worker/replication/propagate.h"
+
+/* A handler may run commands itself; each level has its own buffer for what is logged instead. */
+enum { DEPTH_MAX = 4, INSTEAD_KEEP_BYTES = 64 * 1024 };
+static struct buf instead_buffers[DEPTH_MAX + 1];
+static uint32_t depth;
+
+static struct command_stats *stats;
+static uint64_t last_end_us; /* 0: the clock must be read for the next start */
+
+struct command_stats *execute_stats(void) {
+    if (stats == NULL)
+        stats = mem_calloc(command_count, sizeof(*stats));
+    return stats;
+}
+
+void execute_reset_stats(void) {
+    memset(execute_stats(), 0, command_count * sizeof(*stats));
+    error_stats_reset();
+}
+
+void execute_pause(void) {
+    last_end_us = 0;
+}
+
+/* Commands of a log being loaded were accepted once already: nothing may refuse them. */
+static bool refuse(struct command_ctx *ctx) {
+    uint32_t flags = ctx->cmd->flags;
+    if (!(flags & (CMD_WRITE | CMD_DENYOOM)) || ctx->env->loading)
+        return false;
+    if ((flags & CMD_DENYOOM) && ctx_config(ctx)->maxmemory > 0 && !memory_admit(ctx)) {
+        reply_error(&ctx->reply, reply_err_oom);
+        return true;
+    }
+    if (!(flags & CMD_WRITE) || ctx->env->persist == NULL)
+        return false;
+    const char *refusal = persist_write_refusal(ctx->env->persist);
+    if (refusal == NULL)
+        return false;
+    reply_error(&ctx->reply, refusal);
+    return true;
+}
+
+static void count_errors(struct command_ctx *ctx, uint32_t errors, size_t mark) {
+    const struct buf *out = ctx->reply.out;
+    if (out->len > mark)
+        error_stats_count(bytes_of(out->data + mark, out->len - mark));
+    if (ctx->env->status != NULL)
+        status_add(ctx->env->status, METRIC_error_replies, errors);
+}
+
+static void propagate(struct command_ctx *ctx) {
+    struct command_env *env = ctx->env;
+    if (env->persist != NULL)
+        persist_add_dirty(env->persist, ctx->dirty);
+    if (env->propagate == NULL || ctx->propagate_never)
+        return;
+    if (ctx->instead != NULL)
+        propagate_raw(env->propagate, ctx_db(ctx), buf_bytes(ctx->instead));
+    else
+        propagate_command(env->propagate, ctx_db(ctx), ctx->argc, ctx->argv);
+}
+
+static void run(struct command_ctx *ctx, struct command_stats *row) {
+    uint64_t start_us = last_end_us != 0 ? last_end_us : clock_mono_us();
+    uint32_t errors = ctx->reply.errors;
+    ASSERT(depth < DEPTH_MAX);
+    depth++;
+    ctx->cmd->handler(ctx);
+    depth--;
+    last_end_us = clock_mono_us();
+    row->calls++;
+    row->usec += last_end_us - start_us;
+    if (__builtin_expect(ctx->reply.errors != errors, 0))
+        row->failed_calls++;
+    if (ctx->dirty > 0 && (ctx->cmd->flags & CMD_WRITE) && !ctx->env->loading)
+        propagate(ctx);
+}
+
+void execute(struct command_ctx *ctx) {
+    struct command_stats *row = &execute_stats()[command_index(ctx->cmd)];
+    uint32_t errors = ctx->reply.errors;
+    size_t mark = ctx->reply.out->len;
+    ctx->dirty = 0;
+    ctx->deferred_reply = false;
+    ctx->instead = NULL;
+    ctx->instead_commands = 0;
+    ctx->propagate_never = false;
+    if (__builtin_expect(refuse(ctx), 0))
+        row->rejected_calls++;
+    else
+        run(ctx, row);
+    if (ctx->env->status != NULL)
+        status_add(ctx->env->status, METRIC_commands_executed, 1);
+    if (__builtin_expect(ctx->reply.errors != errors, 0))
+        count_errors(ctx, ctx->reply.errors - errors, mark);
+}
+
+void propagate_instead(struct command_ctx *ctx, uint32_t argc, const struct bytes *argv) {
+    if (ctx->instead == NULL) {
+        ctx->instead = &instead_buffers[depth];
+        buf_clear(ctx->instead);
+        buf_shrink(ctx->instead, INSTEAD_KEEP_BYTES);
+    }
+    aof_format_command(ctx->instead, argc, argv);
+    ctx->instead_commands++;
+}
+
+void propagate_nothing(struct command_ctx *ctx) {
+    ctx->propagate_never = true;
+}

@@ -1,0 +1,323 @@
+/* dispatch.c - which shard or shards a client's command goes to. One short path, top to bottom; how a
+ * command meets several shards is the span of its row. */
+#include "worker/route/router_private.h"
+
+#include "shared/base/mem.h"
+
+struct request {
+    struct router *r;
+    struct pipeline *p;
+    struct session *session;
+    struct command_ctx *ctx;
+    size_t out_start; /* of the reply in ctx->reply.out */
+};
+
+/* ---- here ---- */
+
+static void run_here(struct request *q) {
+    execute(q->ctx);
+}
+
+/* A router error in place of running the command. */
+static void refuse(struct request *q, const char *error) {
+    reply_error(&q->ctx->reply, error);
+}
+
+/* ---- at one other shard ---- */
+
+/* May a frame go to this shard's ring or backlog? Writes the error if not. */
+static bool shard_takes(struct request *q, uint32_t shard) {
+    struct router *r = q->r;
+    if (link_backlog_bytes(r->links, shard) > (uint64_t)r->env->config->relay_backlog_limit) {
+        reply_error_format(&q->ctx->reply,
+                           "ERR relay-backlog-limit reached for shard %u; not executed", shard);
+        r->failed++;
+        return false;
+    }
+    if (link_is_up(r->links, shard))
+        return true;
+    const struct status_page *page = segment_status(r->env->segment, shard);
+    if (atomic_load(&page->state) != CHILD_FAILED && r->env->config->relay_wait > 0)
+        return true;
+    down_error(r, shard, "the command was not executed", q->ctx->reply.out);
+    return false;
+}
+
+static struct relay_frame request_frame(const struct request *q) {
+    const struct session *s = q->session;
+    return (struct relay_frame){
+        .type = RELAY_REQUEST,
+        .flags = (uint8_t)((s->resp == 3 ? RELAY_RESP3 : 0) | (s->no_touch ? RELAY_NOTOUCH : 0)),
+        .command = command_index(q->ctx->cmd),
+        .argc = q->ctx->argc,
+        .db = s->db};
+}
+
+static void send_part(struct request *q, struct part *part, uint32_t shard,
+                      const struct bytes *argv, uint32_t argc) {
+    struct relay_frame frame = request_frame(q);
+    frame.argc = argc;
+    part_send(q->r, part, shard, frame, argv, (struct bytes){0});
+    /* The ring is full: no more from this client until there is room again. */
+    if (!part->published && link_is_up(q->r->links, shard))
+        router_stall(q->r, q->p, shard);
+}
+
+static void run_there(struct request *q, uint32_t shard) {
+    if (!shard_takes(q, shard))
+        return;
+    struct call *call = call_begin(q->r, q->p, q->session, q->ctx->cmd, 1);
+    q->r->relayed++;
+    send_part(q, &call->single, shard, q->ctx->argv, q->ctx->argc);
+}
+
+static void run_at(struct request *q, uint32_t shard) {
+    if (shard == q->r->self)
+        run_here(q);
+    else
+        run_there(q, shard);
+}
+
+/* ---- at all shards ---- */
+
+/* This shard's share of a call runs now, into its part. */
+static void run_own_part(struct request *q, struct part *part, const struct bytes *argv,
+                         uint32_t argc) {
+    struct command_ctx ctx =
+        router_context(q->r, q->session, q->ctx->cmd, argv, argc, &part->reply);
+    buf_clear(&part->reply);
+    execute(&ctx);
+    part_done(q->r, part);
+}
+
+static void run_everywhere(struct request *q) {
+    struct router *r = q->r;
+    for (uint32_t i = 0; i < r->shards; i++) {
+        if (i != r->self && q->ctx->cmd->span != SPAN_REFRESH && !shard_takes(q, i))
+            return;
+    }
+    struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, r->shards);
+    r->relayed++;
+    if (q->ctx->cmd->span == SPAN_REFRESH) {
+        call_barrier(call);
+        call->argc = q->ctx->argc;
+        frame_append(&call->args, q->ctx->argc, q->ctx->argv);
+    }
+    for (uint32_t i = 0; i < r->shards; i++) {
+        if (i == r->self)
+            continue;
+        /* Status does not wait for a shard that is down. */
+        if (q->ctx->cmd->span == SPAN_REFRESH && !link_is_up(r->links, i))
+            call->parts_left--;
+        else
+            send_part(q, &call->parts[i], i, q->ctx->argv, q->ctx->argc);
+    }
+    if (q->ctx->cmd->span == SPAN_REFRESH)
+        part_done(r, &call->parts[r->self]);
+    else
+        run_own_part(q, &call->parts[r->self], q->ctx->argv, q->ctx->argc);
+}
+
+/* SCAN: the shard is in the cursor. */
+static void run_scan(struct request *q) {
+    struct router *r = q->r;
+    uint64_t local;
+    uint32_t shard;
+    if (!scan_cursor_split(q->ctx->argv[1], &local, &shard) || shard >= r->shards) {
+        run_here(q); /* the handler knows what to say to a bad cursor */
+        return;
+    }
+    struct bytes *argv = mem_alloc(q->ctx->argc * sizeof(*argv));
+    memcpy(argv, q->ctx->argv, q->ctx->argc * sizeof(*argv));
+    char digits[BYTES_I64_MAX];
+    argv[1] = bytes_of(digits, bytes_from_i64(digits, (int64_t)local));
+    if (shard == r->self) {
+        struct command_ctx ctx =
+            router_context(r, q->session, q->ctx->cmd, argv, q->ctx->argc, &r->reply_scratch);
+        buf_clear(&r->reply_scratch);
+        execute(&ctx);
+        scan_cursor_rewrite(r, buf_bytes(&r->reply_scratch), shard, q->ctx->reply.out);
+    } else if (shard_takes(q, shard)) {
+        struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, 1);
+        r->relayed++;
+        send_part(q, &call->single, shard, argv, q->ctx->argc);
+    }
+    mem_free(argv);
+}
+
+/* ---- keys of several shards ---- */
+
+/* Split by key: each shard gets the command with its own keys, `step` arguments each, in order. */
+static void run_split(struct request *q, uint32_t keys, uint32_t step) {
+    struct router *r = q->r;
+    const struct bytes *argv = q->ctx->argv;
+    uint16_t *owners = mem_alloc(keys * sizeof(*owners));
+    uint32_t count[SHARD_MAX] = {0}, parts = 0;
+    uint16_t part_of[SHARD_MAX];
+    for (uint32_t i = 0; i < keys; i++) {
+        uint32_t shard = r->slots->owner[slot_of_key(argv[r->positions[i]])];
+        if (count[shard]++ == 0) {
+            if (shard != r->self && !shard_takes(q, shard)) {
+                mem_free(owners);
+                return;
+            }
+            part_of[shard] = (uint16_t)parts++;
+        }
+        owners[i] = (uint16_t)shard;
+    }
+    struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, parts);
+    r->relayed++;
+    struct bytes *sub = mem_alloc((1 + (size_t)keys * step) * sizeof(*sub));
+    int32_t own = -1;
+    for (int32_t shard = 0; shard < (int32_t)r->shards + 1; shard++) {
+        /* Our own share comes last, so that the others work meanwhile. */
+        uint32_t target = shard == (int32_t)r->shards ? r->self : (uint32_t)shard;
+        if (count[target] == 0 || (target == r->self && shard != (int32_t)r->shards))
+            continue;
+        uint32_t n = 0;
+        sub[n++] = argv[0];
+        for (uint32_t i = 0; i < keys; i++) {
+            for (uint32_t k = 0; owners[i] == target && k < step; k++)
+                sub[n++] = argv[r->positions[i] + k];
+        }
+        if (target != r->self)
+            send_part(q, &call->parts[part_of[target]], target, sub, n);
+        else
+            own = (int32_t)n;
+    }
+    for (uint32_t i = 0; i < keys; i++)
+        owners[i] = part_of[owners[i]];
+    call->owners = owners;
+    if (own > 0)
+        run_own_part(q, &call->parts[part_of[r->self]], sub, (uint32_t)own);
+    mem_free(sub);
+}
+
+static void run_several(struct request *q, uint32_t keys) {
+    switch (q->ctx->cmd->span) {
+    case SPAN_SUM:
+    case SPAN_MGET: run_split(q, keys, 1); break;
+    case SPAN_MSET:
+        if (q->ctx->argc % 2 == 0)
+            run_here(q); /* wrong number of arguments: the handler says it */
+        else
+            run_split(q, keys, 2);
+        break;
+    default:
+        gather_begin(q->r, q->p, q->session, q->ctx->cmd, q->ctx->argv, q->ctx->argc,
+                     q->r->positions, keys);
+    }
+}
+
+/* ---- by key ---- */
+
+static void refuse_moved(struct request *q, uint32_t slot) {
+    const struct slot_map *slots = q->r->slots;
+    uint32_t owner = slots->owner[slot];
+    reply_error_format(&q->ctx->reply, "MOVED %u %s:%u", slot, slots->announce_host,
+                       slots->port[owner]);
+}
+
+/* A cluster node: all keys in one slot, and that slot ours. */
+static void run_keyed_node(struct request *q, int32_t keys) {
+    uint32_t slot = slot_of_key(q->ctx->argv[q->r->positions[0]]);
+    for (int32_t i = 1; i < keys; i++) {
+        if (slot_of_key(q->ctx->argv[q->r->positions[i]]) != slot) {
+            refuse(q, "CROSSSLOT Keys in request don't hash to the same slot");
+            return;
+        }
+    }
+    if (q->r->slots->owner[slot] != q->r->self)
+        refuse_moved(q, slot);
+    else
+        run_here(q);
+}
+
+static void run_keyed(struct request *q) {
+    struct router *r = q->r;
+    const struct command *cmd = q->ctx->cmd;
+    bool node = q->session->port == SESSION_NODE;
+    if (cmd->first_key == 1 && cmd->last_key == 1 && !node) {
+        run_at(q, r->slots->owner[slot_of_key(q->ctx->argv[1])]);
+        return;
+    }
+    int32_t keys = router_key_positions(r, cmd, q->ctx->argv, q->ctx->argc);
+    if (keys <= 0) {
+        run_here(q); /* no key, or arguments the handler will refuse */
+        return;
+    }
+    if (node) {
+        run_keyed_node(q, keys);
+        return;
+    }
+    uint32_t shard = r->slots->owner[slot_of_key(q->ctx->argv[r->positions[0]])];
+    for (int32_t i = 1; i < keys; i++) {
+        if (r->slots->owner[slot_of_key(q->ctx->argv[r->positions[i]])] != shard) {
+            run_several(q, (uint32_t)keys);
+            return;
+        }
+    }
+    run_at(q, shard);
+}
+
+static void run(struct request *q) {
+    enum command_span span = q->ctx->cmd->span;
+    if (span < SPAN_LOCAL)
+        run_keyed(q);
+    else if (span == SPAN_LOCAL || q->r->shards == 1 || q->session->port == SESSION_NODE)
+        run_here(q);
+    else if (span == SPAN_SCAN)
+        run_scan(q);
+    else
+        run_everywhere(q);
+}
+
+/* CLIENT REPLY: drop what was written, except the answer to CLIENT REPLY ON itself. */
+static void apply_reply_mode(struct request *q, enum session_reply_mode before) {
+    struct session *s = q->session;
+    bool hidden = before == SESSION_REPLY_OFF || before == SESSION_REPLY_SKIP;
+    if (hidden && (s->reply_mode != SESSION_REPLY_ON || before == SESSION_REPLY_SKIP))
+        q->ctx->reply.out->len = q->out_start;
+    if (before == SESSION_REPLY_SKIP && s->reply_mode == SESSION_REPLY_SKIP)
+        s->reply_mode = SESSION_REPLY_ON;
+    else if (s->reply_mode == SESSION_REPLY_SKIP_NEXT)
+        s->reply_mode = SESSION_REPLY_SKIP;
+}
+
+bool router_command(struct router *r, struct pipeline *p, struct session *session,
+                    const struct bytes *argv, uint32_t argc) {
+    struct buf *out = pipeline_tail(p);
+    struct command_ctx ctx = router_context(r, session, NULL, argv, argc, out);
+    ctx.client = p;
+    struct request q = {r, p, session, &ctx, out->len};
+    enum session_reply_mode mode = session->reply_mode;
+    bool admitted = admit(&ctx) == ADMIT_OK;
+    if (admitted && r->lock.held && ctx.cmd->span != SPAN_LOCAL) {
+        router_stall(r, p, r->self);
+        return false;
+    }
+    r->processed++;
+    session->last_command = ctx.cmd;
+    if (admitted)
+        run(&q);
+    if (mode != SESSION_REPLY_ON || session->reply_mode != SESSION_REPLY_ON)
+        apply_reply_mode(&q, mode);
+    return true;
+}
+
+uint64_t router_defer(struct router *r, struct command_ctx *ctx) {
+    if (!ctx->client)
+        return 0;
+    struct call *call = call_begin(r, ctx->client, ctx->session, ctx->cmd, 1);
+    call_barrier(call);
+    return part_await(r, &call->single, r->self);
+}
+
+void router_answer(struct router *r, uint64_t token, struct bytes resp) {
+    struct part *part = part_find(r, token);
+    if (!part || part->type != 0)
+        return;
+    struct call *call = part->call;
+    part_release(r, part);
+    call_finish(r, call, resp);
+}

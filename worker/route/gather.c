@@ -1,0 +1,474 @@
+/* gather.c - see gather.h for the protocol. */
+#include "worker/route/gather.h"
+
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/panic.h"
+#include "worker/persist/rdb_value.h"
+
+#include <stdlib.h>
+
+enum gather_phase { GATHER_LOCKING, GATHER_STORING, GATHER_DELETING };
+
+struct gather_shard {
+    uint32_t shard;
+    uint32_t keys;
+    uint32_t *positions; /* of its keys, in the arguments */
+    bool locked;
+    struct buf operands; /* body of its LOCKED */
+    struct buf stores, deletes;
+    uint32_t store_count, delete_count;
+};
+
+struct changed_key {
+    uint32_t db;
+    struct bytes key; /* owned copy */
+};
+
+struct gather {
+    struct router *r;
+    enum gather_phase phase;
+    uint32_t argc, db;
+    uint32_t awaited; /* answers of this phase */
+    bool no_touch;
+    bool filling; /* the scratch keyspace gets the operands: not a change */
+    uint32_t shard_count;
+    struct gather_shard *shards; /* ascending */
+    struct changed_key *changed;
+    uint32_t changed_count, changed_cap;
+    struct buf reply;
+};
+
+void gather_free(struct gather **gather) {
+    struct gather *g = *gather;
+    if (!g)
+        return;
+    for (uint32_t i = 0; i < g->shard_count; i++) {
+        mem_free(g->shards[i].positions);
+        buf_free(&g->shards[i].operands);
+        buf_free(&g->shards[i].stores);
+        buf_free(&g->shards[i].deletes);
+    }
+    for (uint32_t i = 0; i < g->changed_count; i++)
+        mem_free((void *)(uintptr_t)g->changed[i].key.ptr);
+    mem_free(g->changed);
+    mem_free(g->shards);
+    buf_free(&g->reply);
+    mem_free(g);
+    *gather = NULL;
+}
+
+/* ---- coordinator ---- */
+
+static void send_lock(struct router *r, struct call *call, uint32_t i) {
+    struct gather *g = call->gather;
+    struct gather_shard *shard = &g->shards[i];
+    const struct bytes *argv = frame_arguments(r, g->argc, buf_bytes(&call->args));
+    struct bytes *keys = mem_alloc(shard->keys * sizeof(*keys));
+    for (uint32_t k = 0; k < shard->keys; k++)
+        keys[k] = argv[shard->positions[k]];
+    struct relay_frame frame = {
+        .type = RELAY_LOCK, .command = command_index(call->cmd), .argc = shard->keys, .db = g->db};
+    g->awaited = 1;
+    part_send(r, &call->parts[i], shard->shard, frame, keys, (struct bytes){0});
+    mem_free(keys);
+}
+
+void gather_begin(struct router *r, struct pipeline *p, struct session *session,
+                  const struct command *cmd, const struct bytes *argv, uint32_t argc,
+                  const uint32_t *positions, uint32_t keys) {
+    uint32_t count[SHARD_MAX] = {0}, shards = 0;
+    for (uint32_t i = 0; i < keys; i++) {
+        if (count[r->slots->owner[slot_of_key(argv[positions[i]])]]++ == 0)
+            shards++;
+    }
+    struct call *call = call_begin(r, p, session, cmd, shards);
+    call_barrier(call);
+    frame_append(&call->args, argc, argv);
+    struct gather *g = call->gather = mem_calloc(1, sizeof(*g));
+    g->r = r;
+    g->argc = argc;
+    g->db = session->db;
+    g->no_touch = session->no_touch;
+    g->shards = mem_calloc(shards, sizeof(*g->shards));
+    for (uint32_t s = 0; s < r->shards; s++) {
+        if (count[s] == 0)
+            continue;
+        struct gather_shard *shard = &g->shards[g->shard_count++];
+        shard->shard = s;
+        shard->positions = mem_alloc(count[s] * sizeof(*shard->positions));
+        for (uint32_t i = 0; i < keys; i++) {
+            if (r->slots->owner[slot_of_key(argv[positions[i]])] == s)
+                shard->positions[shard->keys++] = positions[i];
+        }
+    }
+    r->gathers++;
+    r->relayed++;
+    send_lock(r, call, 0);
+}
+
+/* Give back every lock that is held, then end the call. */
+static void gather_end(struct router *r, struct call *call, struct bytes reply) {
+    struct gather *g = call->gather;
+    for (uint32_t i = 0; i < g->shard_count; i++) {
+        struct gather_shard *shard = &g->shards[i];
+        if (shard->locked && (shard->shard == r->self || link_is_up(r->links, shard->shard)))
+            router_deliver(r, shard->shard, (struct relay_frame){.type = RELAY_UNLOCK},
+                           (struct bytes){0});
+    }
+    struct buf out = {0};
+    buf_append_bytes(&out, reply);
+    call_finish(r, call, buf_bytes(&out));
+    buf_free(&out);
+}
+
+void gather_failed(struct router *r, struct part *part, const char *what) {
+    struct buf out = {0};
+    struct call *call = part->call;
+    down_error(r, part->peer, what, &out);
+    part_release(r, part);
+    gather_end(r, call, buf_bytes(&out));
+    buf_free(&out);
+}
+
+/* ---- the scratch keyspace ---- */
+
+static void scratch_changed(void *arg, uint32_t db, struct bytes key) {
+    struct router *r = arg;
+    struct gather *g = r->scratch_user;
+    if (!g || g->filling)
+        return;
+    if (g->changed_count == g->changed_cap) {
+        g->changed_cap = g->changed_cap ? g->changed_cap * 2 : 8;
+        g->changed = mem_realloc(g->changed, g->changed_cap * sizeof(*g->changed));
+    }
+    g->changed[g->changed_count++] =
+        (struct changed_key){db, bytes_of(mem_strndup(key.ptr, key.len), key.len)};
+}
+
+static void scratch_forget(void *arg, uint32_t db, struct bytes key) {
+}
+
+static struct keyspace *scratch_open(struct router *r, struct gather *g) {
+    if (!r->scratch) {
+        struct keyspace_hooks hooks = {.arg = r,
+                                       .expired = scratch_forget,
+                                       .evicted = scratch_forget,
+                                       .changed = scratch_changed};
+        r->scratch =
+            keyspace_create(keyspace_databases(r->ks), r->env->segment->header->hash_seed, &hooks);
+    }
+    keyspace_configure(r->scratch, r->env->config);
+    keyspace_set_now(r->scratch, keyspace_now_ms(r->ks));
+    r->scratch_user = g;
+    return r->scratch;
+}
+
+static void scratch_close(struct router *r) {
+    r->scratch_user = NULL;
+    keyspace_flush_all(r->scratch, false);
+}
+
+struct operand {
+    uint32_t argument, db;
+    int64_t expire_ms;
+    struct bytes payload;
+};
+
+/* The next value of a LOCKED body; false at the end or if the rest makes no sense. */
+static bool operand_next(struct bytes *body, struct operand *operand_r) {
+    enum { HEADER = 4 + 4 + 8 + 4 };
+    uint32_t len;
+    if (body->len < HEADER)
+        return false;
+    memcpy(&operand_r->argument, body->ptr, 4);
+    memcpy(&operand_r->db, body->ptr + 4, 4);
+    memcpy(&operand_r->expire_ms, body->ptr + 8, 8);
+    memcpy(&len, body->ptr + 16, 4);
+    if (len > body->len - HEADER)
+        return false;
+    operand_r->payload = bytes_of(body->ptr + HEADER, len);
+    body->ptr += HEADER + len;
+    body->len -= HEADER + len;
+    return true;
+}
+
+static bool scratch_fill(struct router *r, struct gather *g, const struct bytes *argv) {
+    g->filling = true;
+    bool ok = true;
+    for (uint32_t i = 0; i < g->shard_count && ok; i++) {
+        struct gather_shard *shard = &g->shards[i];
+        struct bytes body = buf_bytes(&shard->operands);
+        struct operand operand;
+        while (ok && operand_next(&body, &operand)) {
+            struct value value;
+            char error[128];
+            ok = operand.argument < shard->keys && operand.db < keyspace_databases(r->scratch) &&
+                 rdb_restore(operand.payload, r->env->config, &value, error, sizeof(error)) == 0;
+            if (!ok)
+                break;
+            struct keyref ref;
+            keyspace_find(r->scratch, operand.db, argv[shard->positions[operand.argument]],
+                          KEY_PEEK, &ref);
+            keyspace_store(&ref, &value);
+            if (operand.expire_ms != KEY_NO_EXPIRY)
+                keyspace_set_expire(&ref, operand.expire_ms);
+        }
+        ok = ok && body.len == 0;
+    }
+    g->filling = false;
+    return ok;
+}
+
+/* ---- what the handler changed goes back to the owners ---- */
+
+static void write_back_command(struct buf *out, uint32_t db, uint32_t argc,
+                               const struct bytes *argv) {
+    buf_append(out, &db, sizeof(db));
+    buf_append(out, &argc, sizeof(argc));
+    frame_append(out, argc, argv);
+}
+
+/* A string as SET, any other type as RESTORE: both can be replayed by any server from the log. */
+static void store_command(struct router *r, struct gather_shard *shard, struct keyref *ref) {
+    struct value value = keyref_value(ref);
+    int64_t expire_ms = keyref_expire_ms(ref);
+    char digits[BYTES_I64_MAX], expire[BYTES_I64_MAX];
+    struct bytes expire_text =
+        bytes_of(expire, bytes_from_i64(expire, expire_ms == KEY_NO_EXPIRY ? 0 : expire_ms));
+    if (value.type == VALUE_STRING) {
+        struct bytes argv[5] = {BYTES_LITERAL("SET"), ref->key, value_string_bytes(&value, digits),
+                                BYTES_LITERAL("PXAT"), expire_text};
+        write_back_command(&shard->stores, ref->db, expire_ms == KEY_NO_EXPIRY ? 3 : 5, argv);
+    } else {
+        struct buf payload = {0};
+        rdb_dump(&payload, &value);
+        struct bytes argv[6] = {BYTES_LITERAL("RESTORE"),
+                                ref->key,
+                                expire_text,
+                                buf_bytes(&payload),
+                                BYTES_LITERAL("REPLACE"),
+                                BYTES_LITERAL("ABSTTL")};
+        write_back_command(&shard->stores, ref->db, 6, argv);
+        buf_free(&payload);
+    }
+    shard->store_count++;
+}
+
+static int compare_changed(const void *a, const void *b) {
+    const struct changed_key *x = a, *y = b;
+    if (x->db != y->db)
+        return x->db < y->db ? -1 : 1;
+    return bytes_compare(x->key, y->key);
+}
+
+static struct gather_shard *shard_of_key(struct router *r, struct gather *g, struct bytes key) {
+    uint32_t owner = r->slots->owner[slot_of_key(key)];
+    for (uint32_t i = 0; i < g->shard_count; i++) {
+        if (g->shards[i].shard == owner)
+            return &g->shards[i];
+    }
+    PANIC("a command changed a key that is not among its key arguments");
+}
+
+static void collect_changes(struct router *r, struct gather *g) {
+    qsort(g->changed, g->changed_count, sizeof(*g->changed), compare_changed);
+    for (uint32_t i = 0; i < g->changed_count; i++) {
+        if (i > 0 && compare_changed(&g->changed[i], &g->changed[i - 1]) == 0)
+            continue;
+        struct bytes key = g->changed[i].key;
+        struct gather_shard *shard = shard_of_key(r, g, key);
+        struct keyref ref;
+        if (keyspace_find(r->scratch, g->changed[i].db, key, KEY_PEEK, &ref)) {
+            store_command(r, shard, &ref);
+        } else {
+            struct bytes argv[2] = {BYTES_LITERAL("DEL"), key};
+            write_back_command(&shard->deletes, g->changed[i].db, 2, argv);
+            shard->delete_count++;
+        }
+    }
+}
+
+static void send_phase(struct router *r, struct call *call, enum gather_phase phase) {
+    struct gather *g = call->gather;
+    g->phase = phase;
+    g->awaited = 0;
+    for (uint32_t i = 0; i < g->shard_count; i++) {
+        struct gather_shard *shard = &g->shards[i];
+        bool storing = phase == GATHER_STORING;
+        uint32_t count = storing ? shard->store_count : shard->delete_count;
+        if (count == 0)
+            continue;
+        g->awaited++;
+        struct relay_frame frame = {.type = RELAY_WRITE_BACK,
+                                    .command = command_index(call->cmd),
+                                    .argc = count,
+                                    .db = g->db};
+        part_send(r, &call->parts[i], shard->shard, frame, NULL,
+                  buf_bytes(storing ? &shard->stores : &shard->deletes));
+    }
+}
+
+/* The next phase that has something to send, or the end. */
+static void gather_advance(struct router *r, struct call *call) {
+    struct gather *g = call->gather;
+    while (g->awaited == 0 && g->phase < GATHER_DELETING)
+        send_phase(r, call, g->phase + 1);
+    if (g->awaited == 0)
+        gather_end(r, call, buf_bytes(&g->reply));
+}
+
+/* All shards are locked: run the handler over the operands. */
+static void gather_run(struct router *r, struct call *call) {
+    struct gather *g = call->gather;
+    const struct bytes *argv = frame_arguments(r, g->argc, buf_bytes(&call->args));
+    struct keyspace *scratch = scratch_open(r, g);
+    struct session *s = &r->internal;
+    s->db = g->db;
+    s->resp = call->resp;
+    s->no_touch = g->no_touch;
+    struct command_env env = *r->env;
+    env.propagate = NULL;
+    env.persist = NULL;
+    struct command_ctx ctx = router_context(r, s, call->cmd, argv, g->argc, &g->reply);
+    ctx.ks = scratch;
+    ctx.env = &env;
+    g->awaited = 0;
+    if (!scratch_fill(r, g, argv)) {
+        reply_error(&ctx.reply,
+                    "ERR a shard sent a value that could not be read; nothing was changed");
+    } else {
+        execute(&ctx);
+        collect_changes(r, g);
+    }
+    scratch_close(r);
+    gather_advance(r, call);
+}
+
+void gather_answer(struct router *r, struct part *part, const struct relay_frame *frame,
+                   struct bytes body) {
+    struct call *call = part->call;
+    struct gather *g = call->gather;
+    uint32_t index = (uint32_t)(part - call->parts);
+    bool locking = g->phase == GATHER_LOCKING;
+    if (frame->type != (locking ? RELAY_LOCKED : RELAY_WRITTEN))
+        return;
+    part_release(r, part);
+    if (locking)
+        g->shards[index].locked = true;
+    if (frame->flags & RELAY_ERROR) {
+        gather_end(r, call, body);
+        return;
+    }
+    if (!locking) {
+        g->awaited--;
+        gather_advance(r, call);
+        return;
+    }
+    buf_append_bytes(&g->shards[index].operands, body);
+    if (index + 1 < g->shard_count)
+        send_lock(r, call, index + 1);
+    else
+        gather_run(r, call);
+}
+
+/* ---- serving side ---- */
+
+static void operand_append(struct buf *out, uint32_t argument, const struct keyref *ref) {
+    struct value value = keyref_value(ref);
+    int64_t expire_ms = keyref_expire_ms(ref);
+    buf_append(out, &argument, sizeof(argument));
+    buf_append(out, &ref->db, sizeof(ref->db));
+    buf_append(out, &expire_ms, sizeof(expire_ms));
+    size_t len_at = out->len;
+    uint32_t len = 0;
+    buf_append(out, &len, sizeof(len));
+    rdb_dump(out, &value);
+    len = (uint32_t)(out->len - len_at - sizeof(len));
+    memcpy(out->data + len_at, &len, sizeof(len));
+}
+
+void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                       struct bytes body) {
+    struct buf *out = &r->reply_scratch;
+    buf_clear(out);
+    r->lock.held = true;
+    r->lock.by = peer;
+    r->lock.generation = frame->from_generation;
+    const struct bytes *keys = frame_arguments(r, frame->argc, body);
+    const char *refusal = NULL;
+    if (!keys || frame->command >= command_count)
+        refusal = "ERR malformed relay frame";
+    else if ((command_rows[frame->command].flags & CMD_WRITE) && r->env->persist)
+        refusal = persist_write_refusal(r->env->persist);
+    if (refusal) {
+        struct reply reply = {.out = out, .version = 2};
+        reply_error(&reply, refusal);
+        serve_answer(r, peer, frame, RELAY_LOCKED, RELAY_ERROR, buf_bytes(out));
+        return;
+    }
+    /* A command may name a key in another database (COPY ... DB): send it from wherever it is. */
+    for (uint32_t i = 0; i < frame->argc; i++) {
+        for (uint32_t db = 0; db < keyspace_databases(r->ks); db++) {
+            struct keyref ref;
+            if (keyspace_count(r->ks, db) > 0 && keyspace_find(r->ks, db, keys[i], KEY_PEEK, &ref))
+                operand_append(out, i, &ref);
+        }
+    }
+    serve_answer(r, peer, frame, RELAY_LOCKED, 0, buf_bytes(out));
+    buf_shrink(out, 64 * 1024);
+}
+
+/* Length of argc length-prefixed arguments at the front of body, or 0 if they are not whole. */
+static size_t arguments_length(struct bytes body, uint32_t argc) {
+    size_t at = 0;
+    for (uint32_t i = 0; i < argc; i++) {
+        uint32_t len;
+        if (body.len - at < sizeof(len))
+            return 0;
+        memcpy(&len, body.ptr + at, sizeof(len));
+        at += sizeof(len);
+        if (len > body.len - at)
+            return 0;
+        at += len;
+    }
+    return at;
+}
+
+/* One command of a WRITE_BACK, through execute() like any other. */
+static bool write_back_one(struct router *r, struct bytes *body, struct buf *out) {
+    uint32_t db, argc;
+    if (body->len < 8)
+        return false;
+    memcpy(&db, body->ptr, 4);
+    memcpy(&argc, body->ptr + 4, 4);
+    struct bytes rest = bytes_of(body->ptr + 8, body->len - 8);
+    size_t len = arguments_length(rest, argc);
+    if (len == 0 || db >= keyspace_databases(r->ks))
+        return false;
+    const struct bytes *argv = frame_arguments(r, argc, bytes_of(rest.ptr, len));
+    const struct command *cmd = argv ? command_lookup(argv, argc, NULL) : NULL;
+    if (!cmd || !cmd->handler || !command_arity_ok(cmd, argc))
+        return false;
+    r->internal.db = db;
+    r->internal.resp = 2;
+    size_t mark = out->len;
+    struct command_ctx ctx = router_context(r, &r->internal, cmd, argv, argc, out);
+    execute(&ctx);
+    if (ctx.reply.errors == 0)
+        out->len = mark;
+    *body = bytes_of(rest.ptr + len, rest.len - len);
+    return ctx.reply.errors == 0;
+}
+
+void gather_serve_write_back(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                             struct bytes body) {
+    struct buf out = {0};
+    bool ok = true;
+    for (uint32_t i = 0; i < frame->argc && ok; i++)
+        ok = write_back_one(r, &body, &out);
+    if (!ok && out.len == 0)
+        buf_append_text(&out, "-ERR malformed relay frame\r\n");
+    serve_answer(r, peer, frame, RELAY_WRITTEN, ok ? 0 : RELAY_ERROR, buf_bytes(&out));
+    buf_free(&out);
+}

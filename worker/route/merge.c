@@ -1,0 +1,289 @@
+/* merge.c - one reply out of those of several shards, by the span of the command's row.
+ *
+ * The parts' replies come from our own handlers, but over shared memory: they are parsed as anything
+ * else from outside, and a reply that cannot be is answered with an error. */
+#include "worker/route/router_private.h"
+
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+
+#include <stdlib.h>
+
+enum { SCAN_SHARD_BITS = 7 };
+
+typedef void merge_function(struct router *r, struct call *call, struct buf *out);
+
+static struct bytes part_reply(const struct call *call, uint32_t i) {
+    return buf_bytes(&call->parts[i].reply);
+}
+
+static bool is_error(struct bytes reply) {
+    return reply.len > 0 && reply.ptr[0] == '-';
+}
+
+static void malformed(struct buf *out) {
+    buf_append_text(out, "-ERR a shard's reply could not be merged\r\n");
+}
+
+static bool first_error(const struct call *call, struct buf *out) {
+    for (uint32_t i = 0; i < call->parts_count; i++) {
+        if (is_error(part_reply(call, i))) {
+            buf_append_bytes(out, part_reply(call, i));
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool part_integer(const struct call *call, uint32_t i, int64_t *value_r) {
+    struct bytes reply = part_reply(call, i);
+    char type;
+    return resp_header(reply.ptr, reply.len, &type, value_r) > 0 && type == ':';
+}
+
+/* ---- one function a span ---- */
+
+static void merge_one(struct router *r, struct call *call, struct buf *out) {
+    buf_append_bytes(out, part_reply(call, 0));
+}
+
+static void merge_first(struct router *r, struct call *call, struct buf *out) {
+    if (!first_error(call, out))
+        buf_append_bytes(out, part_reply(call, 0));
+}
+
+/* Integers add up. If there is a reply that is none and no error, it is the answer (one shard did what
+ * was asked of all: CLIENT KILL address); else the first error. */
+static void merge_sum(struct router *r, struct call *call, struct buf *out) {
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < call->parts_count; i++) {
+        int64_t value;
+        if (part_integer(call, i, &value)) {
+            sum += value;
+        } else if (!is_error(part_reply(call, i))) {
+            buf_append_bytes(out, part_reply(call, i));
+            return;
+        }
+    }
+    if (first_error(call, out))
+        return;
+    struct reply reply = {.out = out, .version = call->resp};
+    reply_integer(&reply, sum);
+}
+
+static void merge_extreme(struct call *call, struct buf *out, bool largest) {
+    if (first_error(call, out))
+        return;
+    int64_t best = 0;
+    for (uint32_t i = 0; i < call->parts_count; i++) {
+        int64_t value;
+        if (!part_integer(call, i, &value)) {
+            malformed(out);
+            return;
+        }
+        if (i == 0 || (largest ? value > best : value < best))
+            best = value;
+    }
+    struct reply reply = {.out = out, .version = call->resp};
+    reply_integer(&reply, best);
+}
+
+static void merge_max(struct router *r, struct call *call, struct buf *out) {
+    merge_extreme(call, out, true);
+}
+
+static void merge_min(struct router *r, struct call *call, struct buf *out) {
+    merge_extreme(call, out, false);
+}
+
+static void merge_concat(struct router *r, struct call *call, struct buf *out) {
+    if (first_error(call, out))
+        return;
+    int64_t total = 0;
+    size_t header[SHARD_MAX];
+    char type = 0;
+    for (uint32_t i = 0; i < call->parts_count; i++) {
+        int64_t count;
+        header[i] = resp_header(part_reply(call, i).ptr, part_reply(call, i).len, &type, &count);
+        if (header[i] == 0 || (type != '*' && type != '~') || count < 0) {
+            malformed(out);
+            return;
+        }
+        total += count;
+    }
+    struct reply reply = {.out = out, .version = call->resp};
+    if (type == '~')
+        reply_set(&reply, (size_t)total);
+    else
+        reply_array(&reply, (size_t)total);
+    for (uint32_t i = 0; i < call->parts_count; i++) {
+        struct bytes elements = part_reply(call, i);
+        buf_append(out, elements.ptr + header[i], elements.len - header[i]);
+    }
+}
+
+/* The text of a bulk or verbatim string. */
+static bool text_of(struct bytes reply, struct bytes *text_r, bool *verbatim_r) {
+    char type;
+    int64_t len;
+    size_t header = resp_header(reply.ptr, reply.len, &type, &len);
+    if (header == 0 || (type != '$' && type != '=') || len < 0 ||
+        (uint64_t)len > reply.len - header)
+        return false;
+    *text_r = bytes_of(reply.ptr + header, (size_t)len);
+    *verbatim_r = type == '=';
+    if (*verbatim_r) { /* "txt:" */
+        if (len < 4)
+            return false;
+        text_r->ptr += 4;
+        text_r->len -= 4;
+    }
+    return true;
+}
+
+static void merge_text(struct router *r, struct call *call, struct buf *out) {
+    if (first_error(call, out))
+        return;
+    struct buf joined = {0};
+    bool verbatim = false;
+    for (uint32_t i = 0; i < call->parts_count; i++) {
+        struct bytes text;
+        if (!text_of(part_reply(call, i), &text, &verbatim)) {
+            buf_free(&joined);
+            malformed(out);
+            return;
+        }
+        buf_append_bytes(&joined, text);
+    }
+    struct reply reply = {.out = out, .version = call->resp};
+    if (verbatim)
+        reply_verbatim(&reply, "txt", buf_bytes(&joined));
+    else
+        reply_bulk(&reply, buf_bytes(&joined));
+    buf_free(&joined);
+}
+
+/* MGET: element i is the next one of its owner's array. */
+static void merge_mget(struct router *r, struct call *call, struct buf *out) {
+    if (first_error(call, out))
+        return;
+    struct bytes rest[SHARD_MAX];
+    int64_t total = 0;
+    for (uint32_t i = 0; i < call->parts_count; i++) {
+        int64_t count;
+        char type;
+        rest[i] = part_reply(call, i);
+        size_t header = resp_header(rest[i].ptr, rest[i].len, &type, &count);
+        if (header == 0 || type != '*' || count < 0) {
+            malformed(out);
+            return;
+        }
+        rest[i] = bytes_of(rest[i].ptr + header, rest[i].len - header);
+        total += count;
+    }
+    size_t start = out->len;
+    struct reply reply = {.out = out, .version = call->resp};
+    reply_array(&reply, (size_t)total);
+    for (int64_t i = 0; i < total; i++) {
+        struct bytes *from = &rest[call->owners[i]];
+        size_t len = resp_value_length(from->ptr, from->len);
+        if (len == 0) {
+            out->len = start;
+            malformed(out);
+            return;
+        }
+        buf_append(out, from->ptr, len);
+        from->ptr += len;
+        from->len -= len;
+    }
+}
+
+/* RANDOMKEY: each shard offered a key or none; draw by how many keys each has. */
+static void merge_random(struct router *r, struct call *call, struct buf *out) {
+    if (first_error(call, out))
+        return;
+    uint64_t seen = 0;
+    uint32_t chosen = 0;
+    for (uint32_t i = 0; i < call->parts_count; i++) {
+        struct bytes reply = part_reply(call, i);
+        if (reply.len < 2 || reply.ptr[0] != '$' || reply.ptr[1] == '-')
+            continue;
+        uint64_t keys = status_get(segment_status(r->env->segment, i), METRIC_keys);
+        keys = keys ? keys : 1;
+        seen += keys;
+        if ((uint64_t)random() % seen < keys)
+            chosen = i;
+    }
+    buf_append_bytes(out, part_reply(call, chosen));
+}
+
+static void merge_scan(struct router *r, struct call *call, struct buf *out) {
+    scan_cursor_rewrite(r, part_reply(call, 0), call->parts[0].peer, out);
+}
+
+/* All status pages are fresh: now the handler, here. */
+static void merge_refresh(struct router *r, struct call *call, struct buf *out) {
+    if (!call->session)
+        return;
+    r->env->refresh_status(r->env->upper);
+    const struct bytes *argv = frame_arguments(r, call->argc, buf_bytes(&call->args));
+    struct command_ctx ctx = router_context(r, call->session, call->cmd, argv, call->argc, out);
+    execute(&ctx);
+}
+
+static merge_function *const merge_by_span[] = {
+    [SPAN_KEYED] = merge_one,       [SPAN_SUM] = merge_sum,           [SPAN_MGET] = merge_mget,
+    [SPAN_MSET] = merge_first,      [SPAN_LOCAL] = merge_one,         [SPAN_ALL_SUM] = merge_sum,
+    [SPAN_ALL_OK] = merge_first,    [SPAN_ALL_FIRST] = merge_first,   [SPAN_ALL_MAX] = merge_max,
+    [SPAN_ALL_MIN] = merge_min,     [SPAN_ALL_CONCAT] = merge_concat, [SPAN_ALL_TEXT] = merge_text,
+    [SPAN_REFRESH] = merge_refresh, [SPAN_SCAN] = merge_scan,         [SPAN_RANDOM] = merge_random,
+};
+
+void merge_parts(struct router *r, struct call *call) {
+    struct buf out = {0};
+    bool whole = call->parts_count == 1 && call->cmd->span < SPAN_LOCAL;
+    (whole ? merge_one : merge_by_span[call->cmd->span])(r, call, &out);
+    call_finish(r, call, buf_bytes(&out));
+    buf_free(&out);
+}
+
+/* ---- SCAN's cursor ---- */
+
+bool scan_cursor_split(struct bytes text, uint64_t *local_r, uint32_t *shard_r) {
+    uint64_t cursor;
+    if (!bytes_to_u64(text, &cursor))
+        return false;
+    *local_r = cursor >> SCAN_SHARD_BITS;
+    *shard_r = cursor & ((1u << SCAN_SHARD_BITS) - 1);
+    return true;
+}
+
+/* The reply is *2, the shard's next cursor as a bulk string, the elements. A shard at its end hands
+ * over to the next one. */
+void scan_cursor_rewrite(struct router *r, struct bytes reply, uint32_t shard, struct buf *out) {
+    char type;
+    int64_t count, len;
+    if (is_error(reply)) {
+        buf_append_bytes(out, reply);
+        return;
+    }
+    size_t at = resp_header(reply.ptr, reply.len, &type, &count);
+    size_t header = at ? resp_header(reply.ptr + at, reply.len - at, &type, &len) : 0;
+    uint64_t next;
+    if (header == 0 || count != 2 || type != '$' || len < 1 ||
+        (uint64_t)len + 2 > reply.len - at - header ||
+        !bytes_to_u64(bytes_of(reply.ptr + at + header, (size_t)len), &next)) {
+        malformed(out);
+        return;
+    }
+    if (next != 0)
+        next = next << SCAN_SHARD_BITS | shard;
+    else if (shard + 1 < r->shards)
+        next = shard + 1;
+    struct reply writer = {.out = out, .version = 2};
+    char digits[BYTES_I64_MAX];
+    reply_array(&writer, 2);
+    reply_bulk(&writer, bytes_of(digits, bytes_from_i64(digits, (int64_t)next)));
+    size_t rest = at + header + (size_t)len + 2;
+    buf_append(out, reply.ptr + rest, reply.len - rest);
+}

@@ -1,0 +1,37 @@
+/* pipeline.h - the replies a client is owed, always in the order of its commands.
+ *
+ *   out: [ bytes that may go to the socket ]   calls: [ A ? |bytes after A ] [ B done |bytes after B ] ...
+ *
+ * A command that is answered at once writes to the end: into `out` if nothing is in flight, else into
+ * the bytes that follow the last call. A call that becomes the first and is done moves its reply and
+ * the bytes after it into `out`. */
+#ifndef REMUDA_ROUTE_PIPELINE_H
+#define REMUDA_ROUTE_PIPELINE_H
+#include "shared/base/buf.h"
+#include "shared/base/list.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pipeline {
+    struct buf out;
+    struct list calls; /* struct call, oldest first */
+    uint32_t in_flight;
+    bool barrier;       /* the last command must end before another may begin */
+    bool stalled;       /* a ring is full or the shard is locked: begin no command */
+    uint32_t waits_for; /* while stalled: the peer, or this shard for the lock */
+    struct list stalled_link;
+    bool urgent_close; /* the client layer's: no reply will be sent any more */
+    void *client;
+    /* More of `out` may be sent, or commands may begin again. Called outside of router_command(). */
+    void (*wake)(struct pipeline *pipeline);
+};
+
+void pipeline_init(struct pipeline *pipeline, void *client, void (*wake)(struct pipeline *));
+/* May another command begin now? */
+static inline bool pipeline_may_begin(const struct pipeline *p) {
+    return !p->barrier && !p->stalled && p->in_flight < 4096;
+}
+/* Where a reply written now belongs. */
+struct buf *pipeline_tail(struct pipeline *pipeline);
+
+#endif

@@ -1,0 +1,300 @@
+/* router.c - the router's life, its loop turns, and what comes in over the links. */
+#include "worker/route/router_private.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+
+/* ---- small services of the folder ---- */
+
+struct command_ctx router_context(struct router *r, struct session *session,
+                                  const struct command *cmd, const struct bytes *argv,
+                                  uint32_t argc, struct buf *out) {
+    return (struct command_ctx){.ks = r->ks,
+                                .session = session,
+                                .env = r->env,
+                                .cmd = cmd,
+                                .argv = argv,
+                                .argc = argc,
+                                .reply = {.out = out, .version = session->resp}};
+}
+
+static void argv_reserve(struct router *r, uint32_t argc) {
+    if (argc <= r->argv_cap)
+        return;
+    r->argv_cap = argc + argc / 2 + 16;
+    r->argv_scratch = mem_realloc(r->argv_scratch, r->argv_cap * sizeof(struct bytes));
+}
+
+const struct bytes *frame_arguments(struct router *r, uint32_t argc, struct bytes body) {
+    /* Each argument takes at least its length word: this bounds argc by what really came. */
+    if (argc == 0 || argc > body.len / sizeof(uint32_t))
+        return NULL;
+    argv_reserve(r, argc);
+    for (uint32_t i = 0; i < argc; i++) {
+        uint32_t len;
+        if (body.len < sizeof(len))
+            return NULL;
+        memcpy(&len, body.ptr, sizeof(len));
+        if (len > body.len - sizeof(len))
+            return NULL;
+        r->argv_scratch[i] = bytes_of(body.ptr + sizeof(len), len);
+        body.ptr += sizeof(len) + len;
+        body.len -= sizeof(len) + len;
+    }
+    return body.len == 0 ? r->argv_scratch : NULL;
+}
+
+void frame_append(struct buf *out, uint32_t argc, const struct bytes *argv) {
+    for (uint32_t i = 0; i < argc; i++) {
+        uint32_t len = (uint32_t)argv[i].len;
+        buf_append(out, &len, sizeof(len));
+        buf_append_bytes(out, argv[i]);
+    }
+}
+
+void park_frame(struct list *where, uint32_t peer, const struct relay_frame *frame,
+                struct bytes body) {
+    struct parked *parked = mem_alloc(sizeof(*parked) + body.len);
+    parked->peer = peer;
+    parked->frame = *frame;
+    parked->len = body.len;
+    if (body.len)
+        memcpy(parked->body, body.ptr, body.len);
+    list_push_back(where, &parked->link);
+}
+
+void router_deliver(struct router *r, uint32_t peer, struct relay_frame frame, struct bytes body) {
+    if (peer != r->self) {
+        link_send(r->links, peer, frame, NULL, body);
+        return;
+    }
+    frame.from_generation = frame.to_generation = r->env->generation;
+    frame.body_bytes = (uint32_t)body.len;
+    park_frame(&r->loopback, peer, &frame, body);
+}
+
+void router_stall(struct router *r, struct pipeline *p, uint32_t waits_for) {
+    p->stalled = true;
+    p->waits_for = waits_for;
+    list_remove(&p->stalled_link);
+    list_push_back(&r->stalled, &p->stalled_link);
+}
+
+void router_wake_stalled(struct router *r, uint32_t waits_for) {
+    LIST_EACH(node, &r->stalled) {
+        struct pipeline *p = LIST_ENTRY(node, struct pipeline, stalled_link);
+        if (p->waits_for != waits_for)
+            continue;
+        list_remove(&p->stalled_link);
+        p->stalled = false;
+        p->wake(p);
+    }
+}
+
+int32_t router_key_positions(struct router *r, const struct command *cmd, const struct bytes *argv,
+                             uint32_t argc) {
+    int32_t count = command_key_positions(cmd, argv, argc, r->positions, r->positions_cap);
+    if (count > 0 && (uint32_t)count > r->positions_cap) {
+        r->positions_cap = (uint32_t)count;
+        r->positions = mem_realloc(r->positions, r->positions_cap * sizeof(*r->positions));
+        command_key_positions(cmd, argv, argc, r->positions, r->positions_cap);
+    }
+    return count;
+}
+
+/* ---- what comes in ---- */
+
+static void receive_answer(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                           struct bytes body) {
+    struct part *part = part_find(r, frame->token);
+    if (!part || part->peer != peer || part->type == 0)
+        return; /* its call gave up waiting */
+    struct call *call = part->call;
+    if (call->gather) {
+        gather_answer(r, part, frame, body);
+        return;
+    }
+    if (frame->type != RELAY_REPLY)
+        return;
+    if (call->parts_count == 1 && call->cmd->span < SPAN_LOCAL) {
+        part_release(r, part);
+        call_finish(r, call, body);
+        return;
+    }
+    buf_clear(&part->reply);
+    buf_append_bytes(&part->reply, body);
+    part_done(r, part);
+}
+
+static void receive_frame(void *arg, uint32_t peer, const struct relay_frame *frame,
+                          struct bytes body) {
+    struct router *r = arg;
+    switch (frame->type) {
+    case RELAY_REPLY:
+    case RELAY_LOCKED:
+    case RELAY_WRITTEN: receive_answer(r, peer, frame, body); break;
+    default: serve_frame(r, peer, frame, body);
+    }
+}
+
+static void peer_lost(void *arg, uint32_t peer, uint32_t generation) {
+    struct router *r = arg;
+    if (r->lock.held && r->lock.by == peer && r->lock.generation == generation)
+        serve_unlock(r);
+    LIST_EACH(node, &r->held) {
+        struct held *held = LIST_ENTRY(node, struct held, link);
+        if (held->peer == peer) {
+            list_remove(&held->link);
+            mem_free(held);
+        }
+    }
+    calls_peer_lost(r, peer);
+}
+
+static void message_published(void *arg, uint64_t token) {
+    struct part *part = part_find(arg, token);
+    if (part)
+        part->published = true;
+}
+
+static void backlog_drained(void *arg, uint32_t peer) {
+    router_wake_stalled(arg, peer);
+}
+
+void router_peer_up(struct router *r, uint32_t peer, uint32_t generation) {
+    link_peer_up(r->links, peer, generation);
+}
+
+void router_peer_down(struct router *r, uint32_t peer, uint32_t generation) {
+    link_peer_down(r->links, peer, generation);
+    /* Who stalled for room in its ring now waits as for any shard that is down. */
+    if (peer < r->shards && peer != r->self)
+        router_wake_stalled(r, peer);
+}
+
+/* ---- turns ---- */
+
+bool router_turn_begin(struct router *r) {
+    serve_parked(r);
+    bool more = links_receive(r->links);
+    /* What gather says to this shard itself; answers may produce more, bounded by its steps. */
+    while (!list_empty(&r->loopback)) {
+        struct parked *parked = LIST_ENTRY(r->loopback.next, struct parked, link);
+        list_remove(&parked->link);
+        receive_frame(r, parked->peer, &parked->frame, bytes_of(parked->body, parked->len));
+        mem_free(parked);
+    }
+    return more || (!r->lock.held && !list_empty(&r->lock.parked));
+}
+
+void router_synced(struct router *r) {
+    uint64_t synced = persist_synced(r->env->persist);
+    while (!list_empty(&r->held)) {
+        struct held *held = LIST_ENTRY(r->held.next, struct held, link);
+        if (held->gate > synced)
+            break;
+        list_remove(&held->link);
+        router_deliver(r, held->peer, held->frame, bytes_of(held->body, held->len));
+        mem_free(held);
+    }
+}
+
+void router_turn_end(struct router *r) {
+    links_flush(r->links);
+}
+
+bool router_sleep(struct router *r) {
+    if (!list_empty(&r->loopback) || (!r->lock.held && !list_empty(&r->lock.parked)))
+        return true;
+    return links_sleep(r->links);
+}
+
+void router_awake(struct router *r) {
+    links_awake(r->links);
+}
+
+void router_cron(struct router *r) {
+    calls_check_waiting(r);
+}
+
+bool router_idle(const struct router *r) {
+    return r->slab_free_count == r->slab_size && list_empty(&r->held) && list_empty(&r->loopback) &&
+           !r->lock.held && links_backlog_bytes(r->links) == 0;
+}
+
+void router_refresh_status(struct router *r) {
+    struct status_page *page = r->env->status;
+    const struct link_stats *stats = links_stats(r->links);
+    uint64_t waiting = 0;
+    for (uint32_t slot = 0; slot < r->slab_size; slot++) {
+        const struct part *part = r->slab[slot];
+        if (part && part->peer != r->self && !link_is_up(r->links, part->peer))
+            waiting++;
+    }
+    status_set(page, METRIC_commands_relayed, r->relayed);
+    status_set(page, METRIC_relay_requests_sent, r->requests_sent);
+    status_set(page, METRIC_relay_requests_served, r->served);
+    status_set(page, METRIC_relay_backlog_bytes, links_backlog_bytes(r->links));
+    status_set(page, METRIC_relay_waiting, waiting);
+    status_set(page, METRIC_relay_failed, r->failed);
+    status_set(page, METRIC_relay_stale_dropped, stats->stale_dropped + stats->corrupt);
+    status_set(page, METRIC_gathers, r->gathers);
+    status_set(page, METRIC_doorbells_rung, stats->doorbells_rung);
+}
+
+/* ---- life ---- */
+
+struct router *router_create(struct command_env *env, struct keyspace *ks) {
+    struct router *r = mem_calloc(1, sizeof(*r));
+    r->env = env;
+    r->ks = ks;
+    r->slots = env->segment->slots;
+    r->self = env->shard;
+    r->shards = env->segment->workers;
+    list_init(&r->free_calls);
+    list_init(&r->lock.parked);
+    list_init(&r->stalled);
+    list_init(&r->held);
+    list_init(&r->loopback);
+    session_init(&r->remote, SESSION_RELAYED);
+    session_init(&r->internal, SESSION_INTERNAL);
+    r->remote.authenticated = r->internal.authenticated = true;
+    struct link_hooks hooks = {.arg = r,
+                               .receive = receive_frame,
+                               .peer_lost = peer_lost,
+                               .published = message_published,
+                               .drained = backlog_drained};
+    r->links = links_create(env->segment, env->shard, env->generation, &hooks);
+    return r;
+}
+
+static void parked_free_all(struct list *parked) {
+    LIST_EACH(node, parked) {
+        list_remove(node);
+        mem_free(LIST_ENTRY(node, struct parked, link));
+    }
+}
+
+void router_free(struct router **router) {
+    struct router *r = *router;
+    if (!r)
+        return;
+    links_free(&r->links);
+    parked_free_all(&r->lock.parked);
+    parked_free_all(&r->loopback);
+    LIST_EACH(node, &r->held) {
+        list_remove(node);
+        mem_free(LIST_ENTRY(node, struct held, link));
+    }
+    calls_free(r);
+    keyspace_free(&r->scratch);
+    session_free(&r->remote);
+    session_free(&r->internal);
+    buf_free(&r->reply_scratch);
+    buf_free(&r->body_scratch);
+    mem_free(r->argv_scratch);
+    mem_free(r->positions);
+    mem_free(r);
+    *router = NULL;
+}

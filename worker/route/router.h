@@ -1,0 +1,51 @@
+/* router.h - from a client's arguments to its reply, wherever in the pool the keys live.
+ *
+ *   router_command -> admit -> slot of each key -> mine: execute
+ *                                              -> another's: frame -> ring -> its execute -> reply
+ *                                              -> several: by the span of the command's row
+ *
+ * Everything happens in loop turns: router_turn_begin() reads the rings and serves, router_turn_end()
+ * sends. The router never blocks and never touches a socket. */
+#ifndef REMUDA_ROUTE_ROUTER_H
+#define REMUDA_ROUTE_ROUTER_H
+#include "worker/command/command.h"
+#include "worker/route/pipeline.h"
+
+struct router;
+
+/* env and ks are the worker's and outlive the router. */
+struct router *router_create(struct command_env *env, struct keyspace *ks);
+void router_free(struct router **router);
+
+/* One command of a client. The arguments are borrowed for the call. Any outcome ends in the pipeline:
+ * a reply now, or a call in flight. Call only if pipeline_may_begin(); after it returns false the
+ * command was not begun (the shard is locked): offer it again after wake(). */
+bool router_command(struct router *router, struct pipeline *pipeline, struct session *session,
+                    const struct bytes *argv, uint32_t argc);
+/* The client is gone: its calls in flight finish without it. */
+void router_forget(struct router *router, struct pipeline *pipeline);
+
+/* A reply that comes from outside (CONFIG SET, SHUTDOWN): the handler deferred it. Returns the token
+ * by which router_answer() finds the call, 0 if the command did not come from a client. */
+uint64_t router_defer(struct router *router, struct command_ctx *ctx);
+void router_answer(struct router *router, uint64_t token, struct bytes resp);
+
+void router_peer_up(struct router *router, uint32_t peer, uint32_t generation);
+void router_peer_down(struct router *router, uint32_t peer, uint32_t generation);
+
+/* Read rings, serve requests, complete calls. true: there is more, do not sleep. */
+bool router_turn_begin(struct router *router);
+/* Send what was produced. Call after the log was written. */
+void router_turn_end(struct router *router);
+/* Release replies to other shards that waited for a sync. */
+void router_synced(struct router *router);
+/* About to sleep: true if there is work after all. Awake again. */
+bool router_sleep(struct router *router);
+void router_awake(struct router *router);
+/* Ten times a second: commands that have waited too long for a shard that is down. */
+void router_cron(struct router *router);
+void router_refresh_status(struct router *router);
+/* Nothing is in flight to or from other shards. */
+bool router_idle(const struct router *router);
+
+#endif

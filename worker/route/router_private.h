@@ -1,0 +1,182 @@
+/* router_private.h - what the files of route/ share. */
+#ifndef REMUDA_ROUTE_ROUTER_PRIVATE_H
+#define REMUDA_ROUTE_ROUTER_PRIVATE_H
+#include "worker/persist/persist.h"
+#include "worker/route/link.h"
+#include "worker/route/router.h"
+
+struct call;
+
+/* One frame whose answer is awaited, found by its token through the router's slab. */
+struct part {
+    struct call *call;
+    uint32_t slot;     /* in the slab */
+    uint32_t sequence; /* upper half of the token: a slot is used again, a token never */
+    uint16_t peer;
+    uint8_t type; /* enum relay_type of the request */
+    bool awaited;
+    bool published; /* it may have run */
+    uint16_t command;
+    uint8_t flags;
+    uint32_t argc, db;
+    struct buf reply;
+    struct buf kept; /* body of a read, to be sent again if the owner dies */
+};
+
+/* A command in flight. */
+struct call {
+    struct list link;          /* in pipeline->calls */
+    struct pipeline *pipeline; /* NULL: the client is gone */
+    const struct command *cmd;
+    struct buf after; /* replies to the commands after this one */
+    bool done;
+    bool silent;  /* CLIENT REPLY OFF: the reply is dropped */
+    bool barrier; /* the client's next command waits for this one */
+    uint8_t resp;
+    uint32_t argc;
+    uint32_t parts_count, parts_left;
+    struct part *parts; /* &single, or an array */
+    struct part single;
+    uint64_t started_ms;
+    uint16_t *owners; /* MGET: part index of each key */
+    struct gather *gather;
+    struct session *session; /* of the client, while pipeline is set */
+    struct buf args;         /* for spans that run a handler at the end: argc times {u32, bytes} */
+};
+
+/* A reply to another shard that waits for a sync of our log. */
+struct held {
+    struct list link;
+    uint64_t gate;
+    uint32_t peer;
+    struct relay_frame frame;
+    size_t len;
+    char body[];
+};
+
+/* A frame that waits for the shard's lock to open. */
+struct parked {
+    struct list link;
+    uint32_t peer; /* may be this shard itself */
+    struct relay_frame frame;
+    size_t len;
+    char body[];
+};
+
+struct lock_state {
+    bool held;
+    uint32_t by, generation;
+    uint64_t token;
+    struct list parked;
+};
+
+struct router {
+    struct command_env *env;
+    struct keyspace *ks;
+    const struct slot_map *slots;
+    uint32_t self, shards;
+    struct links *links;
+
+    struct part **slab; /* by slot; NULL: free */
+    uint32_t slab_size, *slab_free, slab_free_count, next_sequence;
+    struct list free_calls;
+    uint32_t free_calls_count;
+
+    struct lock_state lock;
+    struct list stalled;      /* struct pipeline */
+    struct list held;         /* struct held */
+    struct list loopback;     /* struct parked: gather's messages to this shard itself */
+    struct keyspace *scratch; /* gather's operands */
+    struct gather *scratch_user;
+
+    struct session remote;   /* relayed commands run with it */
+    struct session internal; /* gather */
+    struct buf reply_scratch, body_scratch;
+    struct bytes *argv_scratch;
+    uint32_t argv_cap;
+    uint32_t positions_cap, *positions;
+
+    uint64_t processed, relayed, served, requests_sent, failed, gathers;
+};
+
+/* ---- call.c: commands in flight ---- */
+/* A new call at the pipeline's end, with this many parts. */
+struct call *call_begin(struct router *r, struct pipeline *p, struct session *session,
+                        const struct command *cmd, uint32_t parts);
+/* Give the part a token and send its request; the peer may be this shard itself (gather). argv or
+ * body as in link_send(). frame.flags, command, argc, db are the caller's. */
+void part_send(struct router *r, struct part *part, uint32_t peer, struct relay_frame frame,
+               const struct bytes *argv, struct bytes body);
+/* A part that waits for an answer that no frame asks for (router_defer). Returns its token. */
+uint64_t part_await(struct router *r, struct part *part, uint32_t peer);
+/* The part of a token, if it is awaited. */
+struct part *part_find(struct router *r, uint64_t token);
+/* The answer is there: nothing is awaited any more. */
+void part_release(struct router *r, struct part *part);
+/* The part's reply is stored in part->reply (or an error is): when it was the last, merge. */
+void part_done(struct router *r, struct part *part);
+/* The call's reply is `resp`: put it in order and let it go. Frees the call. */
+void call_finish(struct router *r, struct call *call, struct bytes resp);
+void call_barrier(struct call *call);
+void calls_free(struct router *r);
+/* Write "-ERR shard N is down (why); what" as a reply. */
+void down_error(struct router *r, uint32_t shard, const char *what, struct buf *out);
+/* A peer's generation is gone: its parts run again or fail. Parts whose wait is over fail. */
+void calls_peer_lost(struct router *r, uint32_t peer);
+void calls_check_waiting(struct router *r);
+void part_fail(struct router *r, struct part *part, const char *what);
+
+/* ---- router.c ---- */
+/* A context for a command of this session, its reply going to `out`. */
+struct command_ctx router_context(struct router *r, struct session *session,
+                                  const struct command *cmd, const struct bytes *argv,
+                                  uint32_t argc, struct buf *out);
+/* Arguments out of a frame's body, as many as are promised; NULL if they are not whole. The array is
+ * the router's scratch, valid until the next call. */
+const struct bytes *frame_arguments(struct router *r, uint32_t argc, struct bytes body);
+/* Append arguments in a frame's form. */
+void frame_append(struct buf *out, uint32_t argc, const struct bytes *argv);
+/* Send a frame to a peer or, through the loopback, to this shard itself. */
+void router_deliver(struct router *r, uint32_t peer, struct relay_frame frame, struct bytes body);
+void router_stall(struct router *r, struct pipeline *p, uint32_t waits_for);
+void router_wake_stalled(struct router *r, uint32_t waits_for);
+/* Positions of all keys of a call, in the router's scratch; -1 if the arguments are malformed. */
+int32_t router_key_positions(struct router *r, const struct command *cmd, const struct bytes *argv,
+                             uint32_t argc);
+
+/* ---- serve.c ---- */
+void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                 struct bytes body);
+/* Send an answer to a peer (or to ourselves), held back while our log is not synced. */
+void serve_answer(struct router *r, uint32_t peer, const struct relay_frame *request, uint8_t type,
+                  uint8_t flags, struct bytes body);
+/* Frames that were parked while the shard was locked. */
+void serve_parked(struct router *r);
+void serve_unlock(struct router *r);
+/* Put a frame aside: copy of frame and body at the end of a list. */
+void park_frame(struct list *where, uint32_t peer, const struct relay_frame *frame,
+                struct bytes body);
+
+/* ---- merge.c ---- */
+/* All parts of a call have their replies: build the client's and finish the call. */
+void merge_parts(struct router *r, struct call *call);
+/* SCAN's cursor on the public port: shard in the low 7 bits, the shard's own cursor above. */
+bool scan_cursor_split(struct bytes text, uint64_t *local_r, uint32_t *shard_r);
+void scan_cursor_rewrite(struct router *r, struct bytes reply, uint32_t shard, struct buf *out);
+
+/* ---- gather.c ---- */
+void gather_begin(struct router *r, struct pipeline *p, struct session *session,
+                  const struct command *cmd, const struct bytes *argv, uint32_t argc,
+                  const uint32_t *positions, uint32_t keys);
+void gather_answer(struct router *r, struct part *part, const struct relay_frame *frame,
+                   struct bytes body);
+/* A part of a gather was lost with its shard, or waited too long. */
+void gather_failed(struct router *r, struct part *part, const char *what);
+void gather_free(struct gather **gather);
+/* Serving side. */
+void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                       struct bytes body);
+void gather_serve_write_back(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                             struct bytes body);
+
+#endif

@@ -1,0 +1,108 @@
+/* serve.c - commands of other workers' clients, run on this shard. */
+#include "worker/route/router_private.h"
+
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+
+void serve_answer(struct router *r, uint32_t peer, const struct relay_frame *request, uint8_t type,
+                  uint8_t flags, struct bytes body) {
+    struct relay_frame frame = {.type = type, .flags = flags, .token = request->token};
+    uint64_t gate = r->env->persist ? persist_reply_gate(r->env->persist) : 0;
+    if (gate == 0 && list_empty(&r->held)) {
+        router_deliver(r, peer, frame, body);
+        return;
+    }
+    struct held *held = mem_alloc(sizeof(*held) + body.len);
+    held->gate = gate;
+    held->peer = peer;
+    held->frame = frame;
+    held->len = body.len;
+    if (body.len)
+        memcpy(held->body, body.ptr, body.len);
+    list_push_back(&r->held, &held->link);
+}
+
+static void serve_request(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                          struct bytes body) {
+    struct session *s = &r->remote;
+    struct buf *out = &r->reply_scratch;
+    buf_clear(out);
+    const struct command *cmd =
+        frame->command < command_count ? &command_rows[frame->command] : NULL;
+    const struct bytes *argv = frame_arguments(r, frame->argc, body);
+    s->resp = frame->flags & RELAY_RESP3 ? 3 : 2;
+    s->no_touch = frame->flags & RELAY_NOTOUCH;
+    s->db = frame->db;
+    struct command_ctx ctx = router_context(r, s, cmd, argv, frame->argc, out);
+    if (!cmd || !cmd->handler || !argv || !command_arity_ok(cmd, frame->argc) ||
+        frame->db >= keyspace_databases(r->ks)) {
+        log_warning("Relay frame from shard %u refused: it makes no command", peer);
+        reply_error(&ctx.reply, "ERR malformed relay frame");
+    } else if (cmd->span == SPAN_REFRESH) {
+        r->env->refresh_status(r->env->upper);
+    } else {
+        execute(&ctx);
+        r->served++;
+    }
+    serve_answer(r, peer, frame, RELAY_REPLY, ctx.reply.errors ? RELAY_ERROR : 0, buf_bytes(out));
+    buf_shrink(out, 64 * 1024);
+}
+
+static bool is_lock_holder(const struct router *r, uint32_t peer, const struct relay_frame *frame) {
+    return r->lock.held && r->lock.by == peer && r->lock.generation == frame->from_generation;
+}
+
+/* Run what is new, or what comes out of the parking place. */
+static void serve_now(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                      struct bytes body) {
+    if (frame->type == RELAY_REQUEST)
+        serve_request(r, peer, frame, body);
+    else
+        gather_serve_lock(r, peer, frame, body);
+}
+
+void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                 struct bytes body) {
+    switch (frame->type) {
+    case RELAY_REQUEST:
+    case RELAY_LOCK:
+        /* Also behind others that are parked already: per-key order is the order of arrival. */
+        if (r->lock.held || !list_empty(&r->lock.parked))
+            park_frame(&r->lock.parked, peer, frame, body);
+        else
+            serve_now(r, peer, frame, body);
+        break;
+    case RELAY_WRITE_BACK:
+        if (is_lock_holder(r, peer, frame))
+            gather_serve_write_back(r, peer, frame, body);
+        break;
+    case RELAY_UNLOCK:
+        if (is_lock_holder(r, peer, frame))
+            serve_unlock(r);
+        break;
+    default: log_warning("Relay frame of unknown type %u from shard %u dropped", frame->type, peer);
+    }
+}
+
+void serve_unlock(struct router *r) {
+    r->lock.held = false;
+    router_wake_stalled(r, r->self);
+}
+
+/* In order of arrival, up to the next lock; that one is taken in a turn of its own, so that this
+ * shard's clients, who stalled too, get theirs in between. */
+void serve_parked(struct router *r) {
+    bool first = true;
+    while (!r->lock.held && !list_empty(&r->lock.parked)) {
+        struct parked *parked = LIST_ENTRY(r->lock.parked.next, struct parked, link);
+        if (parked->frame.type == RELAY_LOCK && !first)
+            return;
+        first = false;
+        list_remove(&parked->link);
+        bool current = parked->peer == r->self ||
+                       parked->frame.from_generation == link_generation(r->links, parked->peer);
+        if (current)
+            serve_now(r, parked->peer, &parked->frame, bytes_of(parked->body, parked->len));
+        mem_free(parked);
+    }
+}

@@ -34,6 +34,7 @@ static void test_nothing_to_do(void **state) {
         "# only a comment",
         "[network]\n port: 6379 ; public\n\n[limits]\nmaxmemory = 0kb\n",
         "\xef\xbb\xbf[network]\r\nport = 6379\r\n",
+        "[network]\n\vport\f=\v\f6379\v\n",
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         assert_rewrite("", files[i], files[i]);

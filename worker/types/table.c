@@ -27,6 +27,7 @@ enum {
     CHAINED = 0x80,     /* in the state */
     SPILL_COUNT = 0x07, /* in the state */
     SPILL_MAX = LANES - 1,
+    SHIFT_MAX = 8, /* buckets looked at for room before a chain is made */
     STATE_SHIFT = 56,
     POSITION_BITS = 48,
     LOAD_MAX_PERCENT = 92,
@@ -243,20 +244,49 @@ static void chain_insert(struct table *t, struct table_bucket *b, uint64_t tag, 
     state_add(b, CHAINED);
 }
 
+static inline uint64_t lanes_native(const struct table_bucket *b) {
+    return lanes_used(b) & ~lanes_spilled(b);
+}
+
+static inline bool may_spill(const struct table_bucket *b) {
+    return (state_of(b->meta) & SPILL_COUNT) < SPILL_MAX;
+}
+
+/* Put a guest into a bucket with a free lane, on behalf of the one before it. */
+static void spill_into(struct table_bucket *b, uint64_t tag, void *entry) {
+    lane_put(b, lane_first(lanes_free(b)), tag | SPILLED, entry);
+    state_add(b - 1, 1);
+}
+
+/* Place an entry in the bucket after its full home; if that is full too, make room by spilling one of
+ * its natives into the next, and so on for a few buckets. Only these lines are touched. */
+static bool spill(const struct table_part *p, uint64_t i, struct table_bucket *home, uint64_t tag,
+                  void *entry) {
+    struct table_bucket *to = home;
+    do {
+        if (to - home == SHIFT_MAX || !may_spill(to) || (to != home && !lanes_native(to)))
+            return false;
+        to = spill_of(p, i + (uint64_t)(to - home), to);
+        if (!to)
+            return false;
+    } while (!lanes_free(to));
+    for (; to - 1 != home; to--) {
+        uint32_t lane = lane_first(lanes_native(to - 1));
+        spill_into(to, lane_tag(to - 1, lane), to[-1].entry[lane]);
+        lane_clear(to - 1, lane);
+    }
+    spill_into(to, tag, entry);
+    return true;
+}
+
 static void place(struct table *t, struct table_part *p, uint64_t hash, void *entry) {
-    uint64_t i = home_of(hash, p->buckets), tag = tag_of(hash), lanes;
+    uint64_t i = home_of(hash, p->buckets), tag = tag_of(hash);
     struct table_bucket *b = bucket_make(t, p, i);
-    if ((lanes = lanes_free(b)) != 0) {
+    uint64_t lanes = lanes_free(b);
+    if (lanes)
         lane_put(b, lane_first(lanes), tag, entry);
-        return;
-    }
-    struct table_bucket *next = spill_of(p, i, b);
-    if (next && (state_of(b->meta) & SPILL_COUNT) < SPILL_MAX && (lanes = lanes_free(next)) != 0) {
-        lane_put(next, lane_first(lanes), tag | SPILLED, entry);
-        state_add(b, 1);
-        return;
-    }
-    chain_insert(t, b, tag, entry);
+    else if (!spill(p, i, b, tag, entry))
+        chain_insert(t, b, tag, entry);
 }
 
 /* Where an entry was found. */

@@ -50,6 +50,8 @@ $(BUILD)/obj/%.o: %.c | $(BUILD)/gen/first_key.def
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c $< -o $@
 
+$(BUILD)/obj/supervisor/front/dashboard.o: supervisor/front/dashboard.html
+
 # First key of each command, for the front: generated, so that commands.def stays the only table.
 $(BUILD)/gen/first_key.def: worker/command/commands.def
 	@mkdir -p $(@D)

@@ -31,6 +31,7 @@ enum { CONTROL_MAGIC = 0x52435431, CONTROL_BODY_MAX = 64 * 1024 };
     X(REPORT_REQUEST_CONFIG, "CONFIG SET of the `name value` lines in body, all or nothing")       \
     X(REPORT_REQUEST_REWRITE, "CONFIG REWRITE")                                                    \
     X(REPORT_REQUEST_SHUTDOWN, "SHUTDOWN of the pool; number as in ORDER_STOP")                    \
+    X(REPORT_STOP_REFUSED, "will not stop as ordered, because its save failed; body says why")     \
     X(REPORT_FAILED, "cannot go on; body says why (before exiting with an inherit_exit code)")
 enum control_type {
     CONTROL_NONE,
@@ -52,11 +53,13 @@ struct control_header {
 
 enum control_result { CONTROL_OK, CONTROL_AGAIN, CONTROL_CLOSED, CONTROL_BAD };
 
-/* Send without blocking. CONTROL_AGAIN: the peer does not read; CONTROL_CLOSED: it is gone. */
+/* Send without blocking. CONTROL_AGAIN: the peer does not read; CONTROL_CLOSED: it is gone;
+ * CONTROL_BAD: the body is longer than CONTROL_BODY_MAX, nothing was sent. */
 enum control_result control_send(int fd, enum control_type type, uint32_t generation, uint64_t id,
                                  uint64_t number, struct bytes body);
 /* Receive one without blocking; body (CONTROL_BODY_MAX + 1 bytes) gets the text, NUL-terminated.
- * CONTROL_BAD: garbage, dropped. Header fields are checked: magic, type range, length. */
+ * CONTROL_BAD: garbage, dropped. Header fields are checked: magic, type range, length. A packet
+ * of no bytes cannot be told from the end and is CONTROL_CLOSED. */
 enum control_result control_receive(int fd, struct control_header *header_r, char *body);
 
 #endif

@@ -9,23 +9,27 @@
 
 enum handover_origin { HANDOVER_PUBLIC = 1, HANDOVER_UNIX = 2 };
 
-enum { HANDOVER_MAGIC = 0x52484f31, HANDOVER_ADDRESS_BYTES = 64 };
+enum { HANDOVER_MAGIC = 0x52484f31, HANDOVER_ADDRESS_BYTES = 64, HANDOVER_PENDING_MAX = 4096 };
 
 struct handover {
     uint32_t magic;
     uint32_t origin;                   /* enum handover_origin */
     char peer[HANDOVER_ADDRESS_BYTES]; /* "127.0.0.1:53211", "[::1]:53211" or "/path:0" */
     char local[HANDOVER_ADDRESS_BYTES];
+    uint32_t pending_bytes; /* of pending: read from the socket, not yet executed */
+    char pending[HANDOVER_PENDING_MAX];
 };
 
 enum handover_result { HANDOVER_OK, HANDOVER_AGAIN, HANDOVER_FAILED };
 
-/* Send the client socket and its description; client_fd stays open with the caller, who closes it
- * after HANDOVER_OK. HANDOVER_AGAIN: the receiver's queue is full. */
+/* Send the client socket and its description (magic is filled in); client_fd stays open with the
+ * caller, who closes it after HANDOVER_OK. HANDOVER_AGAIN: the receiver's queue is full.
+ * HANDOVER_FAILED: errno says why (EPIPE or ECONNREFUSED: nobody can receive). */
 enum handover_result handover_send(int handover_fd, int client_fd, const struct handover *what);
 /* Receive one. *client_fd_r gets a non-blocking, close-on-exec socket now owned by the caller.
- * HANDOVER_AGAIN: nothing there. HANDOVER_FAILED: a malformed message, dropped (errno EMFILE or
- * ENFILE if descriptors ran out: the client is lost, say so in the log). */
+ * HANDOVER_AGAIN: nothing there. HANDOVER_FAILED: a malformed message, dropped (errno EPROTO; EMFILE
+ * or ENFILE if descriptors ran out: the client is lost, say so in the log), or ENOTCONN: every sender
+ * is gone, so nothing will come any more. */
 enum handover_result handover_receive(int handover_fd, int *client_fd_r, struct handover *what_r);
 
 #endif

@@ -7,6 +7,9 @@
 #ifndef REMUDA_IPC_INHERIT_H
 #define REMUDA_IPC_INHERIT_H
 
+/* Of both executables, which are only ever installed together. */
+#define REMUDA_VERSION "0.1.0"
+
 enum inherit_fd {
     INHERIT_FD_SEGMENT = 3,  /* memfd: the shared segment */
     INHERIT_FD_CONTROL = 4,  /* SEQPACKET socket to the supervisor; EOF = supervisor is gone */

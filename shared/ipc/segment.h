@@ -37,13 +37,16 @@ struct segment_header {
 struct segment {
     char *base;
     size_t bytes;
+    /* Checked once, at attach, and believed from here: the header can be damaged later. */
     uint32_t workers;
+    uint32_t ring_bytes;
     struct segment_header *header;
     struct slot_map *slots;
 };
 
 /* Make a segment in a new memfd (size sealed). ring_bytes: power of two, 4 KiB..64 MiB.
- * Returns the fd, or -1 with a one-line text in error_r. Maps it into *segment. */
+ * Returns the fd, or -1 with a one-line text in error_r. Maps it into *segment. Fills the header but pool_id (run_id, hash_seed: random), and deals the slots;
+ * node ids, ports and announce_host are the caller's. */
 int segment_create(struct segment *segment, uint32_t workers, uint32_t ring_bytes, char *error_r,
                    size_t error_bytes);
 /* Map an inherited fd, checking magic, version, sizes and seals. Returns 0 or -1. */

@@ -87,8 +87,8 @@ static inline void status_add(struct status_page *page, enum metric metric, uint
  * (it may see a mix of two texts, never an unterminated one). */
 void status_set_text(char text[STATUS_TEXT_BYTES], const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Zero everything of the dead generation but what the supervisor writes. Called by the supervisor
- * while no process owns the page. */
+/* Zero everything of the dead generation but what the supervisor writes (state is left as it is).
+ * Called by the supervisor while no process owns the page. */
 void status_page_reset(struct status_page *page);
 
 #endif

@@ -693,7 +693,7 @@ static bool iterator_next_bucket(struct table_iterator *it) {
         while (it->bucket < p->buckets) {
             it->at = bucket_at(p, it->bucket);
             if (it->at) {
-                it->bucket++;
+                bucket_prefetch_entries(p, ++it->bucket);
                 return true;
             }
             it->bucket = (it->bucket | (CHUNK_BUCKETS - 1)) + 1;

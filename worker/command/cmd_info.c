@@ -147,7 +147,7 @@ static void put_process(const struct info *info) {
     int64_t now_us = clock_wall_us();
     uptime_s = now_us / 1000 > started_ms ? (uint64_t)(now_us / 1000 - started_ms) / 1000 : 0;
     put(info, "process_id", pid);
-    put_text(info, "process_supervised", info->pool ? "no" : "remuda");
+    put_text(info, "process_supervised", "no");
     put_text(info, "run_id", segment != NULL ? segment->header->run_id : "");
     put(info, "tcp_port", port);
     put(info, "server_time_usec", (uint64_t)now_us);

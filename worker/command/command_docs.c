@@ -1,7 +1,7 @@
 /* command_docs.c - the syntax notation of commands.def, turned into COMMAND DOCS's `arguments`.
  *
  *   argument = [ '[' ] [ TOKEN '@' ] ( name ':' type | '<' a '|' b '>' name | '{' a ' ' b '}' name
- *              | name ) [ '...' ] [ ']' ]
+ *              | name ) [ '...' [ 'T' ] ] [ ']' ]
  *
  * The notation is ours, so a mistake in it is a bug and ends the process (a unit test walks every
  * row). */
@@ -13,7 +13,7 @@ struct argument {
     struct bytes token, name, type; /* token: len 0 if there is none */
     struct bytes inside;            /* of oneof and block */
     char separator;                 /* between the arguments inside */
-    bool optional, multiple;
+    bool optional, multiple, token_too;
 };
 
 /* The text up to the bracket that closes the one at *at; *at moves past it. */
@@ -75,6 +75,8 @@ static bool next_argument(const char **at, const char *end, char separator, stru
     if (strncmp(*at, "...", 3) == 0) {
         a->multiple = true;
         *at += 3;
+        a->token_too = **at == 'T';
+        *at += a->token_too;
     }
     ASSERT(a->type.len > 0);
     if (*at < end)
@@ -117,11 +119,13 @@ static void reply_argument(struct docs *docs, const struct argument *a) {
     }
     if (a->optional || a->multiple) {
         reply_bulk_text(r, "flags");
-        reply_set(r, (size_t)a->optional + a->multiple);
+        reply_set(r, (size_t)a->optional + a->multiple + a->token_too);
         if (a->optional)
             reply_status(r, "optional");
         if (a->multiple)
             reply_status(r, "multiple");
+        if (a->token_too)
+            reply_status(r, "multiple_token");
         fields++;
     }
     if (a->inside.len > 0) {

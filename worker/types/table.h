@@ -52,8 +52,9 @@ static inline uint64_t table_bytes(const struct table *t) {
     return t->bytes;
 }
 
-/* Start fetching the line where a key of this hash would be. */
+/* Looking up many keys: first fetch the bucket of each, then each entry, then look them up. */
 void table_prefetch(const struct table *t, uint64_t hash);
+void table_prefetch_entry(const struct table *t, uint64_t hash);
 /* hash is table_hash(key) here and below. NULL: absent. */
 void *table_find(const struct table *t, uint64_t hash, struct bytes key);
 /* The key must be absent. */

@@ -3,6 +3,8 @@
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 
+#define RESERVE_MAX ((uint64_t)1 << 32)
+
 enum {
     KNOWN_BITS = 41, /* of a position: those from UNKNOWN_BITS to here are in hint and tag */
     UNKNOWN_BITS = 18,
@@ -379,7 +381,7 @@ void table_set_paused(struct table *t, bool paused) {
 }
 
 void table_reserve(struct table *t, uint64_t count) {
-    uint64_t buckets = buckets_for(count);
+    uint64_t buckets = buckets_for(count < RESERVE_MAX ? count : RESERVE_MAX);
     if (is_resizing(t) || buckets <= t->part[0].buckets)
         return;
     resize_start(t, buckets);

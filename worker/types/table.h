@@ -91,7 +91,7 @@ static inline struct table_iterator table_iterate(const struct table *t) {
 }
 void *table_next(struct table_iterator *it);
 
-/* Make room for so many entries in all, before they come. */
+/* Make room for so many entries in all, before they come. The count is a hint and may be wrong. */
 void table_reserve(struct table *t, uint64_t count);
 /* While paused the table resizes only when it is really crowded. */
 void table_set_paused(struct table *t, bool paused);

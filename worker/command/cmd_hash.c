@@ -322,12 +322,27 @@ static void write_random_header(const struct random_writer *w, uint64_t pairs) {
     reply_array(w->reply, w->with_values && w->reply->version == 2 ? pairs * 2 : pairs);
 }
 
+/* As many as the client asks for, though there be but one field: what it may make of a small request
+ * is bounded, or it could hold up the shard for as long as it liked. */
+enum { REPEATING_COUNT_MAX = 4 << 20, REPEATING_BYTES_MAX = 1 << 30 };
+
 static void reply_random_repeating(const struct value *hash, uint64_t count,
                                    struct random_writer *w) {
     char digits[2 * BYTES_I64_MAX];
     struct bytes field, value;
+    struct buf *out = w->reply->out;
+    size_t start = out->len;
     write_random_header(w, count);
-    while (count-- > 0) {
+    for (uint64_t i = 0; i < count; i++) {
+        if (count > REPEATING_COUNT_MAX || out->len - start > REPEATING_BYTES_MAX) {
+            out->len = start;
+            reply_error_format(
+                w->reply,
+                "ERR value is out of range, a reply may repeat fields up to %d times "
+                "or %d bytes",
+                REPEATING_COUNT_MAX, REPEATING_BYTES_MAX);
+            return;
+        }
         hash_random(hash, digits, &field, &value);
         write_random(w, field, value);
     }

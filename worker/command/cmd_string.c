@@ -30,7 +30,8 @@ static void log_set(struct command_ctx *ctx, const struct string_options *option
 void cmd_set(struct command_ctx *ctx) {
     struct string_options options;
     struct keyref ref;
-    if (!string_options_parse(ctx, 3, STRING_OPTIONS_SET, &options))
+    if (!string_options_parse(ctx, 3, STRING_OPTIONS_SET, &options) ||
+        !string_options_time(ctx, &options))
         return;
     bool get = options.given & STRING_GET;
     ctx_find(ctx, ctx->argv[1], get ? KEY_READ : KEY_WRITE, &ref);
@@ -171,28 +172,38 @@ void cmd_getdel(struct command_ctx *ctx) {
     handler_log(ctx, BYTES_LITERAL("DEL"), ctx->argv[1]);
 }
 
+/* Give the key the expiry asked for, or take its own away. */
+static void getex_expiry(struct command_ctx *ctx, struct keyref *ref,
+                         const struct string_options *options) {
+    if (options->given & STRING_TIMES) {
+        if (handler_expire_is_past(ctx, options->at_ms)) {
+            handler_expire_now(ctx, ref);
+            return;
+        }
+        keyspace_set_expire(ref, options->at_ms);
+        ctx->dirty++;
+        handler_log_expiry(ctx, ctx->argv[1], options->at_ms);
+    } else if ((options->given & STRING_PERSIST) && keyref_expire_ms(ref) != KEY_NO_EXPIRY) {
+        keyspace_set_expire(ref, KEY_NO_EXPIRY);
+        ctx->dirty++;
+        handler_log(ctx, BYTES_LITERAL("PERSIST"), ctx->argv[1]);
+    }
+}
+
 void cmd_getex(struct command_ctx *ctx) {
     struct string_options options;
     struct keyref ref;
     if (!string_options_parse(ctx, 2, STRING_OPTIONS_GETEX, &options) ||
         !handler_find(ctx, 1, KEY_READ, VALUE_STRING, &ref))
         return;
-    reply_value(ctx, &ref);
-    if (!keyref_found(&ref))
+    if (!keyref_found(&ref)) {
+        reply_null(&ctx->reply);
         return;
-    if (options.given & STRING_TIMES) {
-        if (handler_expire_is_past(ctx, options.at_ms)) {
-            handler_expire_now(ctx, &ref);
-            return;
-        }
-        keyspace_set_expire(&ref, options.at_ms);
-        ctx->dirty++;
-        handler_log_expiry(ctx, ctx->argv[1], options.at_ms);
-    } else if ((options.given & STRING_PERSIST) && keyref_expire_ms(&ref) != KEY_NO_EXPIRY) {
-        keyspace_set_expire(&ref, KEY_NO_EXPIRY);
-        ctx->dirty++;
-        handler_log(ctx, BYTES_LITERAL("PERSIST"), ctx->argv[1]);
     }
+    if (!string_options_time(ctx, &options))
+        return;
+    reply_value(ctx, &ref);
+    getex_expiry(ctx, &ref, &options);
 }
 
 /* ---- parts of a string ---- */
@@ -213,7 +224,7 @@ void cmd_getrange(struct command_ctx *ctx) {
         !handler_find(ctx, 1, KEY_READ, VALUE_STRING, &ref))
         return;
     struct bytes text = keyref_found(&ref) ? handler_string(&ref, digits) : BYTES_LITERAL("");
-    if (handler_range(&start, &end, (int64_t)text.len))
+    if (!handler_range_backward(start, end) && handler_range(&start, &end, (int64_t)text.len))
         text = bytes_of(text.ptr + start, (size_t)(end - start + 1));
     else
         text.len = 0;

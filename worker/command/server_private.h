@@ -32,13 +32,26 @@ bool client_text_valid(struct bytes text);
 /* Replace an owned text by a copy; "" becomes NULL. */
 void session_set_text(char **text, struct bytes value);
 
-/* ---- command_keys.c ---- */
-/* The access flags of a row's keys, words separated by one space: "RO access". */
-const char *command_key_flags(const struct command *c);
+/* ---- command_keys.c: the key specifications of a row, made from its positions and syntax ---- */
+struct key_spec {
+    int32_t index; /* argument where it begins: the first key, or the number of keys */
+    bool counted;  /* argument `index` says how many keys follow it */
+    int32_t last;  /* last key, counted from index; negative from the end of the arguments */
+    int32_t step;
+    struct bytes flags; /* words separated by commas: "RW,access,update" */
+};
+enum { KEY_SPECS_MAX = 4 };
+/* The specification that the n-th key argument of a row's syntax belongs to. */
+uint32_t command_key_spec_of(const struct command *c, uint32_t argument);
+/* Returns how many were written to specs. */
+uint32_t command_key_specs(const struct command *c, struct key_spec specs[KEY_SPECS_MAX]);
+/* The flags of the key at an argument position of a call. */
+struct bytes command_key_flags(const struct command *c, uint32_t argc, uint32_t position);
+/* An array or set of the words of a list separated by one character, as simple strings. */
+void reply_words_as_set(struct reply *r, struct bytes list, char separator);
 
 /* ---- command_docs.c ---- */
-/* The `arguments` array of COMMAND DOCS from the notation of commands.def. Returns how many were
- * written. */
-uint32_t docs_reply_arguments(struct reply *r, const char *syntax);
+/* The `arguments` array of COMMAND DOCS from the row's syntax. */
+void docs_reply_arguments(struct reply *r, const struct command *c);
 
 #endif

@@ -26,8 +26,7 @@ static const struct row *find_row(struct bytes word, uint32_t allowed) {
 
 bool string_options_parse(struct command_ctx *ctx, uint32_t first, uint32_t allowed,
                           struct string_options *options_r) {
-    uint32_t time_index = 0;
-    options_r->given = 0;
+    *options_r = (struct string_options){0};
     for (uint32_t i = first; i < ctx->argc; i++) {
         const struct row *row = find_row(ctx->argv[i], allowed);
         bool takes_time = row != NULL && (row->option & STRING_TIMES);
@@ -38,12 +37,16 @@ bool string_options_parse(struct command_ctx *ctx, uint32_t first, uint32_t allo
         }
         options_r->given |= row->option;
         if (takes_time)
-            time_index = ++i;
+            options_r->time_index = ++i;
     }
-    if (time_index == 0)
+    return true;
+}
+
+bool string_options_time(struct command_ctx *ctx, struct string_options *options) {
+    if (options->time_index == 0)
         return true;
     enum handler_unit unit =
-        options_r->given & (STRING_EX | STRING_EXAT) ? UNIT_SECONDS : UNIT_MILLISECONDS;
-    bool relative = options_r->given & (STRING_EX | STRING_PX);
-    return handler_expire_argument(ctx, time_index, unit, relative, &options_r->at_ms);
+        options->given & (STRING_EX | STRING_EXAT) ? UNIT_SECONDS : UNIT_MILLISECONDS;
+    bool relative = options->given & (STRING_EX | STRING_PX);
+    return handler_expire_argument(ctx, options->time_index, unit, relative, &options->at_ms);
 }

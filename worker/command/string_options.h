@@ -21,12 +21,16 @@ enum {
 };
 
 struct string_options {
-    uint32_t given; /* enum string_option */
-    int64_t at_ms;  /* if one of STRING_TIMES is given: absolute */
+    uint32_t given;      /* enum string_option */
+    uint32_t time_index; /* argument of the one of STRING_TIMES that is given */
+    int64_t at_ms;       /* the time, absolute; 0 before string_options_time() */
 };
 
-/* Arguments from index `first` to the end; `allowed` is one of the sets above. */
+/* Words from index `first` to the end; `allowed` is one of the sets above. */
 bool string_options_parse(struct command_ctx *ctx, uint32_t first, uint32_t allowed,
                           struct string_options *options_r);
+/* The number behind EX, PX, EXAT or PXAT, if one was given: a step of its own, since SET looks at it
+ * before the key and GETEX only when there is a key. */
+bool string_options_time(struct command_ctx *ctx, struct string_options *options);
 
 #endif

@@ -140,8 +140,9 @@ static struct {
 
 static size_t random_text(char *out) {
     if (rand() % 3 == 0)
-        return (size_t)snprintf(out, 256, "%lld",
-                                (long long)(((int64_t)rand() << (rand() % 40)) - (rand() % 3)));
+        return (size_t)snprintf(
+            out, 256, "%lld",
+            (long long)(((uint64_t)rand() << (rand() % 40)) - (uint64_t)(rand() % 3)));
     size_t len = (size_t)rand() % (rand() % 4 == 0 ? 200 : 20);
     for (size_t i = 0; i < len; i++)
         out[i] = (char)rand();

@@ -46,6 +46,11 @@ static void on_synced(void *arg) {
     clients_synced(w->clients);
 }
 
+static void on_log_began(void *arg) {
+    struct worker *w = arg;
+    propagate_forget_db(w->propagate);
+}
+
 static void on_fork_want(void *arg, uint64_t id, uint64_t expected_bytes, const char *what) {
     control_report(arg, CONTROL_REPORT_FORK_WANT, id, expected_bytes, bytes_of_text(what));
 }
@@ -124,6 +129,7 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
                                   .fork_want = on_fork_want,
                                   .fork_done = on_fork_done,
                                   .apply = on_apply,
+                                  .log_began = on_log_began,
                                   .progress = on_progress};
     w->persist =
         persist_create(w->loop, dir, w->config, w->ks, w->status, &hooks, error, error_bytes);

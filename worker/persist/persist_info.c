@@ -20,10 +20,10 @@ static void child_info(const struct persist *p, struct buf *out) {
         keys += keyspace_count(p->ks, db);
     uint64_t done = alive ? p->child.keys : 0;
     buf_printf(out,
-               "loading:%d\r\nasync_loading:0\r\ncurrent_cow_size:%" PRIu64
+               "current_cow_size:%" PRIu64
                "\r\ncurrent_fork_perc:%.2f\r\ncurrent_save_keys_processed:%" PRIu64
                "\r\ncurrent_save_keys_total:%" PRIu64 "\r\n",
-               p->loading, alive ? p->child.cow_bytes : 0,
+               alive ? p->child.cow_bytes : 0,
                alive && keys > 0 ? 100.0 * (double)done / (double)keys : 0.0, done,
                alive ? keys : 0);
 }
@@ -64,21 +64,10 @@ static void log_info(const struct persist *p, struct buf *out) {
                status_get(p->status, METRIC_aof_delayed_fsyncs));
 }
 
-static void write_path_info(const struct persist *p, struct buf *out) {
-    struct write_path path;
-    persist_write_path(p, &path);
-    buf_printf(out,
-               "write_path_executed:%" PRIu64 "\r\nwrite_path_written:%" PRIu64
-               "\r\nwrite_path_synced:%" PRIu64 "\r\nwrite_path_written_age_us:%" PRIu64
-               "\r\nwrite_path_synced_age_us:%" PRIu64 "\r\n",
-               path.executed, path.written, path.synced, path.written_age_us, path.synced_age_us);
-}
-
 void persist_info(const struct persist *p, struct buf *out) {
     child_info(p, out);
     snapshot_info(p, out);
     log_info(p, out);
-    write_path_info(p, out);
 }
 
 static void refresh_log(struct persist *p) {

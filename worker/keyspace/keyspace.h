@@ -57,6 +57,9 @@ enum key_access {
  * of the keyspace is written. */
 bool keyspace_find(struct keyspace *ks, uint32_t db, struct bytes key, enum key_access access,
                    struct keyref *ref_r);
+/* Several keys will be looked up soon (MGET, a pipeline): start fetching them from memory. */
+void keyspace_prefetch(const struct keyspace *ks, uint32_t db, const struct bytes *keys,
+                       uint32_t count);
 struct value keyref_value(const struct keyref *ref); /* entry must not be NULL */
 static inline bool keyref_found(const struct keyref *ref) {
     return ref->entry != NULL;

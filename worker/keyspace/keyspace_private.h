@@ -34,7 +34,7 @@ struct keyspace {
 };
 
 static inline bool entry_is_past(const struct keyspace *ks, const struct entry *e) {
-    return entry_has_expiry(e) && entry_expiry(e) <= ks->now_ms;
+    return entry_has_expiry(e) && entry_expiry(e) < ks->now_ms;
 }
 /* Past its time, and to be treated so. */
 static inline bool entry_is_gone(const struct keyspace *ks, const struct entry *e) {

@@ -44,7 +44,7 @@ struct listing {
 static bool list_key(void *arg, const struct keyref *ref) {
     struct listing *l = arg;
     int64_t expire_ms = keyref_expire_ms(ref);
-    if (expire_ms != KEY_NO_EXPIRY && ctx_now_ms(l->ctx) >= expire_ms)
+    if (expire_ms != KEY_NO_EXPIRY && ctx_now_ms(l->ctx) > expire_ms)
         return true;
     if (l->all || bytes_glob(l->pattern, ref->key, false)) {
         reply_bulk(&l->ctx->reply, ref->key);

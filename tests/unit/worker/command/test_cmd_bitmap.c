@@ -84,6 +84,8 @@ static void test_bitop(void **state) {
     expect(f, "BITOP NOT d a", ":3\r\n");
     expect(f, "BITOP NOT d a b", "-ERR BITOP NOT must be called with a single source key.\r\n");
     expect(f, "BITOP FOO d a", REPLY_SYNTAX);
+    expect(f, "BITOP AND nothing nokey nokey2", REPLY_ZERO);
+    expect(f, "BITOP NOT nothing nokey", REPLY_ZERO);
     expect(f, "BITOP OR d nokey", REPLY_ZERO);
     expect_log(f, "BITOP OR d nokey");
     expect(f, "EXISTS d", REPLY_ZERO);

@@ -68,7 +68,7 @@ static void test_past(void **state) {
     expect(f, "PEXPIREAT k -5", REPLY_ONE);
     expect_log(f, "DEL k");
     expect(f, "SET k v", REPLY_OK);
-    expect(f, "PEXPIRE k 2", REPLY_ONE);
+    expect(f, "PEXPIRE k 1", REPLY_ONE);
     fixture_advance(f, 1);
     expect(f, "GET k", "$1\r\nv\r\n");
     fixture_advance(f, 1);

@@ -31,6 +31,7 @@ enum { CONTROL_MAGIC = 0x52435431, CONTROL_BODY_MAX = 64 * 1024 };
     X(REPORT_REQUEST_CONFIG, "CONFIG SET of the `name value` lines in body, all or nothing")       \
     X(REPORT_REQUEST_REWRITE, "CONFIG REWRITE")                                                    \
     X(REPORT_REQUEST_SHUTDOWN, "SHUTDOWN of the pool; number as in ORDER_STOP")                    \
+    X(REPORT_STOP_REFUSED, "will not stop as ordered, because its save failed; body says why")     \
     X(REPORT_FAILED, "cannot go on; body says why (before exiting with an inherit_exit code)")
 enum control_type {
     CONTROL_NONE,

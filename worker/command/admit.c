@@ -4,6 +4,7 @@
  * A refusal is an error reply and a count: of the row's rejected calls and of the error's code. */
 #include "worker/command/command.h"
 #include "worker/command/error_stats.h"
+#include "worker/command/server_private.h"
 
 #include <ctype.h>
 
@@ -30,39 +31,54 @@ static void refuse_unknown(struct command_ctx *ctx) {
     buf_free(&args);
 }
 
-static void refuse_unknown_subcommand(struct command_ctx *ctx, const struct command *container) {
-    char upper[64];
-    size_t len = 0;
-    for (; container->name[len] != '\0' && len < sizeof(upper) - 1; len++)
-        upper[len] = (char)toupper((unsigned char)container->name[len]);
-    upper[len] = '\0';
-    struct bytes name = shown(ctx->argv[1], QUOTED_MAX);
-    reply_error_format(&ctx->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.", (int)name.len,
-                       name.ptr, upper);
-}
-
 static bool debug_allowed(const struct command_ctx *ctx) {
     int allowed = ctx_config(ctx)->enable_debug_command;
     return allowed == DEBUG_COMMAND_YES ||
            (allowed == DEBUG_COMMAND_LOCAL && ctx->session->local_peer);
 }
 
-static bool auth_needed(const struct command_ctx *ctx) {
-    const char *password = ctx_config(ctx)->requirepass;
-    return !ctx->session->authenticated && password != NULL && password[0] != '\0';
+static void refuse_debug(struct command_ctx *ctx) {
+    reply_error(&ctx->reply,
+                "ERR DEBUG command not allowed. If the enable-debug-command option is set to "
+                "\"local\", you can run it from a local connection, otherwise you need to set "
+                "this option in the configuration file, and then restart the server.");
+}
+
+/* A protected container (DEBUG) is one command to a client: a wrong number of arguments is said in
+ * the same words as an unknown subcommand. */
+static void refuse_subcommand(struct command_ctx *ctx, const struct command *container) {
+    if ((container->flags & CMD_PROTECTED) && !debug_allowed(ctx)) {
+        refuse_debug(ctx);
+        return;
+    }
+    char upper[64];
+    size_t len = 0;
+    for (; container->name[len] != '\0' && len < sizeof(upper) - 1; len++)
+        upper[len] = (char)toupper((unsigned char)container->name[len]);
+    upper[len] = '\0';
+    struct bytes name = shown(ctx->argv[1], QUOTED_MAX);
+    reply_error_format(&ctx->reply, "ERR unknown subcommand%s '%.*s'. Try %s HELP.",
+                       container->flags & CMD_PROTECTED ? " or wrong number of arguments for" : "",
+                       (int)name.len, name.ptr, upper);
+}
+
+static void refuse_arity(struct command_ctx *ctx) {
+    const struct command *container = command_container(ctx->cmd);
+    if (container != NULL && (container->flags & CMD_PROTECTED))
+        refuse_subcommand(ctx, container);
+    else
+        reply_error_format(&ctx->reply, "ERR wrong number of arguments for '%s' command",
+                           ctx->cmd->name);
 }
 
 /* Writes the refusal and returns true, or returns false if the command may run. */
 static bool refuse(struct command_ctx *ctx) {
     const struct command *c = ctx->cmd;
     if (!command_arity_ok(c, ctx->argc))
-        reply_error_format(&ctx->reply, "ERR wrong number of arguments for '%s' command", c->name);
+        refuse_arity(ctx);
     else if ((c->flags & CMD_PROTECTED) && !debug_allowed(ctx))
-        reply_error(&ctx->reply,
-                    "ERR DEBUG command not allowed. If the enable-debug-command option is set to "
-                    "\"local\", you can run it from a local connection, otherwise you need to set "
-                    "this option in the configuration file, and then restart the server.");
-    else if (!(c->flags & CMD_NO_AUTH) && auth_needed(ctx))
+        refuse_debug(ctx);
+    else if (!(c->flags & CMD_NO_AUTH) && ctx_needs_auth(ctx))
         reply_error(&ctx->reply, "NOAUTH Authentication required.");
     else if (ctx->env->loading && !(c->flags & CMD_LOADING))
         reply_error(&ctx->reply, "LOADING Redis is loading the dataset in memory");
@@ -81,7 +97,7 @@ enum admit_result admit(struct command_ctx *ctx) {
         if (!refuse(ctx))
             return ADMIT_OK;
     } else if (container != NULL) {
-        refuse_unknown_subcommand(ctx, container);
+        refuse_subcommand(ctx, container);
     } else {
         refuse_unknown(ctx);
     }

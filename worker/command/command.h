@@ -42,6 +42,7 @@ enum command_flag {
  * SPAN_MSET           relay                 split by key-value pair, one OK        MSET
  * SPAN_LOCAL          –                     answered by the client's own worker    PING TIME CLIENT ...
  * SPAN_ALL_SUM        –                     all shards, add up                     DBSIZE
+ *                       (if a reply is no integer: the first that is no error, else the first; CLIENT KILL)
  * SPAN_ALL_OK         –                     all shards, first error or one OK      FLUSHALL SAVE ...
  * SPAN_ALL_FIRST      –                     all shards, the reply of shard 0 if none failed  BGSAVE
  * SPAN_ALL_MAX        –                     all shards, the largest integer
@@ -133,6 +134,7 @@ struct command_env {
     void (*crash)(void *upper, const char *how); /* DEBUG SEGFAULT, DEBUG PANIC */
     int64_t loaded_wall_ms;                      /* when this worker began to serve */
     bool loading;
+    bool active_expiry_paused; /* DEBUG SET-ACTIVE-EXPIRE 0: the loop leaves expired keys alone */
 };
 
 struct command_stats { /* one a row of command_rows */

@@ -40,7 +40,7 @@ void execute_pause(void) {
 /* Commands of a log being loaded were accepted once already: nothing may refuse them. */
 static bool refuse(struct command_ctx *ctx) {
     uint32_t flags = ctx->cmd->flags;
-    if (!(flags & (CMD_WRITE | CMD_DENYOOM)) || ctx->env->loading)
+    if (!(flags & (CMD_WRITE | CMD_DENYOOM)) || ctx->accepted || ctx->env->loading)
         return false;
     if ((flags & CMD_DENYOOM) && ctx_config(ctx)->maxmemory > 0 && !memory_admit(ctx)) {
         reply_error(&ctx->reply, reply_err_oom);

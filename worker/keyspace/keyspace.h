@@ -15,7 +15,8 @@ struct keyspace_hooks {
     /* A key was removed by the clock or for want of memory: log and replicate a DEL/UNLINK. */
     void (*expired)(void *arg, uint32_t db, struct bytes key);
     void (*evicted)(void *arg, uint32_t db, struct bytes key);
-    /* Any change of a key's value, expiry or existence (WATCH, gather's write-back). May be NULL. */
+    /* Any change of a key's value, expiry or existence (WATCH, gather's write-back). May be NULL.
+     * A key with ptr NULL stands for all keys of the database: it was flushed or swapped. */
     void (*changed)(void *arg, uint32_t db, struct bytes key);
 };
 
@@ -23,6 +24,8 @@ struct keyspace_stats {
     uint64_t hits, misses, expired, evicted;
 };
 
+/* hash_seed may be NULL. The first seed a process is given holds for all its keyspaces. hooks may be
+ * NULL, and so may each hook. */
 struct keyspace *keyspace_create(uint32_t databases, const uint64_t hash_seed[2],
                                  const struct keyspace_hooks *hooks);
 void keyspace_free(struct keyspace **ks);

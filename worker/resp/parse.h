@@ -12,7 +12,8 @@ enum resp_result { RESP_COMMAND, RESP_MORE, RESP_PROTOCOL_ERROR };
 
 enum {
     RESP_INLINE_MAX = 64 * 1024,    /* longest inline request and longest length line */
-    RESP_ARGS_MAX = 1024 * 1024,    /* arguments of one command */
+    RESP_ARGS_MAX = INT32_MAX,      /* arguments of one command, as in Redis 7; what bounds their
+                                       memory is client-query-buffer-limit */
     RESP_UNAUTHENTICATED_ARGS = 10, /* limits before AUTH, as Redis has them */
     RESP_UNAUTHENTICATED_BULK = 16384
 };
@@ -25,8 +26,9 @@ struct resp_parser {
     const char *error;    /* after RESP_PROTOCOL_ERROR: "Protocol error: ..." without "-ERR " */
     /* private */
     uint32_t argv_cap, args_expected, args_done;
-    int64_t bulk_len;
-    size_t pos;
+    int64_t bulk_len; /* of the argument being read, -1 if its length line has not come */
+    size_t pos;       /* parsed so far, from the command's first byte */
+    uintptr_t base;   /* where the command began when argv's first args_done were stored */
     bool multibulk;
     char *inline_scratch; /* unquoted inline arguments */
     char error_text[64];

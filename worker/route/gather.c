@@ -454,6 +454,7 @@ static bool write_back_one(struct router *r, struct bytes *body, struct buf *out
     r->internal.resp = 2;
     size_t mark = out->len;
     struct command_ctx ctx = router_context(r, &r->internal, cmd, argv, argc, out);
+    ctx.accepted = true;
     execute(&ctx);
     if (ctx.reply.errors == 0)
         out->len = mark;

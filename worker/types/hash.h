@@ -1,6 +1,7 @@
 /* hash.h - fields and values. LISTPACK: packed pairs; HASHTABLE: a table of field entries. */
 #ifndef REMUDA_TYPES_HASH_H
 #define REMUDA_TYPES_HASH_H
+#include "worker/types/table.h"
 #include "worker/types/value.h"
 
 struct hash_limits {
@@ -22,17 +23,22 @@ bool hash_delete(struct value *hash, struct bytes field);
 
 /* Walk all pairs in the order HGETALL replies. */
 struct hash_iterator {
-    const struct value *hash;
-    uint64_t position;
-    void *state[4];
+    struct bytes packed; /* LISTPACK */
+    size_t at;
+    struct table_iterator entries; /* HASHTABLE */
     char digits[2][BYTES_I64_MAX];
 };
 void hash_iterate(const struct value *hash, struct hash_iterator *it);
+/* The pair is borrowed until the next call or change; false at the end. */
 bool hash_next(struct hash_iterator *it, struct bytes *field_r, struct bytes *value_r);
 /* As HSCAN: calls found for some pairs, returns the next cursor, 0 at the end. A packed hash is
  * walked whole. */
 uint64_t hash_scan(const struct value *hash, uint64_t cursor, uint64_t count,
                    void (*found)(void *arg, struct bytes field, struct bytes value), void *arg);
+/* `count` different pairs, every choice as likely as another; all of them if there are no more. */
+void hash_random_distinct(const struct value *hash, uint64_t count,
+                          void (*found)(void *arg, struct bytes field, struct bytes value),
+                          void *arg);
 /* A random pair; hash must not be empty. digits: two times BYTES_I64_MAX. */
 void hash_random(const struct value *hash, char *digits, struct bytes *field_r,
                  struct bytes *value_r);

@@ -1,17 +1,20 @@
 /* table.c - buckets of one cache line, found by multiply-shift, in chunks.
  *
- *   bucket (64 bytes)  [ meta: tag 0..6, state ][ entry 0 ]...[ entry 6 ]
+ *   bucket (64 bytes)  [ meta: tag 0..6, state ][ lane 0 ]...[ lane 6 ]
  *   tag                0: free lane; else 7 bits of the hash, and SPILLED if the entry's home is
  *                      the bucket before this one
  *   state              low bits: how many entries of this home are spilled into the next bucket;
- *                      CHAINED: entry 6 is no entry but a further bucket of this home
+ *                      CHAINED: lane 6 is no entry but a further bucket of this home
+ *   lane               address of the entry (48 bits), hint (16 more bits of the hash)
+ *
+ *   hash     [ 7 | hint 16 | tag 7 | 18 | 16 ]   all but the last 16: its position
  *
  * An entry is in its home bucket, else in the one after it, else in the home's chain; so that at 92%
- * load one line, or two that lie side by side, answer a lookup. Home is (position * buckets) >> 48,
- * position being the top 48 bits of the hash: any number of buckets will do, and homes have the order
- * of positions, whatever the size. While resizing, homes below `moved` are in part[1], the others in
- * part[0]. Buckets come in chunks, allocated when first written and freed when moved; nothing spills
- * from a chunk into the next. */
+ * load one line, or two side by side, answer a lookup. Home is (position * buckets) >> 48: any number
+ * of buckets will do, and homes have the order of positions, whatever the size. Home, hint and tag
+ * together tell nearly always where an entry belongs in a table of another size, so that resizing
+ * does not look into entries. Homes below `moved` are in part[1], the others in part[0]. Buckets come
+ * in chunks, allocated when first written and freed when moved; nothing spills into the next one. */
 #include "worker/types/table.h"
 #include "shared/base/clock.h"
 #include "shared/base/mem.h"
@@ -21,12 +24,22 @@
 
 enum {
     LANES = 7,
+    TAG_SHIFT = 34, /* of the hash */
+    TAG_MASK = 0x7f,
+    TAG_UNSURE = 0x7f, /* stands for 0 too */
+    HINT_SHIFT = 41,
+    HINT_MASK = 0xffff,
+    ADDRESS_BITS = 48,
+    KNOWN_BITS = 41, /* of a position: those from UNKNOWN_BITS to here are in hint and tag */
+    UNKNOWN_BITS = 18,
+    HINTED_BUCKETS_MIN = 256, /* from here on the home tells the bits above */
     CHUNK_SHIFT = 10,
     CHUNK_BUCKETS = 1 << CHUNK_SHIFT,
     SPILLED = 0x80,     /* in a tag */
     CHAINED = 0x80,     /* in the state */
     SPILL_COUNT = 0x07, /* in the state */
     SPILL_MAX = LANES - 1,
+    SHIFT_MAX = 8, /* buckets looked at for room before a chain is made */
     STATE_SHIFT = 56,
     POSITION_BITS = 48,
     LOAD_MAX_PERCENT = 92,
@@ -41,10 +54,16 @@ enum {
 #define ALL_LANES 0x0080808080808080ull
 #define LOW_BITS  0x7f7f7f7f7f7f7f7full
 #define EACH_BYTE 0x0101010101010101ull
+/* Leak checkers know an address only if it stands alone. */
+#ifdef REMUDA_SANITIZE
+enum { HINTS = 0 };
+#else
+enum { HINTS = HINT_MASK };
+#endif
 
 struct table_bucket {
     uint64_t meta;
-    void *entry[LANES];
+    uint64_t lane[LANES];
 };
 
 /* ---- hashing ---- */
@@ -83,8 +102,15 @@ static uint64_t random_below(uint64_t limit) {
 }
 
 static inline uint64_t tag_of(uint64_t hash) {
-    uint64_t tag = hash & 0x7f;
-    return tag ? tag : 0x7f;
+    uint64_t tag = (hash >> TAG_SHIFT) & TAG_MASK;
+    return tag ? tag : TAG_UNSURE;
+}
+
+static inline uint64_t word_of(uint64_t hash, const void *entry) {
+    return (uint64_t)(uintptr_t)entry | ((hash >> HINT_SHIFT) & HINTS) << ADDRESS_BITS;
+}
+static inline void *word_entry(uint64_t word) {
+    return (void *)(uintptr_t)(word & (((uint64_t)1 << ADDRESS_BITS) - 1));
 }
 
 static inline uint64_t home_of(uint64_t hash, uint64_t buckets) {
@@ -119,7 +145,7 @@ static inline bool is_chained(const struct table_bucket *b) {
     return state_of(b->meta) & CHAINED;
 }
 static inline struct table_bucket *chain_of(const struct table_bucket *b) {
-    return is_chained(b) ? b->entry[LANES - 1] : NULL;
+    return is_chained(b) ? word_entry(b->lane[LANES - 1]) : NULL;
 }
 static inline uint64_t lanes_used(const struct table_bucket *b) {
     return ALL_LANES & ~lanes_matching(b->meta, 0);
@@ -134,13 +160,16 @@ static inline uint64_t lanes_free(const struct table_bucket *b) {
 static inline uint64_t lane_tag(const struct table_bucket *b, uint32_t lane) {
     return (b->meta >> (8 * lane)) & 0xff;
 }
-static inline void lane_put(struct table_bucket *b, uint32_t lane, uint64_t tag, void *entry) {
+static inline void *lane_entry(const struct table_bucket *b, uint32_t lane) {
+    return word_entry(b->lane[lane]);
+}
+static inline void lane_put(struct table_bucket *b, uint32_t lane, uint64_t tag, uint64_t word) {
     b->meta |= tag << (8 * lane);
-    b->entry[lane] = entry;
+    b->lane[lane] = word;
 }
 static inline void lane_clear(struct table_bucket *b, uint32_t lane) {
     b->meta &= ~((uint64_t)0xff << (8 * lane));
-    b->entry[lane] = NULL;
+    b->lane[lane] = 0;
 }
 static inline void state_add(struct table_bucket *b, int64_t change) {
     b->meta += (uint64_t)change << STATE_SHIFT;
@@ -218,12 +247,12 @@ static inline const struct table_part *home_part(const struct table *t, uint64_t
 
 /* ---- placing and taking ---- */
 
-static void chain_insert(struct table *t, struct table_bucket *b, uint64_t tag, void *entry) {
+static void chain_insert(struct table *t, struct table_bucket *b, uint64_t tag, uint64_t word) {
     uint64_t lanes;
     while ((lanes = lanes_free(b)) == 0 && is_chained(b))
         b = chain_of(b);
     if (lanes) {
-        lane_put(b, lane_first(lanes), tag, entry);
+        lane_put(b, lane_first(lanes), tag, word);
         return;
     }
     struct table_bucket *more = mem_calloc(1, sizeof *more);
@@ -233,30 +262,59 @@ static void chain_insert(struct table *t, struct table_bucket *b, uint64_t tag, 
     uint32_t last = LANES - 1, native = last;
     if (lane_tag(b, last) & SPILLED)
         native = lane_first(ALL_LANES & ~lanes_spilled(b));
-    lane_put(more, 0, lane_tag(b, native), b->entry[native]);
-    lane_put(more, 1, tag, entry);
+    lane_put(more, 0, lane_tag(b, native), b->lane[native]);
+    lane_put(more, 1, tag, word);
     lane_clear(b, native);
     if (native != last)
-        lane_put(b, native, lane_tag(b, last), b->entry[last]);
+        lane_put(b, native, lane_tag(b, last), b->lane[last]);
     lane_clear(b, last);
-    b->entry[last] = more;
+    b->lane[last] = word_of(0, more);
     state_add(b, CHAINED);
 }
 
+static inline uint64_t lanes_native(const struct table_bucket *b) {
+    return lanes_used(b) & ~lanes_spilled(b);
+}
+
+static inline bool may_spill(const struct table_bucket *b) {
+    return (state_of(b->meta) & SPILL_COUNT) < SPILL_MAX;
+}
+
+/* Put a guest into a bucket with a free lane, on behalf of the one before it. */
+static void spill_into(struct table_bucket *b, uint64_t tag, uint64_t word) {
+    lane_put(b, lane_first(lanes_free(b)), tag | SPILLED, word);
+    state_add(b - 1, 1);
+}
+
+/* Place an entry in the bucket after its full home; if that is full too, make room by spilling one of
+ * its natives into the next, and so on for a few buckets. Only these lines are touched. */
+static bool spill(const struct table_part *p, uint64_t i, struct table_bucket *home, uint64_t tag,
+                  uint64_t word) {
+    struct table_bucket *to = home;
+    do {
+        if (to - home == SHIFT_MAX || !may_spill(to) || (to != home && !lanes_native(to)))
+            return false;
+        to = spill_of(p, i + (uint64_t)(to - home), to);
+        if (!to)
+            return false;
+    } while (!lanes_free(to));
+    for (; to - 1 != home; to--) {
+        uint32_t lane = lane_first(lanes_native(to - 1));
+        spill_into(to, lane_tag(to - 1, lane), to[-1].lane[lane]);
+        lane_clear(to - 1, lane);
+    }
+    spill_into(to, tag, word);
+    return true;
+}
+
 static void place(struct table *t, struct table_part *p, uint64_t hash, void *entry) {
-    uint64_t i = home_of(hash, p->buckets), tag = tag_of(hash), lanes;
+    uint64_t i = home_of(hash, p->buckets), tag = tag_of(hash), word = word_of(hash, entry);
     struct table_bucket *b = bucket_make(t, p, i);
-    if ((lanes = lanes_free(b)) != 0) {
-        lane_put(b, lane_first(lanes), tag, entry);
-        return;
-    }
-    struct table_bucket *next = spill_of(p, i, b);
-    if (next && (state_of(b->meta) & SPILL_COUNT) < SPILL_MAX && (lanes = lanes_free(next)) != 0) {
-        lane_put(next, lane_first(lanes), tag | SPILLED, entry);
-        state_add(b, 1);
-        return;
-    }
-    chain_insert(t, b, tag, entry);
+    uint64_t lanes = lanes_free(b);
+    if (lanes)
+        lane_put(b, lane_first(lanes), tag, word);
+    else if (!spill(p, i, b, tag, word))
+        chain_insert(t, b, tag, word);
 }
 
 /* Where an entry was found. */
@@ -265,12 +323,21 @@ struct spot {
     uint32_t lane;
 };
 
-/* Look through a bucket's lanes of one tag: for an entry (by pointer) or for a key. */
+/* What is looked for: an entry, or if NULL, a key. */
+struct wanted {
+    uint64_t hash;
+    const void *entry;
+    struct bytes key;
+};
+
 static inline bool bucket_find(const struct table *t, struct table_bucket *b, uint64_t tag,
-                               const void *entry, struct bytes key, uint32_t *lane_r) {
+                               const struct wanted *w, uint32_t *lane_r) {
     for (uint64_t m = lanes_matching(b->meta, tag); m; m &= m - 1) {
         uint32_t lane = lane_first(m);
-        if (entry ? b->entry[lane] == entry : bytes_equal(t->type->key(b->entry[lane]), key)) {
+        void *entry = lane_entry(b, lane);
+        if (w->entry ? entry == w->entry
+                     : b->lane[lane] == word_of(w->hash, entry) &&
+                           bytes_equal(t->type->key(entry), w->key)) {
             *lane_r = lane;
             return true;
         }
@@ -279,36 +346,34 @@ static inline bool bucket_find(const struct table *t, struct table_bucket *b, ui
 }
 
 static __attribute__((noinline)) bool find_beyond_home(const struct table *t,
-                                                       const struct table_part *p, uint64_t i,
-                                                       uint64_t tag, const void *entry,
-                                                       struct bytes key, struct spot *s) {
+                                                       const struct wanted *w, struct spot *s) {
     struct table_bucket *b = s->home;
+    uint64_t tag = tag_of(w->hash);
     if (state_of(b->meta) & SPILL_COUNT) {
         s->bucket = b + 1;
-        if (bucket_find(t, s->bucket, tag | SPILLED, entry, key, &s->lane))
+        if (bucket_find(t, s->bucket, tag | SPILLED, w, &s->lane))
             return true;
     }
     for (s->parent = b; (s->bucket = chain_of(s->parent)) != NULL; s->parent = s->bucket)
-        if (bucket_find(t, s->bucket, tag, entry, key, &s->lane))
+        if (bucket_find(t, s->bucket, tag, w, &s->lane))
             return true;
     return false;
 }
 
-static inline bool find_spot(const struct table *t, uint64_t hash, const void *entry,
-                             struct bytes key, struct spot *s) {
+static inline bool find_spot(const struct table *t, const struct wanted *w, struct spot *s) {
     if (t->count == 0)
         return false;
-    uint64_t i, tag = tag_of(hash);
-    const struct table_part *p = home_part(t, hash, &i);
+    uint64_t i;
+    const struct table_part *p = home_part(t, w->hash, &i);
     s->home = s->bucket = bucket_at(p, i);
     s->parent = NULL;
     if (!s->home)
         return false;
-    if (bucket_find(t, s->home, tag, entry, key, &s->lane))
+    if (bucket_find(t, s->home, tag_of(w->hash), w, &s->lane))
         return true;
-    if (__builtin_expect(state_of(s->home->meta) == 0, 1))
+    if (state_of(s->home->meta) == 0)
         return false;
-    return find_beyond_home(t, p, i, tag, entry, key, s);
+    return find_beyond_home(t, w, s);
 }
 
 /* Unlink the bucket chained to `parent` if nothing is left in it. */
@@ -317,7 +382,7 @@ static void chain_trim(struct table *t, struct table_bucket *parent) {
     if (lanes_used(b))
         return;
     struct table_bucket *after = chain_of(b);
-    parent->entry[LANES - 1] = after;
+    parent->lane[LANES - 1] = word_of(0, after);
     if (!after)
         state_add(parent, -CHAINED);
     t->bytes -= sizeof *b;
@@ -333,7 +398,7 @@ static void spot_clear(struct table *t, const struct spot *s) {
     } else if (is_chained(s->home)) { /* refill from the chain, which thus stays short */
         struct table_bucket *from = chain_of(s->home);
         uint32_t lane = lane_first(lanes_used(from));
-        lane_put(s->home, s->lane, lane_tag(from, lane), from->entry[lane]);
+        lane_put(s->home, s->lane, lane_tag(from, lane), from->lane[lane]);
         lane_clear(from, lane);
         chain_trim(t, s->home);
     }
@@ -376,24 +441,36 @@ static void resize_finish(struct table *t) {
     t->moved = 0;
 }
 
+/* An entry on its way out of a bucket. */
+struct leaving {
+    uint64_t tag, word;
+    uint64_t first; /* position of its home */
+};
+
 /* Take the entries whose home is bucket i of a part out of it. Returns false if there were none. */
 static bool bucket_drain(struct table *t, struct table_part *p, uint64_t i,
-                         void (*take)(struct table *t, void *entry)) {
+                         void (*take)(struct table *t, const struct leaving *l)) {
     struct table_bucket *b = bucket_at(p, i);
     if (!b || b->meta == 0)
         return false;
+    struct leaving l = {.first = first_position(i, p->buckets)};
     if (state_of(b->meta) & SPILL_COUNT) {
         for (uint64_t m = lanes_spilled(b + 1); m; m &= m - 1) {
             uint32_t lane = lane_first(m);
-            take(t, b[1].entry[lane]);
+            l.tag = lane_tag(b + 1, lane) & TAG_MASK;
+            l.word = b[1].lane[lane];
+            take(t, &l);
             lane_clear(b + 1, lane);
         }
     }
     struct table_bucket *next;
     for (struct table_bucket *from = b; from; from = next) {
         next = chain_of(from);
-        for (uint64_t m = lanes_used(from); m; m &= m - 1)
-            take(t, from->entry[lane_first(m)]);
+        for (uint64_t m = lanes_used(from); m; m &= m - 1) {
+            l.tag = lane_tag(from, lane_first(m));
+            l.word = from->lane[lane_first(m)];
+            take(t, &l);
+        }
         if (from != b) {
             t->bytes -= sizeof *from;
             mem_free(from);
@@ -403,15 +480,33 @@ static bool bucket_drain(struct table *t, struct table_part *p, uint64_t i,
     return true;
 }
 
-static void move_entry(struct table *t, void *entry) {
-    place(t, &t->part[1], entry_hash(t, entry), entry);
+/* What home, hint and tag tell of a hash: enough to place the entry in part[1]? */
+static bool hash_from_hints(const struct table *t, const struct leaving *l, uint64_t *hash_r) {
+    if (!HINTS || l->tag == TAG_UNSURE || t->part[0].buckets < HINTED_BUCKETS_MIN)
+        return false;
+    uint64_t known = l->word >> ADDRESS_BITS << (HINT_SHIFT - 16) | l->tag << UNKNOWN_BITS;
+    uint64_t unknown = ((uint64_t)1 << UNKNOWN_BITS) - 1;
+    uint64_t position = (l->first >> KNOWN_BITS << KNOWN_BITS) + known;
+    if ((position | unknown) < l->first)
+        position += (uint64_t)1 << KNOWN_BITS;
+    *hash_r = position << 16;
+    return home_of(*hash_r, t->part[1].buckets) ==
+           home_of((position | unknown) << 16, t->part[1].buckets);
+}
+
+static void move_entry(struct table *t, const struct leaving *l) {
+    void *entry = word_entry(l->word);
+    uint64_t hash;
+    if (!hash_from_hints(t, l, &hash))
+        hash = entry_hash(t, entry);
+    place(t, &t->part[1], hash, entry);
 }
 
 static void bucket_prefetch_entries(const struct table_part *p, uint64_t i) {
     const struct table_bucket *b = i < p->buckets ? bucket_at(p, i) : NULL;
     if (b)
         for (uint64_t m = lanes_used(b); m; m &= m - 1)
-            __builtin_prefetch(b->entry[lane_first(m)]);
+            __builtin_prefetch(lane_entry(b, lane_first(m)));
 }
 
 /* Move up to `buckets` full ones, and pass by some more of empty ones. */
@@ -426,10 +521,6 @@ static void resize_step(struct table *t, uint32_t buckets) {
         if (t->moved == from->buckets)
             resize_finish(t);
     }
-    /* Fetched now, hashed at the next write. */
-    if (is_resizing(t))
-        for (uint32_t i = 0; i < MOVES_PER_WRITE; i++)
-            bucket_prefetch_entries(from, t->moved + i);
 }
 
 static void grow_if_crowded(struct table *t) {
@@ -491,9 +582,9 @@ void table_init(struct table *t, const struct table_type *type) {
     *t = (struct table){.type = type};
 }
 
-static void free_entry(struct table *t, void *entry) {
+static void free_entry(struct table *t, const struct leaving *l) {
     if (t->type->free)
-        t->type->free(entry);
+        t->type->free(word_entry(l->word));
 }
 
 void table_clear(struct table *t) {
@@ -525,7 +616,8 @@ void table_prefetch(const struct table *t, uint64_t hash) {
 
 void *table_find(const struct table *t, uint64_t hash, struct bytes key) {
     struct spot s;
-    return find_spot(t, hash, NULL, key, &s) ? s.bucket->entry[s.lane] : NULL;
+    struct wanted w = {hash, NULL, key};
+    return find_spot(t, &w, &s) ? lane_entry(s.bucket, s.lane) : NULL;
 }
 
 void table_insert(struct table *t, uint64_t hash, void *entry) {
@@ -538,16 +630,18 @@ void table_insert(struct table *t, uint64_t hash, void *entry) {
 
 void table_replace(struct table *t, uint64_t hash, const void *old, void *entry) {
     struct spot s;
-    bool found = find_spot(t, hash, old, bytes_of(NULL, 0), &s);
+    struct wanted w = {.hash = hash, .entry = old};
+    bool found = find_spot(t, &w, &s);
     ASSERT(found);
-    s.bucket->entry[s.lane] = entry;
+    s.bucket->lane[s.lane] = word_of(hash, entry);
 }
 
 void *table_remove(struct table *t, uint64_t hash, struct bytes key) {
     struct spot s;
-    if (!find_spot(t, hash, NULL, key, &s))
+    struct wanted w = {hash, NULL, key};
+    if (!find_spot(t, &w, &s))
         return NULL;
-    void *entry = s.bucket->entry[s.lane];
+    void *entry = lane_entry(s.bucket, s.lane);
     spot_clear(t, &s);
     t->count--;
     after_remove(t);
@@ -556,7 +650,8 @@ void *table_remove(struct table *t, uint64_t hash, struct bytes key) {
 
 bool table_remove_entry(struct table *t, uint64_t hash, const void *entry) {
     struct spot s;
-    if (!find_spot(t, hash, entry, bytes_of(NULL, 0), &s))
+    struct wanted w = {.hash = hash, .entry = entry};
+    if (!find_spot(t, &w, &s))
         return false;
     spot_clear(t, &s);
     t->count--;
@@ -566,7 +661,8 @@ bool table_remove_entry(struct table *t, uint64_t hash, const void *entry) {
 
 bool table_holds(const struct table *t, uint64_t hash, const void *entry) {
     struct spot s;
-    return find_spot(t, hash, entry, bytes_of(NULL, 0), &s);
+    struct wanted w = {.hash = hash, .entry = entry};
+    return find_spot(t, &w, &s);
 }
 
 /* ---- random ---- */
@@ -589,7 +685,7 @@ static void *chain_random(const struct table_bucket *chain) {
     for (const struct table_bucket *b = chain; b; b = chain_of(b))
         for (uint64_t m = lanes_used(b); m; m &= m - 1)
             if (pick-- == 0)
-                return b->entry[lane_first(m)];
+                return lane_entry(b, lane_first(m));
     return NULL;
 }
 
@@ -603,7 +699,7 @@ void *table_random(const struct table *t) {
         if (!b)
             continue;
         if (lane_tag(b, lane))
-            return b->entry[lane];
+            return lane_entry(b, lane);
         if (lane == LANES - 1 && is_chained(b))
             return chain_random(chain_of(b));
     }
@@ -622,7 +718,7 @@ uint32_t table_sample(const struct table *t, void **entries_r, uint32_t max) {
         uint64_t at = start + i < live ? start + i : start + i - live;
         for (const struct table_bucket *b = live_bucket(t, at); b; b = chain_of(b))
             for (uint64_t m = lanes_used(b); m && found < max; m &= m - 1)
-                entries_r[found++] = b->entry[lane_first(m)];
+                entries_r[found++] = lane_entry(b, lane_first(m));
     }
     return found;
 }
@@ -647,7 +743,7 @@ static void gather(struct gathered *g, const struct table_bucket *b, uint64_t la
         g->room = room;
     }
     for (; lanes; lanes &= lanes - 1) {
-        void *entry = b->entry[lane_first(lanes)];
+        void *entry = lane_entry(b, lane_first(lanes));
         __builtin_prefetch(entry);
         g->entries[g->count++] = entry;
     }
@@ -693,7 +789,7 @@ static bool iterator_next_bucket(struct table_iterator *it) {
         while (it->bucket < p->buckets) {
             it->at = bucket_at(p, it->bucket);
             if (it->at) {
-                it->bucket++;
+                bucket_prefetch_entries(p, ++it->bucket);
                 return true;
             }
             it->bucket = (it->bucket | (CHUNK_BUCKETS - 1)) + 1;
@@ -706,7 +802,7 @@ void *table_next(struct table_iterator *it) {
     for (;;) {
         for (; it->at && it->lane < LANES; it->lane++)
             if (lane_tag(it->at, it->lane))
-                return it->at->entry[it->lane++];
+                return lane_entry(it->at, it->lane++);
         it->lane = 0;
         it->at = it->at ? chain_of(it->at) : NULL;
         if (!it->at && !iterator_next_bucket(it))

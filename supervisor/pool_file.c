@@ -1,0 +1,227 @@
+/* pool_file.c - see the header. Reading happens once, before any child starts, so it may block. */
+#include "supervisor/pool_file.h"
+#include "shared/base/panic.h"
+#include "shared/base/publish.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+void pool_file_random_id(char id_r[POOL_ID_BYTES]) {
+    unsigned char random[(POOL_ID_BYTES - 1) / 2];
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        PANIC("getrandom: %s", strerror(errno));
+    for (size_t i = 0; i < sizeof(random); i++)
+        snprintf(id_r + 2 * i, 3, "%02x", random[i]);
+}
+
+void pool_file_make(struct pool_file *file, uint32_t shards) {
+    static struct slot_map even; /* only its ranges are wanted; too big for the stack */
+    ASSERT(shards >= 1 && shards <= SHARD_MAX);
+    memset(file, 0, sizeof(*file));
+    slot_map_deal(&even, shards);
+    pool_file_random_id(file->pool_id);
+    file->shards = shards;
+    memcpy(file->first, even.first, sizeof(file->first));
+    for (uint32_t i = 0; i < shards; i++)
+        pool_file_random_id(file->node_id[i]);
+}
+
+/* ---- JSON in ---- */
+
+struct parse {
+    char *error;
+    size_t error_bytes;
+};
+
+__attribute__((format(printf, 2, 3))) static int refuse(struct parse *parse, const char *format,
+                                                        ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(parse->error, parse->error_bytes, format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
+static int parse_id(struct parse *parse, json_t *object, const char *field,
+                    char id_r[POOL_ID_BYTES]) {
+    const char *text = json_string_value(json_object_get(object, field));
+    if (!text || strlen(text) != POOL_ID_BYTES - 1 ||
+        strspn(text, "0123456789abcdef") != POOL_ID_BYTES - 1)
+        return refuse(parse, "\"%s\" is not 40 hexadecimal digits", field);
+    memcpy(id_r, text, POOL_ID_BYTES);
+    return 0;
+}
+
+static int parse_number(struct parse *parse, json_t *object, const char *field, int64_t min,
+                        int64_t max, int64_t *value_r) {
+    json_t *value = json_object_get(object, field);
+    if (!json_is_integer(value) || json_integer_value(value) < min ||
+        json_integer_value(value) > max)
+        return refuse(parse, "\"%s\" is not a number from %lld to %lld", field, (long long)min,
+                      (long long)max);
+    *value_r = json_integer_value(value);
+    return 0;
+}
+
+static int parse_shard(struct parse *parse, json_t *entry, uint32_t shard, struct pool_file *file) {
+    int64_t number, first, last;
+    if (parse_number(parse, entry, "shard", shard, shard, &number) != 0 ||
+        parse_number(parse, entry, "first", file->first[shard], file->first[shard], &first) != 0 ||
+        parse_number(parse, entry, "last", first, SLOT_COUNT - 1, &last) != 0 ||
+        parse_id(parse, entry, "node_id", file->node_id[shard]) != 0)
+        return -1;
+    for (uint32_t other = 0; other < shard; other++) {
+        if (strcmp(file->node_id[other], file->node_id[shard]) == 0)
+            return refuse(parse, "shards %u and %u have the same \"node_id\"", other, shard);
+    }
+    file->first[shard + 1] = (uint16_t)(last + 1);
+    return 0;
+}
+
+static int parse_root(struct parse *parse, json_t *root, struct pool_file *file) {
+    int64_t format, shards;
+    if (!json_is_object(root))
+        return refuse(parse, "it is not a JSON object");
+    if (!json_is_integer(json_object_get(root, "format")))
+        return refuse(parse, "it has no \"format\" number");
+    format = json_integer_value(json_object_get(root, "format"));
+    if (format != POOL_FILE_FORMAT)
+        return refuse(parse, "its format is %lld, this program knows format %d", (long long)format,
+                      POOL_FILE_FORMAT);
+    if (parse_id(parse, root, "pool_id", file->pool_id) != 0 ||
+        parse_number(parse, root, "shards", 1, SHARD_MAX, &shards) != 0)
+        return -1;
+    json_t *slots = json_object_get(root, "slots");
+    if (!json_is_array(slots) || json_array_size(slots) != (size_t)shards)
+        return refuse(parse, "\"slots\" does not have %lld entries", (long long)shards);
+    file->shards = (uint32_t)shards;
+    for (uint32_t i = 0; i < file->shards; i++) {
+        if (parse_shard(parse, json_array_get(slots, i), i, file) != 0)
+            return -1;
+    }
+    if (file->first[file->shards] != SLOT_COUNT)
+        return refuse(parse, "its slots end at %d, not at %d", file->first[file->shards] - 1,
+                      SLOT_COUNT - 1);
+    return 0;
+}
+
+int pool_file_parse(struct bytes text, struct pool_file *file_r, char *error_r,
+                    size_t error_bytes) {
+    struct parse parse = {error_r, error_bytes};
+    json_error_t where;
+    memset(file_r, 0, sizeof(*file_r));
+    json_t *root = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, &where);
+    if (!root)
+        return refuse(&parse, "line %d: %s", where.line, where.text);
+    int result = parse_root(&parse, root, file_r);
+    json_decref(root);
+    return result;
+}
+
+/* ---- JSON out ---- */
+
+char *pool_file_text(const struct pool_file *file) {
+    json_t *slots = json_array();
+    for (uint32_t i = 0; i < file->shards; i++) {
+        json_t *entry =
+            json_pack("{s:i, s:i, s:i, s:s}", "shard", (int)i, "first", (int)file->first[i], "last",
+                      (int)file->first[i + 1] - 1, "node_id", file->node_id[i]);
+        json_array_append_new(slots, entry);
+    }
+    json_t *root = json_pack("{s:i, s:s, s:i, s:o}", "format", POOL_FILE_FORMAT, "pool_id",
+                             file->pool_id, "shards", (int)file->shards, "slots", slots);
+    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    ASSERT(text != NULL);
+    json_decref(root);
+    return text;
+}
+
+/* ---- the file ---- */
+
+/* Returns the length, or -1 with errno (EFBIG: longer than any pool.json). */
+static ssize_t read_file(const char *path, char *text, size_t text_bytes) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return -1;
+    size_t have = 0;
+    ssize_t got = 1;
+    while (have < text_bytes && got > 0) {
+        got = read(fd, text + have, text_bytes - have);
+        if (got > 0)
+            have += (size_t)got;
+        else if (got < 0 && errno == EINTR)
+            got = 1;
+    }
+    int error = got < 0 ? errno : have == text_bytes ? EFBIG : 0;
+    close(fd);
+    errno = error;
+    return error ? -1 : (ssize_t)have;
+}
+
+static bool has_shard_folders(const char *dir) {
+    bool found = false;
+    DIR *stream = opendir(dir);
+    for (struct dirent *entry; stream && !found && (entry = readdir(stream));)
+        found = strncmp(entry->d_name, "shard-", 6) == 0;
+    if (stream)
+        closedir(stream);
+    return found;
+}
+
+static int make_new(const char *dir, uint32_t shards, struct pool_file *file_r, char *error_r,
+                    size_t error_bytes) {
+    if (has_shard_folders(dir)) {
+        snprintf(error_r, error_bytes,
+                 "%s holds shard folders but no " POOL_FILE_NAME
+                 "; put that file back, or choose another dir",
+                 dir);
+        return -1;
+    }
+    pool_file_make(file_r, shards);
+    char *text = pool_file_text(file_r);
+    int result = publish(dir, POOL_FILE_NAME, bytes_of_text(text), error_r, error_bytes);
+    free(text);
+    return result;
+}
+
+int pool_file_open(const char *dir, uint32_t shards, struct pool_file *file_r, char *error_r,
+                   size_t error_bytes) {
+    static char text[POOL_FILE_BYTES_MAX];
+    char path[1024], why[256];
+    snprintf(path, sizeof(path), "%s/" POOL_FILE_NAME, dir);
+    ssize_t length = read_file(path, text, sizeof(text));
+    if (length < 0 && errno == ENOENT)
+        return make_new(dir, shards, file_r, error_r, error_bytes);
+    if (length < 0) {
+        snprintf(error_r, error_bytes, "cannot read %s: %s", path, strerror(errno));
+        return -1;
+    }
+    if (pool_file_parse(bytes_of(text, (size_t)length), file_r, why, sizeof(why)) != 0) {
+        snprintf(error_r, error_bytes, "%s is not usable: %s", path, why);
+        return -1;
+    }
+    if (file_r->shards != shards) {
+        snprintf(error_r, error_bytes,
+                 "%s holds a pool of %u shards, but workers is %u: start it with --workers %u, "
+                 "or choose another dir",
+                 dir, file_r->shards, shards, file_r->shards);
+        return -1;
+    }
+    return 0;
+}
+
+void pool_file_to_slot_map(const struct pool_file *file, struct slot_map *map) {
+    map->shards = file->shards;
+    memcpy(map->first, file->first, sizeof(map->first));
+    memcpy(map->node_id, file->node_id, sizeof(map->node_id));
+    for (uint32_t shard = 0; shard < file->shards; shard++) {
+        for (uint32_t slot = file->first[shard]; slot < file->first[shard + 1]; slot++)
+            map->owner[slot] = (uint16_t)shard;
+    }
+}

@@ -1,0 +1,34 @@
+/* spawn.h - start a child with exactly the descriptors of shared/ipc/inherit.h, and nothing else.
+ *
+ * The child is a process group of its own, so that a terminal's ^C reaches the supervisor only. It
+ * gets no death signal: losing its supervisor it reads EOF on the control socket, and finishes its
+ * writes before it ends. */
+#ifndef REMUDA_SUPERVISOR_SPAWN_H
+#define REMUDA_SUPERVISOR_SPAWN_H
+#include "shared/base/bytes.h"
+#include "shared/ipc/inherit.h"
+#include "shared/ipc/slot_map.h"
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { SPAWN_FDS_MAX = INHERIT_FD_TABLE + 2 * SHARD_MAX, SPAWN_ARGUMENTS_MAX = 4 };
+
+struct spawn_plan {
+    const char *path;                          /* the executable */
+    const char *argv[SPAWN_ARGUMENTS_MAX + 1]; /* NULL at the end */
+    uint32_t listeners, http_listeners;        /* for the environment */
+    uint32_t fd_count;
+    struct {
+        int from, to; /* the parent's descriptor, its number in the child */
+    } fds[SPAWN_FDS_MAX];
+};
+
+void spawn_add_fd(struct spawn_plan *plan, int from, int to);
+/* A sealed memfd with these bytes, at offset 0. Returns it, or -1 with errno. */
+int spawn_memfd(const char *name, struct bytes content);
+/* fork and exec. Returns the pid, or -1 with errno. A failing exec ends the child with
+ * EXIT_BAD_START. */
+pid_t spawn_process(const struct spawn_plan *plan);
+
+#endif

@@ -1,0 +1,62 @@
+/* vitals.c - see the header. A file of /proc that cannot be read leaves its figure as it was. */
+#include "supervisor/vitals.h"
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static bool read_text(const char *path, char *text, size_t text_bytes) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t got = read(fd, text, text_bytes - 1);
+    close(fd);
+    if (got <= 0)
+        return false;
+    text[got] = 0;
+    return true;
+}
+
+static uint64_t microseconds(struct timeval time) {
+    return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_usec;
+}
+
+void vitals_update(struct status_page *page, uint64_t uptime_us) {
+    struct rusage usage;
+    char text[256];
+    status_set(page, METRIC_uptime_us, uptime_us);
+    if (getrusage(RUSAGE_SELF, &usage) == 0) {
+        status_set(page, METRIC_cpu_user_us, microseconds(usage.ru_utime));
+        status_set(page, METRIC_cpu_sys_us, microseconds(usage.ru_stime));
+    }
+    unsigned long total, resident;
+    if (read_text("/proc/self/statm", text, sizeof(text)) &&
+        sscanf(text, "%lu %lu", &total, &resident) == 2)
+        status_set(page, METRIC_rss_bytes, (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE));
+}
+
+static uint64_t cgroup_available_bytes(void) {
+    char text[64];
+    if (!read_text("/sys/fs/cgroup/memory.max", text, sizeof(text)) || text[0] == 'm')
+        return UINT64_MAX;
+    uint64_t limit = strtoull(text, NULL, 10);
+    if (!read_text("/sys/fs/cgroup/memory.current", text, sizeof(text)))
+        return UINT64_MAX;
+    uint64_t used = strtoull(text, NULL, 10);
+    return used < limit ? limit - used : 0;
+}
+
+uint64_t vitals_available_bytes(void) {
+    char text[4096];
+    uint64_t available = UINT64_MAX;
+    if (read_text("/proc/meminfo", text, sizeof(text))) {
+        const char *at = strstr(text, "MemAvailable:");
+        if (at)
+            available = strtoull(at + strlen("MemAvailable:"), NULL, 10) * 1024;
+    }
+    uint64_t in_cgroup = cgroup_available_bytes();
+    return in_cgroup < available ? in_cgroup : available;
+}

@@ -1,0 +1,107 @@
+/* command_keys.c - key specifications: where the keys of a row begin, how many there are, and what
+ * is done to them, in the form of COMMAND INFO.
+ *
+ * A row gives one range of positions, or the place of a count; its syntax names the key arguments
+ * and says what is done to each. */
+#include "worker/command/server_private.h"
+
+static bool ends_type(char c) {
+    return c == '\0' || strchr(" ]}|>.=", c) != NULL;
+}
+
+/* The flags of the n-th key argument of a syntax ("" if it gives none); false if there is none. */
+static bool nth_key_argument(const char *syntax, uint32_t n, struct bytes *flags_r) {
+    for (const char *at = strstr(syntax, ":key"); at != NULL; at = strstr(at, ":key")) {
+        at += strlen(":key");
+        if (!ends_type(*at))
+            continue;
+        if (n-- > 0)
+            continue;
+        *flags_r = BYTES_LITERAL("");
+        if (*at == '=')
+            *flags_r = bytes_of(at + 1, strcspn(at + 1, " ]}|>."));
+        return true;
+    }
+    return false;
+}
+
+static struct bytes flags_of(const struct command *c, uint32_t argument) {
+    struct bytes flags;
+    if (nth_key_argument(c->syntax, argument, &flags) && flags.len > 0)
+        return flags;
+    return (c->flags & CMD_WRITE) ? BYTES_LITERAL("RW,access,update") : BYTES_LITERAL("RO,access");
+}
+
+/* Key arguments are numbered as they stand in the syntax, and each belongs to a specification: one of
+ * its own, or that of its neighbour if the same is done to both. */
+uint32_t command_key_spec_of(const struct command *c, uint32_t argument) {
+    uint32_t spec = 0;
+    for (uint32_t i = 1; i <= argument; i++)
+        spec += !bytes_equal(flags_of(c, i), flags_of(c, i - 1));
+    return spec;
+}
+
+static uint32_t named_arguments(const struct command *c) {
+    struct bytes flags;
+    uint32_t count = 0;
+    while (count < KEY_SPECS_MAX && nth_key_argument(c->syntax, count, &flags))
+        count++;
+    return count > 0 ? count : 1;
+}
+
+/* Specifications of the keys at fixed positions. The last takes what is left of the range. */
+static uint32_t range_specs(const struct command *c, uint32_t arguments, struct key_spec *specs) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < arguments; i++) {
+        if (i > 0 && command_key_spec_of(c, i) == command_key_spec_of(c, i - 1)) {
+            specs[count - 1].last += c->key_step;
+            continue;
+        }
+        specs[count++] = (struct key_spec){.index = c->first_key + (int32_t)i * c->key_step,
+                                           .step = c->key_step,
+                                           .flags = flags_of(c, i)};
+    }
+    struct key_spec *rest = &specs[count - 1];
+    rest->last = c->last_key < 0 ? c->last_key : c->last_key - rest->index;
+    return count;
+}
+
+uint32_t command_key_specs(const struct command *c, struct key_spec specs[KEY_SPECS_MAX]) {
+    bool counted = c->numkeys_at > 0;
+    uint32_t arguments = named_arguments(c), count = 0;
+    if (c->first_key > 0)
+        count = range_specs(c, counted && arguments > 1 ? arguments - 1 : arguments, specs);
+    if (counted)
+        specs[count++] = (struct key_spec){.index = c->numkeys_at,
+                                           .counted = true,
+                                           .step = 1,
+                                           .flags = flags_of(c, arguments - 1)};
+    return count;
+}
+
+struct bytes command_key_flags(const struct command *c, uint32_t argc, uint32_t position) {
+    struct key_spec specs[KEY_SPECS_MAX];
+    uint32_t count = command_key_specs(c, specs);
+    for (uint32_t i = count; i-- > 0;)
+        if ((int64_t)position >= specs[i].index)
+            return specs[i].flags;
+    return flags_of(c, 0);
+}
+
+void reply_words_as_set(struct reply *r, struct bytes list, char separator) {
+    size_t mark = reply_mark(r), count = 0;
+    while (list.len > 0) {
+        const char *end = memchr(list.ptr, separator, list.len);
+        size_t len = end != NULL ? (size_t)(end - list.ptr) : list.len;
+        char word[32];
+        if (len > 0 && len < sizeof(word)) {
+            memcpy(word, list.ptr, len);
+            word[len] = '\0';
+            reply_status(r, word);
+            count++;
+        }
+        size_t used = end != NULL ? len + 1 : len;
+        list = bytes_of(list.ptr + used, list.len - used);
+    }
+    reply_close_set(r, mark, count);
+}

@@ -1,0 +1,208 @@
+/* keyspace.c - one key: find, store, expire, delete.
+ *
+ * Every path that makes, changes or removes an entry keeps four things in step: the table of keys,
+ * the table of expiries, the count by slot, and the hooks. */
+#include "worker/keyspace/keyspace_private.h"
+#include "shared/base/mem.h"
+#include "shared/base/panic.h"
+#include "shared/ipc/slot_map.h"
+
+enum { LAZY_FREE_MIN_COST = 64 };
+
+static inline struct database *ref_database(const struct keyref *ref) {
+    return &ref->ks->databases[ref->db];
+}
+
+static inline void report_changed(const struct keyref *ref) {
+    const struct keyspace_hooks *hooks = &ref->ks->hooks;
+    if (hooks->changed)
+        hooks->changed(hooks->arg, ref->db, ref->key);
+}
+
+static void slot_add(struct database *d, struct bytes key, uint32_t change) {
+    if (!d->in_slot)
+        d->in_slot = mem_calloc(SLOT_COUNT, sizeof *d->in_slot);
+    d->in_slot[slot_of_key(key)] += change;
+}
+
+struct keyref keyref_of_entry(struct keyspace *ks, uint32_t db, struct entry *e) {
+    struct bytes key = entry_key(e);
+    return (struct keyref){ks, db, key, table_hash(key), e};
+}
+
+/* ---- finding ---- */
+
+static void count_access(struct keyspace *ks, enum key_access access, bool found) {
+    if (access != KEY_READ && access != KEY_NOTOUCH)
+        return;
+    if (found)
+        ks->stats.hits++;
+    else
+        ks->stats.misses++;
+}
+
+bool keyspace_find(struct keyspace *ks, uint32_t db, struct bytes key, enum key_access access,
+                   struct keyref *ref_r) {
+    uint64_t hash = table_hash(key);
+    struct entry *e = table_find(&ks->databases[db].keys, hash, key);
+    *ref_r = (struct keyref){ks, db, key, hash, e};
+    if (e && __builtin_expect(entry_is_gone(ks, e), 0)) {
+        keyspace_remove(ref_r, REMOVAL_EXPIRED);
+        e = NULL;
+    }
+    count_access(ks, access, e != NULL);
+    if (e && (access == KEY_READ || access == KEY_WRITE))
+        access_touch(ks, e);
+    return e != NULL;
+}
+
+struct value keyref_value(const struct keyref *ref) {
+    return entry_value(ref->entry);
+}
+
+/* ---- storing ---- */
+
+static void link_entry(struct keyref *ref, struct entry *e) {
+    struct database *d = ref_database(ref);
+    table_insert(&d->keys, ref->hash, e);
+    slot_add(d, ref->key, 1);
+    ref->entry = e;
+}
+
+/* The entry has changed to e, maybe at another address. had_expiry: before the change. */
+static void relink_entry(struct keyref *ref, struct entry *e, bool own_key, bool had_expiry) {
+    struct database *d = ref_database(ref);
+    const struct entry *old = ref->entry;
+    if (e != old) {
+        table_replace(&d->keys, ref->hash, old, e);
+        if (had_expiry)
+            table_replace(&d->expires, ref->hash, old, e);
+        ref->entry = e;
+    }
+    if (own_key)
+        ref->key = entry_key(e);
+}
+
+/* Does the ref borrow its key from the entry, which may move? */
+static bool has_own_key(const struct keyref *ref) {
+    return ref->key.ptr == entry_key(ref->entry).ptr;
+}
+
+void keyspace_store(struct keyref *ref, const struct value *value) {
+    if (!ref->entry) {
+        link_entry(ref, entry_create(ref->key, value, access_initial(ref->ks)));
+    } else {
+        bool own_key = has_own_key(ref), had_expiry = entry_has_expiry(ref->entry);
+        relink_entry(ref, entry_store(ref->entry, value), own_key, had_expiry);
+    }
+    report_changed(ref);
+}
+
+void keyspace_touch_changed(struct keyref *ref) {
+    report_changed(ref);
+}
+
+char *keyspace_string_resize(struct keyref *ref, size_t len) {
+    char *data;
+    if (!ref->entry) {
+        struct value empty = value_string(bytes_of("", 0));
+        link_entry(ref, entry_create(ref->key, &empty, access_initial(ref->ks)));
+    }
+    bool own_key = has_own_key(ref), had_expiry = entry_has_expiry(ref->entry);
+    relink_entry(ref, entry_resize_string(ref->entry, len, &data), own_key, had_expiry);
+    report_changed(ref);
+    return data;
+}
+
+int64_t keyref_expire_ms(const struct keyref *ref) {
+    return entry_has_expiry(ref->entry) ? entry_expiry(ref->entry) : KEY_NO_EXPIRY;
+}
+
+void keyspace_set_expire(struct keyref *ref, int64_t at_ms) {
+    struct database *d = ref_database(ref);
+    bool own_key = has_own_key(ref), had = entry_has_expiry(ref->entry);
+    bool wanted = at_ms != KEY_NO_EXPIRY;
+    if (!had && !wanted)
+        return;
+    if (had && !wanted)
+        table_remove_entry(&d->expires, ref->hash, ref->entry);
+    relink_entry(ref, entry_set_expiry(ref->entry, at_ms), own_key, had && wanted);
+    if (!had && wanted)
+        table_insert(&d->expires, ref->hash, ref->entry);
+    report_changed(ref);
+}
+
+/* ---- removing ---- */
+
+/* Take the entry out of all that knows it. The caller frees it. */
+static struct entry *unlink_entry(struct keyref *ref) {
+    struct database *d = ref_database(ref);
+    struct entry *e = ref->entry;
+    bool known = table_remove_entry(&d->keys, ref->hash, e);
+    ASSERT(known);
+    if (entry_has_expiry(e))
+        table_remove_entry(&d->expires, ref->hash, e);
+    slot_add(d, ref->key, (uint32_t)-1);
+    ref->entry = NULL;
+    return e;
+}
+
+static bool is_costly(const struct entry *e) {
+    struct value value = entry_value(e);
+    return value_cost(&value) > LAZY_FREE_MIN_COST;
+}
+
+bool keyspace_delete(struct keyref *ref, bool lazy) {
+    if (!ref->entry)
+        return false;
+    struct entry *e = unlink_entry(ref);
+    report_changed(ref);
+    if (lazy && is_costly(e))
+        lazyfree_entry(ref->ks->lazyfree, e);
+    else
+        entry_free(e);
+    return true;
+}
+
+void keyspace_remove(struct keyref *ref, enum removal why) {
+    struct keyspace *ks = ref->ks;
+    struct entry *e = unlink_entry(ref);
+    bool expired = why == REMOVAL_EXPIRED;
+    uint64_t *counter = expired ? &ks->stats.expired : &ks->stats.evicted;
+    void (*hook)(void *, uint32_t, struct bytes) = expired ? ks->hooks.expired : ks->hooks.evicted;
+    ++*counter;
+    report_changed(ref);
+    if (hook)
+        hook(ks->hooks.arg, ref->db, ref->key);
+    if (is_costly(e))
+        lazyfree_entry(ks->lazyfree, e);
+    else
+        entry_free(e);
+}
+
+struct value keyspace_take(struct keyref *ref, int64_t *expire_ms_r) {
+    *expire_ms_r = keyref_expire_ms(ref);
+    struct value value = entry_value(ref->entry);
+    if (value_is_packed(value.encoding)) {
+        struct buf *scratch = value_scratch();
+        buf_clear(scratch);
+        buf_append_bytes(scratch, value.packed);
+        value.packed = buf_bytes(scratch);
+    }
+    struct entry *e = unlink_entry(ref);
+    report_changed(ref);
+    entry_free_shell(e);
+    return value;
+}
+
+/* ---- memory of one key ---- */
+
+size_t keyref_memory(const struct keyref *ref, uint32_t samples) {
+    const struct database *d = ref_database(ref);
+    struct value value = entry_value(ref->entry);
+    size_t bytes = entry_bytes(ref->entry) + value_object_bytes(&value, samples);
+    bytes += table_bytes(&d->keys) / table_count(&d->keys);
+    if (entry_has_expiry(ref->entry))
+        bytes += table_bytes(&d->expires) / table_count(&d->expires);
+    return bytes;
+}

@@ -1,0 +1,118 @@
+/* aof_private.h - the append-only log, for this folder: the open increment, its buffer and syncs, and
+ * how a log file is read. */
+#ifndef REMUDA_AOF_PRIVATE_H
+#define REMUDA_AOF_PRIVATE_H
+#include "config/config.h"
+#include "shared/ipc/status_page.h"
+#include "worker/keyspace/keyspace.h"
+#include "worker/persist/aof.h"
+#include "worker/persist/background.h"
+
+#include <stdatomic.h>
+
+/* ---- the checksum command that ends each batch ----
+ *
+ *     PING <16 lower-case hex digits>
+ *
+ * The digits are the CRC-64 of all bytes of the file before the command. A server that does not know of
+ * it runs a PING. As the CRC goes on over the checksum commands themselves, a batch that was changed,
+ * dropped or moved is found by the next one, whatever wrote the bytes in between. */
+enum { AOF_CHECKSUM_DIGITS = 16, AOF_CHECKSUM_BYTES = 37 };
+void aof_checksum_format(char out[AOF_CHECKSUM_BYTES], uint64_t crc);
+/* Is this command one? Digits that are none of ours: true, and *crc_r is what they can never be. */
+bool aof_checksum_parse(uint32_t argc, const struct bytes *argv, uint64_t *crc_r);
+/* The same for raw bytes, where a command may begin. */
+bool aof_checksum_at(const char *data, uint64_t *crc_r);
+
+/* ---- writing (aof.c) ---- */
+enum aof_trouble {
+    AOF_FINE,
+    AOF_WRITE_FAILED, /* the file was cut back to its last whole batch: write is tried again */
+    AOF_SYNC_FAILED   /* nobody knows what the disk has: this file is never synced again */
+};
+
+/* The write path, as offsets that never go back:
+ *
+ *     synced <= written <= executed
+ *       |          |          '-- end of pending
+ *       |          '-- end of what the kernel has
+ *       '-- covered by a fdatasync that returned 0
+ */
+struct aof {
+    const struct config *config;
+    struct status_page *status;
+    struct background *background;
+    void (*synced_hook)(void *arg); /* synced moved */
+    void *arg;
+
+    struct buf pending;
+    uint64_t executed, written, synced;
+    uint64_t pending_since_us;   /* when the oldest byte of pending came */
+    uint64_t unsynced_since_us;  /* the oldest byte that is not synced; 0: none */
+    uint64_t uncovered_since_us; /* the oldest byte that the sync in flight does not cover; 0 */
+
+    int fd;                           /* the last increment, opened to append; -1 before load */
+    uint64_t file_bytes;              /* whole batches in it */
+    uint64_t crc;                     /* of those */
+    uint64_t total_bytes, base_bytes; /* of the whole log, of its base */
+    bool held;                        /* between two files: nothing is written */
+
+    struct background_job sync_job;
+    int sync_fd;
+    uint64_t sync_offset; /* what the sync in flight covers */
+    uint64_t last_sync_us;
+    bool syncing, delay_counted;
+    _Atomic int sync_errno; /* set by the thread; stays */
+
+    enum aof_trouble trouble;
+    int trouble_errno;
+    char refusal[128]; /* the error reply to writes, while there is trouble */
+};
+
+/* fdatasync(2); a variable so that a test can make it fail. */
+extern int (*aof_fdatasync)(int fd);
+
+void aof_init(struct aof *aof, const struct config *config, struct status_page *status,
+              struct background *background, void (*synced)(void *arg), void *arg);
+void aof_close(struct aof *aof);
+/* Open an increment to append to; it holds `bytes` bytes with this checksum. 0, or -1 with a text. */
+int aof_open(struct aof *aof, const char *path, uint64_t bytes, uint64_t crc, char *error_r,
+             size_t error_bytes);
+/* Hand pending to the kernel, as one batch. 0, or -1: see trouble. */
+int aof_write_pending(struct aof *aof);
+/* What the policy asks for at the end of a turn. */
+void aof_turn_end(struct aof *aof);
+/* The same, ten times a second: everysec, a write that failed. */
+void aof_cron(struct aof *aof, bool child_alive);
+/* Ask for a sync of all that is written, unless one is in flight. */
+void aof_request_sync(struct aof *aof);
+/* Write and sync on this thread, for stopping. 0, or -1 with a text. */
+int aof_finish(struct aof *aof, char *error_r, size_t error_bytes);
+/* All bytes up to offset are safe. */
+void aof_set_synced(struct aof *aof, uint64_t offset);
+void aof_set_trouble(struct aof *aof, enum aof_trouble trouble, int error);
+
+/* ---- reading one file (aof_load.c) ---- */
+struct aof_load_job {
+    struct keyspace *ks;
+    const struct config *config;
+    int (*apply)(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
+                 size_t error_bytes);
+    void (*progress)(void *arg, uint64_t offset);
+    void *apply_arg, *progress_arg;
+    bool may_be_cut; /* the last of a log: an incomplete end is no error */
+};
+struct aof_loaded {
+    uint64_t end;       /* behind the last whole command (or transaction) */
+    uint64_t crc;       /* of the bytes before end */
+    uint64_t commands;  /* applied */
+    uint64_t cut_bytes; /* behind end */
+    uint64_t checksums; /* verified */
+    bool has_rdb;       /* the file begins as an RDB */
+};
+/* Read fd, which stands at its beginning and has `total` bytes. 0, or -1 with a text that begins with
+ * the offset. Changes nothing on disk. */
+int aof_load_fd(int fd, uint64_t total, const struct aof_load_job *job, struct aof_loaded *loaded_r,
+                char *error_r, size_t error_bytes);
+
+#endif

@@ -1,0 +1,243 @@
+/* persist.c - the object: made, loaded, driven by the loop, stopped; and the turns to fork.
+ *
+ *   persist_create -> persist_load -> { turn_end, cron, fork_granted } -> persist_stop -> persist_free
+ *
+ * Fails with texts; what is on disk is always a state that load accepts. */
+#include "worker/persist/persist_private.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { SAVE_DEFAULT = 0, SAVE_ASKED = 1 }; /* as enum shutdown_save */
+enum { PROGRESS_EVERY_US = 50000, PATH_BYTES_MAX = 1500 };
+
+int64_t persist_now_s(void) {
+    return clock_wall_ms() / 1000;
+}
+
+void persist_tell_progress(struct persist *p) {
+    uint64_t now = clock_mono_us();
+    if (p->hooks.progress == NULL || now - p->progress_at_us < PROGRESS_EVERY_US)
+        return;
+    p->progress_at_us = now;
+    p->hooks.progress(p->hooks.arg);
+}
+
+static void on_save_progress(void *arg, uint64_t keys, uint64_t bytes) {
+    struct persist *p = arg;
+    persist_tell_progress(p);
+}
+
+struct rdb_save_job persist_save_job(const struct persist *p, bool aof_base) {
+    union { /* the callback wants what this function only passes on */
+        const struct persist *in;
+        void *out;
+    } self = {p};
+    return (struct rdb_save_job){.ks = p->ks,
+                                 .config = p->config,
+                                 .aof_base = aof_base,
+                                 .progress = on_save_progress,
+                                 .arg = self.out};
+}
+
+/* ---- turns to fork ---- */
+void persist_want_fork(struct persist *p, enum fork_purpose purpose, const char *what) {
+    p->turn.wish = purpose;
+    p->turn.id++;
+    p->hooks.fork_want(p->hooks.arg, p->turn.id, mem_used(), what);
+}
+
+void persist_end_turn(struct persist *p) {
+    p->turn.running = FORK_NOTHING;
+    keyspace_set_child_alive(p->ks, false);
+    p->hooks.fork_done(p->hooks.arg, p->turn.id);
+}
+
+void persist_fork_granted(struct persist *p, uint64_t id) {
+    if (id != p->turn.id || p->turn.wish == FORK_NOTHING)
+        return; /* withdrawn: its end has been told */
+    p->turn.running = p->turn.wish;
+    p->turn.wish = FORK_NOTHING;
+    if (p->turn.running == FORK_SNAPSHOT)
+        snapshot_granted(p);
+    else
+        rewrite_granted(p);
+}
+
+static void withdraw_wish(struct persist *p) {
+    if (p->turn.wish == FORK_NOTHING)
+        return;
+    p->turn.wish = FORK_NOTHING;
+    p->hooks.fork_done(p->hooks.arg, p->turn.id);
+}
+
+/* ---- life ---- */
+static void on_synced(void *arg) {
+    struct persist *p = arg;
+    if (p->hooks.synced != NULL)
+        p->hooks.synced(p->hooks.arg);
+}
+
+static char *join(const char *dir, const char *name) {
+    size_t bytes = strlen(dir) + 1 + strlen(name) + 1;
+    char *path = mem_alloc(bytes);
+    snprintf(path, bytes, "%s/%s", dir, name);
+    return path;
+}
+
+static int make_dir(const char *dir, char *error_r, size_t error_bytes) {
+    struct stat st;
+    if (strlen(dir) > PATH_BYTES_MAX) {
+        snprintf(error_r, error_bytes, "the path of the shard's folder is longer than %d bytes",
+                 PATH_BYTES_MAX);
+        return -1;
+    }
+    if ((mkdir(dir, 0755) == 0 || errno == EEXIST) && stat(dir, &st) == 0 && S_ISDIR(st.st_mode))
+        return 0;
+    snprintf(error_r, error_bytes, "cannot create the folder %s: %s", dir, strerror(errno));
+    return -1;
+}
+
+struct persist *persist_create(void *loop, const char *dir, const struct config *config,
+                               struct keyspace *ks, struct status_page *status,
+                               const struct persist_hooks *hooks, char *error_r,
+                               size_t error_bytes) {
+    if (make_dir(dir, error_r, error_bytes) != 0)
+        return NULL;
+    struct background *background = background_create(loop, error_r, error_bytes);
+    if (background == NULL)
+        return NULL;
+    struct persist *p = mem_calloc(1, sizeof *p);
+    p->loop = loop;
+    p->dir = mem_strdup(dir);
+    p->aof_dir = join(dir, config->appenddirname);
+    p->config = config;
+    p->ks = ks;
+    p->status = status;
+    p->hooks = *hooks;
+    p->background = background;
+    p->aof_on = config->appendonly;
+    p->snapshots.last_good_s = persist_now_s();
+    p->snapshots.last_seconds = -1;
+    p->snapshots.last_ok = true;
+    aof_init(&p->aof, config, status, background, on_synced, p);
+    rewrite_init(p);
+    return p;
+}
+
+int persist_load(struct persist *p, char *error_r, size_t error_bytes) {
+    persist_remove_temps(p->dir);
+    p->loading = true;
+    keyspace_set_now(p->ks, clock_wall_ms());
+    keyspace_set_expiry_passive(p->ks, true);
+    int result = p->aof_on ? persist_open_log(p, error_r, error_bytes)
+                           : persist_load_snapshot(p, false, error_r, error_bytes);
+    keyspace_set_expiry_passive(p->ks, false);
+    p->loading = false;
+    p->snapshots.dirty = 0;
+    persist_refresh_status(p);
+    return result;
+}
+
+static void end_children(struct persist *p) {
+    withdraw_wish(p);
+    snapshot_abort(p);
+    rewrite_abort(p);
+}
+
+int persist_stop(struct persist *p, int save, char *error_r, size_t error_bytes) {
+    end_children(p);
+    if (p->aof_on && aof_finish(&p->aof, error_r, error_bytes) != 0)
+        return -1;
+    bool wanted = save == SAVE_ASKED || (save == SAVE_DEFAULT && p->config->save.count > 0);
+    return wanted ? persist_save(p, error_r, error_bytes) : 0;
+}
+
+void persist_abandon(struct persist *p) {
+    char text[PERSIST_TEXT_BYTES];
+    end_children(p);
+    if (p->aof_on && aof_finish(&p->aof, text, sizeof text) != 0)
+        log_warning("%s", text);
+}
+
+void persist_free(struct persist **p) {
+    struct persist *it = *p;
+    if (it == NULL)
+        return;
+    *p = NULL;
+    end_children(it);
+    background_free(&it->background);
+    aof_close(&it->aof);
+    aof_manifest_free(&it->manifest);
+    mem_free(it->dir);
+    mem_free(it->aof_dir);
+    mem_free(it);
+}
+
+struct aof *persist_aof(struct persist *p) {
+    return p->aof_on ? &p->aof : NULL;
+}
+
+int persist_reload(struct persist *p, char *error_r, size_t error_bytes) {
+    end_children(p);
+    if (persist_save(p, error_r, error_bytes) != 0)
+        return -1;
+    keyspace_flush_all(p->ks, false);
+    keyspace_set_expiry_passive(p->ks, true);
+    int result = persist_load_snapshot(p, true, error_r, error_bytes);
+    keyspace_set_expiry_passive(p->ks, false);
+    return result;
+}
+
+/* ---- commands ---- */
+int64_t persist_lastsave_seconds(const struct persist *p) {
+    return p->snapshots.last_good_s;
+}
+
+void persist_add_dirty(struct persist *p, uint64_t changes) {
+    p->snapshots.dirty += changes;
+}
+
+uint64_t persist_dirty(const struct persist *p) {
+    return p->snapshots.dirty;
+}
+
+static const char snapshot_refusal[] =
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to "
+    "disk. Commands that may modify the data set are disabled, because this instance is configured "
+    "to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error "
+    "option). "
+    "Please check the Redis logs for details about the RDB error.";
+
+const char *persist_write_refusal(const struct persist *p) {
+    if (!p->snapshots.last_ok && p->config->stop_writes_on_bgsave_error &&
+        p->config->save.count > 0)
+        return snapshot_refusal;
+    return p->aof.trouble == AOF_FINE ? NULL : p->aof.refusal;
+}
+
+/* ---- the loop ---- */
+void persist_turn_end(struct persist *p) {
+    if (p->aof_on)
+        aof_turn_end(&p->aof);
+}
+
+void persist_cron(struct persist *p) {
+    if (p->aof_on)
+        aof_cron(&p->aof, snapshot_child_alive(&p->child));
+    snapshot_cron(p);
+    rewrite_cron(p);
+    persist_refresh_status(p);
+}
+
+/* Replies that wait for a sync under `always` get theirs even if the policy asks for none any more. */
+void persist_config_changed(struct persist *p) {
+    if (p->aof_on && p->config->appendfsync != APPENDFSYNC_ALWAYS)
+        aof_request_sync(&p->aof);
+}

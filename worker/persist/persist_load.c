@@ -1,0 +1,384 @@
+/* persist_load.c - a shard's files into memory at start: the log if there is one, else the snapshot.
+ *
+ *   manifest        -> base, then each increment; the last one with bytes in it may be cut short
+ *   appendonly.aof  -> the single file of older versions: loaded, then it becomes the base
+ *   neither         -> dump.rdb, and the first base is written from memory before the shard serves
+ *
+ * A file the manifest names must exist. Fails with a text that names file and offset; until everything
+ * is loaded nothing on disk is changed, so a failed start can be looked into and repeated. */
+#include "worker/persist/persist_private.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/base/publish.h"
+#include "worker/persist/quarantine.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MANIFEST_BYTES_MAX = 1024 * 1024 };
+
+void persist_remove_temps(const char *dir) {
+    DIR *d = opendir(dir);
+    struct dirent *entry;
+    char path[PERSIST_PATH_BYTES];
+    if (d == NULL)
+        return;
+    while ((entry = readdir(d)) != NULL) {
+        if (strncmp(entry->d_name, "temp-", 5) != 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
+        if (unlink(path) == 0)
+            log_notice("Removed %s, left behind by a process that is gone", path);
+    }
+    closedir(d);
+}
+
+/* ---- one file ---- */
+struct source {
+    int fd;
+    uint64_t bytes;
+    char path[PERSIST_PATH_BYTES];
+};
+
+/* 0, 1 if there is no such file, -1 with a text. */
+static int open_source(struct source *s, const char *dir, const char *name, char *error_r,
+                       size_t error_bytes) {
+    struct stat st;
+    snprintf(s->path, sizeof s->path, "%s/%s", dir, name);
+    s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
+    if (s->fd < 0 && errno == ENOENT)
+        return 1;
+    if (s->fd >= 0 && fstat(s->fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        s->bytes = (uint64_t)st.st_size;
+        return 0;
+    }
+    snprintf(error_r, error_bytes, "cannot read %s: %s", s->path,
+             s->fd < 0 ? strerror(errno) : "it is no plain file");
+    if (s->fd >= 0)
+        close(s->fd);
+    return -1;
+}
+
+static int name_file(const struct source *s, const char *text, char *error_r, size_t error_bytes) {
+    snprintf(error_r, error_bytes, "%s: %s", s->path, text);
+    return -1;
+}
+
+static void on_progress(void *arg, uint64_t offset) {
+    struct persist *p = arg;
+    status_set(p->status, METRIC_load_done_bytes, p->load_done_before + offset);
+    persist_tell_progress(p);
+}
+
+static void expect_bytes(struct persist *p, uint64_t bytes) {
+    status_set(p->status, METRIC_load_total_bytes, bytes);
+    status_set(p->status, METRIC_load_done_bytes, 0);
+    p->load_done_before = 0;
+}
+
+static void file_done(struct persist *p, const struct source *s) {
+    p->load_done_before += s->bytes;
+    status_set(p->status, METRIC_load_done_bytes, p->load_done_before);
+    close(s->fd);
+}
+
+/* ---- dump.rdb ---- */
+int persist_load_snapshot(struct persist *p, bool must_exist, char *error_r, size_t error_bytes) {
+    struct source s;
+    struct rdb_loaded loaded;
+    char text[PERSIST_TEXT_BYTES];
+    int opened = open_source(&s, p->dir, p->config->dbfilename, error_r, error_bytes);
+    if (opened == 1 && !must_exist)
+        return 0;
+    if (opened != 0)
+        return opened == 1 ? name_file(&s, "it does not exist", error_r, error_bytes) : -1;
+    expect_bytes(p, s.bytes);
+    struct rdb_load_job job = {.ks = p->ks, .config = p->config, .progress = on_progress, .arg = p};
+    uint64_t started_us = clock_mono_us();
+    int result = rdb_load_fd(s.fd, s.bytes, &job, &loaded, text, sizeof text);
+    file_done(p, &s);
+    if (result != 0)
+        return name_file(&s, text, error_r, error_bytes);
+    if (loaded.end < s.bytes)
+        log_warning("%s: %" PRIu64 " bytes behind the end of the snapshot are ignored", s.path,
+                    s.bytes - loaded.end);
+    p->snapshots.loaded_keys = loaded.keys;
+    p->snapshots.expired_on_load = loaded.expired;
+    log_notice("DB loaded from disk: %" PRIu64 " keys, %" PRIu64 " expired, %" PRIu64
+               " empty, %.3f seconds",
+               loaded.keys, loaded.expired, loaded.empty,
+               (double)(clock_mono_us() - started_us) / 1e6);
+    return 0;
+}
+
+/* ---- a file of the log ---- */
+struct log_end {
+    struct aof_loaded loaded;
+    struct source source; /* path and size; its fd is closed */
+    const char *name;
+};
+
+static int check_cut(struct persist *p, const struct log_end *end, char *error_r,
+                     size_t error_bytes) {
+    if (end->loaded.cut_bytes == 0 || p->config->aof_load_truncated)
+        return 0;
+    snprintf(error_r, error_bytes,
+             "%s: at byte %" PRIu64 ": the last %" PRIu64
+             " bytes are cut short, and aof-load-truncated is no",
+             end->source.path, end->loaded.end, end->loaded.cut_bytes);
+    return -1;
+}
+
+static int load_log_file(struct persist *p, const char *dir, const char *name, bool may_be_cut,
+                         struct log_end *end, char *error_r, size_t error_bytes) {
+    char text[PERSIST_TEXT_BYTES];
+    struct source *s = &end->source;
+    static const struct bytes select_first[] = {{"SELECT", 6}, {"0", 1}};
+    end->name = name;
+    int opened = open_source(s, dir, name, error_r, error_bytes);
+    if (opened != 0)
+        return opened == 1 ? name_file(s, "the manifest names it, but it does not exist", error_r,
+                                       error_bytes)
+                           : -1;
+    struct aof_load_job job = {.ks = p->ks,
+                               .config = p->config,
+                               .apply = p->hooks.apply,
+                               .apply_arg = p->hooks.arg,
+                               .progress = on_progress,
+                               .progress_arg = p,
+                               .may_be_cut = may_be_cut};
+    int result = p->hooks.apply(p->hooks.arg, 2, select_first, text, sizeof text);
+    if (result == 0)
+        result = aof_load_fd(s->fd, s->bytes, &job, &end->loaded, text, sizeof text);
+    file_done(p, s);
+    if (result != 0)
+        return name_file(s, text, error_r, error_bytes);
+    log_notice("Log file %s loaded: %" PRIu64 " commands, %" PRIu64 " batches verified", s->path,
+               end->loaded.commands, end->loaded.checksums);
+    return check_cut(p, end, error_r, error_bytes);
+}
+
+/* ---- the cut tail ---- */
+static int cut_off(const struct log_end *end, char *error_r, size_t error_bytes) {
+    const char *path = end->source.path;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && ftruncate(fd, (off_t)end->loaded.end) == 0 && fsync(fd) == 0;
+    if (!ok)
+        snprintf(error_r, error_bytes, "cannot cut %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return ok ? 0 : -1;
+}
+
+/* The tail is safe in quarantine/ before the file loses it. */
+static int repair(struct persist *p, const struct log_end *end, char *error_r, size_t error_bytes) {
+    char kept[PERSIST_TEXT_BYTES];
+    const struct aof_loaded *loaded = &end->loaded;
+    if (loaded->cut_bytes == 0)
+        return 0;
+    int fd = open(end->source.path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return name_file(&end->source, strerror(errno), error_r, error_bytes);
+    int result =
+        quarantine_tail(p->dir, fd, end->name, loaded->end, loaded->end + loaded->cut_bytes, kept,
+                        sizeof kept, error_r, error_bytes);
+    close(fd);
+    if (result != 0 || cut_off(end, error_r, error_bytes) != 0)
+        return -1;
+    log_warning("%s was cut short: %" PRIu64 " bytes behind byte %" PRIu64 " (after %" PRIu64
+                " commands) are no whole command; they are kept in %s/%s",
+                end->source.path, loaded->cut_bytes, loaded->end, loaded->commands, p->dir, kept);
+    return 0;
+}
+
+/* ---- the files of a manifest ---- */
+static int read_manifest(struct persist *p, char *error_r, size_t error_bytes) {
+    char text[PERSIST_TEXT_BYTES];
+    struct source s;
+    static char content[MANIFEST_BYTES_MAX];
+    int opened = open_source(&s, p->aof_dir, p->rewrite.manifest_name, error_r, error_bytes);
+    if (opened != 0)
+        return opened;
+    ssize_t n = s.bytes <= sizeof content ? read(s.fd, content, sizeof content) : -1;
+    close(s.fd);
+    if (n != (ssize_t)s.bytes)
+        return name_file(&s, "too long, or it cannot be read", error_r, error_bytes);
+    if (aof_manifest_parse(&p->manifest, bytes_of(content, (size_t)n), text, sizeof text) != 0)
+        return name_file(&s, text, error_r, error_bytes);
+    return 0;
+}
+
+static uint64_t size_of(const struct persist *p, const struct aof_file *file) {
+    char path[PERSIST_PATH_BYTES];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", p->aof_dir, file->name);
+    return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+/* Sizes of the log; returns which file is the last with bytes in it. */
+static uint32_t measure(struct persist *p) {
+    uint32_t last = 0;
+    p->aof.total_bytes = p->aof.base_bytes = 0;
+    for (uint32_t i = 0; i < p->manifest.count; i++) {
+        const struct aof_file *file = &p->manifest.files[i];
+        if (file->type == AOF_HISTORY)
+            continue;
+        uint64_t bytes = size_of(p, file);
+        p->aof.total_bytes += bytes;
+        if (file->type == AOF_BASE)
+            p->aof.base_bytes = bytes;
+        if (bytes > 0)
+            last = i;
+    }
+    return last;
+}
+
+static int open_last_incr(struct persist *p, uint64_t bytes, uint64_t crc, char *error_r,
+                          size_t error_bytes) {
+    char path[PERSIST_PATH_BYTES];
+    const struct aof_file *incr = aof_manifest_last_incr(&p->manifest);
+    snprintf(path, sizeof path, "%s/%s", p->aof_dir, incr->name);
+    return aof_open(&p->aof, path, bytes, crc, error_r, error_bytes);
+}
+
+/* A log without an increment (a foreign one, or a single file taken in) gets one. */
+static int add_incr(struct persist *p, char *error_r, size_t error_bytes) {
+    char name[AOF_NAME_MAX + 1];
+    uint64_t seq = aof_manifest_next_seq(&p->manifest, AOF_INCR);
+    snprintf(name, sizeof name, "%s.%" PRIu64 ".incr.aof", p->config->appendfilename, seq);
+    int fd = rewrite_create_incr(p->aof_dir, name, error_r, error_bytes);
+    if (fd < 0)
+        return -1;
+    close(fd);
+    aof_manifest_add(&p->manifest, AOF_INCR, seq, name);
+    if (publish_sync_dir(p->aof_dir, error_r, error_bytes) != 0)
+        return -1;
+    return rewrite_publish_manifest(p->aof_dir, p->rewrite.manifest_name, &p->manifest, error_r,
+                                    error_bytes);
+}
+
+static int load_files(struct persist *p, struct log_end *last_r, char *error_r,
+                      size_t error_bytes) {
+    uint32_t last = measure(p);
+    struct log_end end;
+    expect_bytes(p, p->aof.total_bytes);
+    for (uint32_t i = 0; i < p->manifest.count; i++) {
+        const struct aof_file *file = &p->manifest.files[i];
+        if (file->type == AOF_HISTORY)
+            continue;
+        bool may_be_cut = i >= last && file->type == AOF_INCR;
+        end = (struct log_end){0};
+        if (load_log_file(p, p->aof_dir, file->name, may_be_cut, &end, error_r, error_bytes) != 0)
+            return -1;
+        if (i <= last || end.loaded.end > 0)
+            *last_r = end;
+    }
+    return 0;
+}
+
+static int load_by_manifest(struct persist *p, char *error_r, size_t error_bytes) {
+    struct log_end last = {0};
+    if (load_files(p, &last, error_r, error_bytes) != 0 ||
+        repair(p, &last, error_r, error_bytes) != 0 ||
+        rewrite_drop_history(p->aof_dir, p->rewrite.manifest_name, &p->manifest, error_r,
+                             error_bytes) != 0)
+        return -1;
+    p->aof.total_bytes -= last.loaded.cut_bytes;
+    if (aof_manifest_last_incr(&p->manifest) == NULL) {
+        if (add_incr(p, error_r, error_bytes) != 0)
+            return -1;
+        return open_last_incr(p, 0, 0, error_r, error_bytes);
+    }
+    bool same = last.name != NULL && strcmp(last.source.path + strlen(p->aof_dir) + 1,
+                                            aof_manifest_last_incr(&p->manifest)->name) == 0;
+    return open_last_incr(p, same ? last.loaded.end : 0, same ? last.loaded.crc : 0, error_r,
+                          error_bytes);
+}
+
+/* ---- the single file of older versions ---- */
+/* A second name for the file, the manifest, then the old name goes: at no moment is the log nowhere. */
+static int take_in(struct persist *p, const struct log_end *single, char *error_r,
+                   size_t error_bytes) {
+    char path[PERSIST_PATH_BYTES];
+    const char *name = p->config->appendfilename;
+    snprintf(path, sizeof path, "%s/%s", p->aof_dir, name);
+    if (link(single->source.path, path) != 0 && errno != EEXIST) {
+        snprintf(error_r, error_bytes, "cannot link %s to %s: %s", single->source.path, path,
+                 strerror(errno));
+        return -1;
+    }
+    aof_manifest_add(&p->manifest, AOF_BASE, 1, name);
+    p->aof.base_bytes = p->aof.total_bytes = single->loaded.end;
+    if (publish_sync_dir(p->aof_dir, error_r, error_bytes) != 0 ||
+        add_incr(p, error_r, error_bytes) != 0 ||
+        open_last_incr(p, 0, 0, error_r, error_bytes) != 0)
+        return -1;
+    if (unlink(single->source.path) != 0)
+        log_warning("Cannot delete %s: %s", single->source.path, strerror(errno));
+    log_notice("The single log file %s is the base of the log in %s now", name, p->aof_dir);
+    return 0;
+}
+
+/* A link of a start that was cut off before its manifest is the same file: it must not be another. */
+static int check_no_other(struct persist *p, const struct source *single, char *error_r,
+                          size_t error_bytes) {
+    char path[PERSIST_PATH_BYTES];
+    struct stat here, there;
+    snprintf(path, sizeof path, "%s/%s", p->aof_dir, p->config->appendfilename);
+    if (stat(path, &there) != 0 || (stat(single->path, &here) == 0 && here.st_ino == there.st_ino &&
+                                    here.st_dev == there.st_dev))
+        return 0;
+    snprintf(error_r, error_bytes,
+             "both %s and %s exist, and there is no manifest: which is the log?", single->path,
+             path);
+    return -1;
+}
+
+static int load_single(struct persist *p, char *error_r, size_t error_bytes) {
+    struct log_end single = {0};
+    snprintf(single.source.path, sizeof single.source.path, "%s/%s", p->dir,
+             p->config->appendfilename);
+    if (check_no_other(p, &single.source, error_r, error_bytes) != 0)
+        return -1;
+    struct stat st;
+    expect_bytes(p, stat(single.source.path, &st) == 0 ? (uint64_t)st.st_size : 0);
+    if (load_log_file(p, p->dir, p->config->appendfilename, true, &single, error_r, error_bytes) !=
+            0 ||
+        repair(p, &single, error_r, error_bytes) != 0)
+        return -1;
+    return take_in(p, &single, error_r, error_bytes);
+}
+
+static int start_first_log(struct persist *p, char *error_r, size_t error_bytes) {
+    if (persist_load_snapshot(p, false, error_r, error_bytes) != 0)
+        return -1;
+    if (rewrite_first(p, error_r, error_bytes) != 0)
+        return -1;
+    return open_last_incr(p, 0, 0, error_r, error_bytes);
+}
+
+int persist_open_log(struct persist *p, char *error_r, size_t error_bytes) {
+    char single[PERSIST_PATH_BYTES];
+    if (mkdir(p->aof_dir, 0755) != 0 && errno != EEXIST) {
+        snprintf(error_r, error_bytes, "cannot create %s: %s", p->aof_dir, strerror(errno));
+        return -1;
+    }
+    if (publish_sync_dir(p->dir, error_r, error_bytes) != 0)
+        return -1;
+    persist_remove_temps(p->aof_dir);
+    snprintf(single, sizeof single, "%s/%s", p->dir, p->config->appendfilename);
+    int read = read_manifest(p, error_r, error_bytes);
+    int result = read == 0                   ? load_by_manifest(p, error_r, error_bytes)
+                 : read < 0                  ? -1
+                 : access(single, F_OK) == 0 ? load_single(p, error_r, error_bytes)
+                                             : start_first_log(p, error_r, error_bytes);
+    p->rewrite.size_at_last = p->aof.total_bytes;
+    return result;
+}

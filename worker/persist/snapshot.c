@@ -1,0 +1,141 @@
+/* snapshot.c - SAVE, BGSAVE and the save points: dump.rdb.
+ *
+ *   wish -> (scheduler) -> granted -> fork -> child writes and renames -> dirty goes down
+ *
+ * A failed snapshot is tried again, not before five seconds; meanwhile stop-writes-on-bgsave-error
+ * closes the shard for writes. */
+#include "worker/persist/persist_private.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { RETRY_SECONDS = 5 };
+
+static void note_good(struct persist *p, uint64_t started_us) {
+    struct snapshots *s = &p->snapshots;
+    s->last_good_s = persist_now_s();
+    s->last_us = clock_mono_us() - started_us;
+    s->last_seconds = (int64_t)(s->last_us / 1000000);
+    s->last_ok = true;
+    s->count++;
+}
+
+int persist_save(struct persist *p, char *error_r, size_t error_bytes) {
+    char text[PERSIST_TEXT_BYTES];
+    if (p->turn.running == FORK_SNAPSHOT) {
+        snprintf(error_r, error_bytes, "ERR Background save already in progress");
+        return -1;
+    }
+    uint64_t started_us = clock_mono_us();
+    struct rdb_save_job job = persist_save_job(p, false);
+    struct rdb_saved saved;
+    if (rdb_save_file(p->dir, p->config->dbfilename, &job, &saved, text, sizeof text) != 0) {
+        log_warning("Snapshot: %s", text);
+        snprintf(error_r, error_bytes, "ERR %s", text);
+        p->snapshots.last_ok = false;
+        return -1;
+    }
+    note_good(p, started_us);
+    p->snapshots.dirty = 0;
+    log_notice("DB saved on disk: %" PRIu64 " keys, %" PRIu64 " bytes", saved.keys, saved.bytes);
+    return 0;
+}
+
+static void on_child_done(void *arg, bool ok) {
+    struct persist *p = arg;
+    struct snapshots *s = &p->snapshots;
+    s->last_cow_bytes = p->child.cow_bytes;
+    if (ok) {
+        note_good(p, p->child.started_us);
+        s->dirty -= s->dirty_at_fork < s->dirty ? s->dirty_at_fork : s->dirty;
+        log_notice("Background saving terminated with success");
+    } else {
+        s->last_ok = false;
+        s->last_us = clock_mono_us() - p->child.started_us;
+        s->last_seconds = (int64_t)(s->last_us / 1000000);
+        log_warning("Background saving error: %s", p->child.error);
+    }
+    persist_end_turn(p);
+}
+
+void snapshot_granted(struct persist *p) {
+    struct snapshots *s = &p->snapshots;
+    char temp[64], text[PERSIST_TEXT_BYTES];
+    snprintf(temp, sizeof temp, "temp-bg-%d.rdb", (int)getpid());
+    struct snapshot_order order = {.job = persist_save_job(p, false),
+                                   .dir = p->dir,
+                                   .temp = temp,
+                                   .final_name = p->config->dbfilename};
+    s->dirty_at_fork = s->dirty;
+    if (snapshot_child_start(&p->child, p->loop, &order, on_child_done, p, text, sizeof text) !=
+        0) {
+        log_warning("%s", text);
+        s->last_ok = false;
+        persist_end_turn(p);
+        return;
+    }
+    s->fork_us = p->child.fork_us;
+    keyspace_set_child_alive(p->ks, true);
+    log_notice("Background saving started by pid %d", (int)p->child.pid);
+}
+
+static void want_snapshot(struct persist *p) {
+    p->snapshots.scheduled = false;
+    p->snapshots.last_try_s = persist_now_s();
+    persist_want_fork(p, FORK_SNAPSHOT, "snapshot");
+}
+
+enum persist_bgsave persist_bgsave(struct persist *p, bool schedule) {
+    if (p->turn.running == FORK_SNAPSHOT || p->turn.wish == FORK_SNAPSHOT)
+        return BGSAVE_BUSY;
+    if (persist_child_busy(p) && !schedule)
+        return BGSAVE_BUSY_REWRITE;
+    if (persist_child_busy(p)) {
+        p->snapshots.scheduled = true;
+        return BGSAVE_SCHEDULED;
+    }
+    want_snapshot(p);
+    return BGSAVE_STARTED;
+}
+
+static bool save_point_reached(const struct persist *p) {
+    const struct save_points *points = &p->config->save;
+    const struct snapshots *s = &p->snapshots;
+    int64_t now = persist_now_s(), since = now - s->last_good_s;
+    if (!s->last_ok && now - s->last_try_s <= RETRY_SECONDS)
+        return false;
+    for (uint32_t i = 0; i < points->count; i++)
+        if (s->dirty >= (uint64_t)points->point[i].changes && since > points->point[i].seconds) {
+            log_notice("%" PRId64 " changes in %" PRId64 " seconds. Saving...",
+                       points->point[i].changes, points->point[i].seconds);
+            return true;
+        }
+    return false;
+}
+
+void snapshot_cron(struct persist *p) {
+    if (persist_child_busy(p))
+        return;
+    if (p->snapshots.scheduled || save_point_reached(p))
+        want_snapshot(p);
+}
+
+void snapshot_abort(struct persist *p) {
+    if (p->turn.running != FORK_SNAPSHOT)
+        return;
+    snapshot_child_kill(&p->child);
+    persist_end_turn(p);
+}
+
+void persist_flushed_all(struct persist *p) {
+    char text[PERSIST_TEXT_BYTES];
+    uint64_t dirty = p->snapshots.dirty;
+    snapshot_abort(p);
+    if (p->config->save.count == 0)
+        return;
+    persist_save(p, text, sizeof text);
+    p->snapshots.dirty = dirty; /* the flush itself is yet to be counted, as in Redis */
+}

@@ -1,0 +1,30 @@
+/* write_path.c - how far the bytes of the log have come, and what waits for that. */
+#include "worker/persist/persist_private.h"
+
+#include "shared/base/clock.h"
+
+static uint64_t age(uint64_t since_us, uint64_t now_us) {
+    return since_us != 0 && now_us > since_us ? now_us - since_us : 0;
+}
+
+void persist_write_path(const struct persist *p, struct write_path *path_r) {
+    const struct aof *aof = &p->aof;
+    uint64_t now_us = clock_mono_us();
+    *path_r = (struct write_path){
+        .executed = aof->executed,
+        .written = aof->written,
+        .synced = aof->synced,
+        .written_age_us = age(aof->pending.len > 0 ? aof->pending_since_us : 0, now_us),
+        .synced_age_us = age(aof->executed > aof->synced ? aof->unsynced_since_us : 0, now_us)};
+}
+
+uint64_t persist_reply_gate(const struct persist *p) {
+    const struct aof *aof = &p->aof;
+    if (!p->aof_on || p->config->appendfsync != APPENDFSYNC_ALWAYS || aof->synced >= aof->executed)
+        return 0;
+    return aof->executed;
+}
+
+uint64_t persist_synced(const struct persist *p) {
+    return p->aof.synced;
+}

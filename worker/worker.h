@@ -1,0 +1,78 @@
+/* worker.h - the process that owns a shard: everything of layers 0 to 8 put together, and the loop.
+ *
+ *   one loop turn:   sleep in epoll
+ *                    rings: serve other shards, take in their answers
+ *                    clients: read, run
+ *                    log: write once          <- before any reply leaves
+ *                    clients: send replies; rings: publish, doorbells
+ *
+ * Known in layer 9 only. */
+#ifndef REMUDA_WORKER_H
+#define REMUDA_WORKER_H
+#include "shared/ipc/control.h"
+#include "worker/client/clients.h"
+#include "worker/command/command.h"
+#include "worker/persist/persist.h"
+#include "worker/replication/propagate.h"
+#include "worker/route/router.h"
+
+#include <ev.h>
+
+enum { OPS_SAMPLES = 16 }; /* of 100 ms each */
+
+struct worker {
+    struct ev_loop *loop;
+    struct segment segment;
+    struct config *config;
+    struct status_page *status;
+    struct keyspace *ks;
+    struct persist *persist;
+    struct propagate *propagate;
+    struct router *router;
+    struct clients *clients;
+    struct command_env env;
+    struct list sessions;
+    struct session loader; /* commands of the log run with it */
+
+    ev_io control_io, doorbell_io;
+    ev_prepare prepare;
+    ev_check check;
+    ev_idle idle; /* active while there is work that no descriptor announces */
+    ev_timer cron, expire;
+    char *control_body;
+
+    bool more_work, stopping;
+    uint64_t turn_started_us, turn_max_us, turns, cron_count;
+    uint64_t ops_last_count, ops_last_us, ops_samples[OPS_SAMPLES];
+    uint64_t config_revision, used_memory_peak;
+    int64_t started_us;
+};
+
+/* Attach to what was inherited. 0, or an inherit_exit code after logging (and reporting) why. */
+int worker_open(struct worker *w, uint32_t shard, uint32_t generation);
+/* Load the files and serve until told to stop. Returns the exit code. */
+int worker_run(struct worker *w);
+
+/* ---- worker_turn.c ---- */
+void worker_turns_start(struct worker *w);
+/* End of a turn: log, replies, rings. Also called while loading and stopping. */
+void worker_send(struct worker *w);
+/* ---- worker_status.c ---- */
+void worker_refresh_status(struct worker *w);
+void worker_cron_status(struct worker *w);
+void worker_heartbeat(struct worker *w);
+void worker_set_state(struct worker *w, enum child_state state);
+/* ---- worker_env.c: what handlers may ask of us ---- */
+void worker_env_open(struct worker *w, uint32_t shard, uint32_t generation);
+/* ---- control_in.c ---- */
+void control_in_start(struct worker *w);
+/* Report up; what cannot be sent is logged: the supervisor will notice by other means. */
+void control_report(struct worker *w, enum control_type type, uint64_t id, uint64_t number,
+                    struct bytes body);
+/* ---- worker_stop.c ---- */
+/* Orderly end, as ordered; leaves the process, or returns if the save failed and that matters. */
+void worker_stop(struct worker *w, int save);
+/* The supervisor is gone: finish the writes, sync, leave. */
+_Noreturn void worker_abandon(struct worker *w);
+
+#endif

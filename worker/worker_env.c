@@ -1,0 +1,63 @@
+/* worker_env.c - what command handlers may ask of the worker; their only way up. */
+#include "worker/worker.h"
+
+#include "shared/base/log.h"
+#include "shared/base/panic.h"
+
+#include <signal.h>
+
+/* The reply comes with the supervisor's answer. */
+static void ask_supervisor(struct worker *w, struct command_ctx *ctx, enum control_type type,
+                           uint64_t number, struct bytes body) {
+    ctx->deferred_reply = true;
+    uint64_t token = router_defer(w->router, ctx);
+    if (body.len > CONTROL_BODY_MAX) {
+        router_answer(w->router, token, BYTES_LITERAL("-ERR the values are too long\r\n"));
+        return;
+    }
+    control_report(w, type, token, number, body);
+}
+
+static void ask_config_set(void *upper, struct command_ctx *ctx, struct bytes lines) {
+    ask_supervisor(upper, ctx, CONTROL_REPORT_REQUEST_CONFIG, 0, lines);
+}
+
+static void ask_config_rewrite(void *upper, struct command_ctx *ctx) {
+    ask_supervisor(upper, ctx, CONTROL_REPORT_REQUEST_REWRITE, 0, (struct bytes){0});
+}
+
+static void ask_shutdown(void *upper, struct command_ctx *ctx, enum shutdown_save save) {
+    ask_supervisor(upper, ctx, CONTROL_REPORT_REQUEST_SHUTDOWN, save, (struct bytes){0});
+}
+
+static void kill_session(void *upper, struct session *session, bool own) {
+    struct worker *w = upper;
+    clients_kill(w->clients, session, own);
+}
+
+static void refresh(void *upper) {
+    worker_refresh_status(upper);
+}
+
+static void crash(void *upper, const char *how) {
+    log_warning("Crash on demand: %s", how);
+    if (strcmp(how, "segfault") == 0)
+        raise(SIGSEGV);
+    PANIC("on demand: %s", how);
+}
+
+void worker_env_open(struct worker *w, uint32_t shard, uint32_t generation) {
+    w->env = (struct command_env){.config = w->config,
+                                  .segment = &w->segment,
+                                  .shard = shard,
+                                  .generation = generation,
+                                  .status = w->status,
+                                  .sessions = &w->sessions,
+                                  .upper = w,
+                                  .config_set = ask_config_set,
+                                  .config_rewrite = ask_config_rewrite,
+                                  .shutdown = ask_shutdown,
+                                  .kill_session = kill_session,
+                                  .refresh_status = refresh,
+                                  .crash = crash};
+}

@@ -1,0 +1,112 @@
+/* worker_status.c - what this worker tells all others about itself. */
+#include "worker/worker.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/mem.h"
+
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+void worker_heartbeat(struct worker *w) {
+    w->turns++;
+    atomic_store_explicit(&w->status->heartbeat,
+                          atomic_load_explicit(&w->status->heartbeat, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    /* The pool's maxmemory is judged by these: keep them fresh. */
+    status_set(w->status, METRIC_used_memory_bytes, mem_used());
+}
+
+void worker_set_state(struct worker *w, enum child_state state) {
+    atomic_store(&w->status->generation, w->env.generation);
+    atomic_store(&w->status->state, (uint32_t)state);
+}
+
+static uint64_t rss_bytes(void) {
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%*s %ld", &pages) != 1)
+        pages = 0;
+    fclose(file);
+    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t timeval_us(const struct timeval *tv) {
+    return (uint64_t)tv->tv_sec * 1000000 + (uint64_t)tv->tv_usec;
+}
+
+static void refresh_process(struct worker *w) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    status_set(w->status, METRIC_uptime_us, clock_mono_us() - (uint64_t)w->started_us);
+    status_set(w->status, METRIC_cpu_user_us, timeval_us(&usage.ru_utime));
+    status_set(w->status, METRIC_cpu_sys_us, timeval_us(&usage.ru_stime));
+    status_set(w->status, METRIC_rss_bytes, rss_bytes());
+    status_set(w->status, METRIC_loop_turns, w->turns);
+    status_set(w->status, METRIC_config_revision, w->config_revision);
+}
+
+static void refresh_keyspace(struct worker *w) {
+    uint64_t keys = 0, expires = 0;
+    for (uint32_t db = 0; db < keyspace_databases(w->ks); db++) {
+        struct status_database *page = &w->status->databases[db];
+        uint64_t count = keyspace_count(w->ks, db),
+                 volatile_count = keyspace_expires_count(w->ks, db);
+        atomic_store_explicit(&page->keys, count, memory_order_relaxed);
+        atomic_store_explicit(&page->expires, volatile_count, memory_order_relaxed);
+        atomic_store_explicit(&page->avg_ttl_ms, keyspace_avg_ttl_ms(w->ks, db),
+                              memory_order_relaxed);
+        keys += count;
+        expires += volatile_count;
+    }
+    const struct keyspace_stats *stats = keyspace_stats(w->ks);
+    status_set(w->status, METRIC_keys, keys);
+    status_set(w->status, METRIC_keys_with_expiry, expires);
+    status_set(w->status, METRIC_keyspace_hits, stats->hits);
+    status_set(w->status, METRIC_keyspace_misses, stats->misses);
+    status_set(w->status, METRIC_expired_keys, stats->expired);
+    status_set(w->status, METRIC_evicted_keys, stats->evicted);
+}
+
+static void refresh_memory(struct worker *w) {
+    uint64_t used = mem_used();
+    if (used > w->used_memory_peak)
+        w->used_memory_peak = used;
+    status_set(w->status, METRIC_used_memory_bytes, used);
+    status_set(w->status, METRIC_used_memory_peak_bytes, w->used_memory_peak);
+}
+
+void worker_refresh_status(struct worker *w) {
+    refresh_process(w);
+    refresh_keyspace(w);
+    refresh_memory(w);
+    persist_refresh_status(w->persist);
+    router_refresh_status(w->router);
+    clients_refresh_status(w->clients);
+}
+
+/* Commands a second over the last 1.6 s, as Redis samples it. */
+static void sample_ops(struct worker *w) {
+    uint64_t now_us = clock_mono_us(), count = status_get(w->status, METRIC_commands_processed);
+    uint64_t elapsed_us = now_us - w->ops_last_us;
+    if (elapsed_us > 0)
+        w->ops_samples[w->cron_count % OPS_SAMPLES] =
+            (count - w->ops_last_count) * 1000000 / elapsed_us;
+    w->ops_last_count = count;
+    w->ops_last_us = now_us;
+    uint64_t sum = 0;
+    for (int i = 0; i < OPS_SAMPLES; i++)
+        sum += w->ops_samples[i];
+    status_set(w->status, METRIC_commands_per_second, sum / OPS_SAMPLES);
+}
+
+void worker_cron_status(struct worker *w) {
+    worker_refresh_status(w);
+    sample_ops(w);
+    if (w->cron_count % 10 == 0) {
+        status_set(w->status, METRIC_loop_turn_max_us, w->turn_max_us);
+        w->turn_max_us = 0;
+    }
+}

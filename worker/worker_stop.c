@@ -1,0 +1,56 @@
+/* worker_stop.c - the two ways a worker ends: on order, and when its supervisor is gone. */
+#include "worker/worker.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/ipc/inherit.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { DRAIN_MS = 500 }; /* for clients that do not read what they are owed */
+
+/* Everything acknowledged is on disk now: let the replies go that waited for it. */
+static void drain(struct worker *w) {
+    uint64_t until_ms = clock_mono_ms() + DRAIN_MS;
+    router_synced(w->router);
+    do {
+        clients_synced(w->clients);
+        clients_turn_end(w->clients);
+        router_turn_end(w->router);
+        if (clients_drained(w->clients))
+            return;
+        poll(NULL, 0, 5);
+        worker_heartbeat(w);
+    } while (clock_mono_ms() < until_ms);
+}
+
+void worker_stop(struct worker *w, int save) {
+    char error[512];
+    if (w->env.loading)
+        _exit(EXIT_ORDERLY); /* nothing was taken in, so there is nothing to keep */
+    clients_close_listeners(w->clients);
+    worker_set_state(w, CHILD_STOPPING);
+    worker_send(w);
+    if (persist_stop(w->persist, save, error, sizeof(error)) != 0) {
+        log_warning("Cannot stop: %s", error);
+        control_report(w, CONTROL_REPORT_STOP_REFUSED, 0, 0, bytes_of_text(error));
+        worker_set_state(w, CHILD_UP);
+        clients_reopen(w->clients);
+        return;
+    }
+    /* From here on no command is run: what is not in the files now was never acknowledged. */
+    drain(w);
+    log_notice("Stopped");
+    exit(EXIT_ORDERLY);
+}
+
+_Noreturn void worker_abandon(struct worker *w) {
+    log_warning("The supervisor is gone: finishing writes and leaving");
+    if (!w->env.loading) {
+        persist_abandon(w->persist);
+        drain(w);
+    }
+    _exit(EXIT_ORDERLY);
+}

@@ -1,0 +1,84 @@
+/* worker_turn.c - the turns of a worker's loop. */
+#include "worker/worker.h"
+
+#include "shared/base/clock.h"
+#include "shared/ipc/inherit.h"
+
+void worker_send(struct worker *w) {
+    persist_turn_end(w->persist);
+    clients_turn_end(w->clients);
+    router_turn_end(w->router);
+}
+
+/* Before the sleep: everything this turn made is sent; then sleep only if nothing came meanwhile. */
+static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) {
+    struct worker *w = prepare->data;
+    bool more = clients_turn_begin(w->clients);
+    if (w->config->maxmemory > 0)
+        memory_relieve(&w->env, w->ks);
+    worker_send(w);
+    worker_heartbeat(w);
+    more |= w->more_work | router_sleep(w->router);
+    if (more)
+        ev_idle_start(loop, &w->idle);
+    else
+        ev_idle_stop(loop, &w->idle);
+    uint64_t took_us = clock_mono_us() - w->turn_started_us;
+    if (took_us > w->turn_max_us)
+        w->turn_max_us = took_us;
+}
+
+static void after_sleep(struct ev_loop *loop, ev_check *check, int events) {
+    struct worker *w = check->data;
+    w->turn_started_us = clock_mono_us();
+    execute_pause();
+    router_awake(w->router);
+    keyspace_set_now(w->ks, clock_wall_ms());
+    w->more_work = router_turn_begin(w->router);
+}
+
+static void on_doorbell(struct ev_loop *loop, ev_io *io, int events) {
+    doorbell_drain(io->fd); /* the rings were read when the sleep ended */
+}
+
+static void on_idle(struct ev_loop *loop, ev_idle *idle, int events) {
+    /* Being active is all it does: the loop does not sleep. */
+}
+
+static void on_cron(struct ev_loop *loop, ev_timer *timer, int events) {
+    struct worker *w = timer->data;
+    w->cron_count++;
+    persist_cron(w->persist);
+    router_cron(w->router);
+    clients_cron(w->clients);
+    worker_cron_status(w);
+}
+
+static void on_expire(struct ev_loop *loop, ev_timer *timer, int events) {
+    struct worker *w = timer->data;
+    /* A quarter of the time between two calls at the most, as Redis spends. */
+    uint64_t budget_us = 250000 / (uint64_t)w->config->hz;
+    keyspace_expire_cycle(w->ks, budget_us, (uint32_t)w->config->active_expire_effort);
+    keyspace_background(w->ks, 1000);
+    timer->repeat = 1.0 / (double)w->config->hz;
+    ev_timer_again(loop, timer);
+}
+
+void worker_turns_start(struct worker *w) {
+    w->turn_started_us = w->ops_last_us = clock_mono_us();
+    ev_prepare_init(&w->prepare, before_sleep);
+    ev_check_init(&w->check, after_sleep);
+    /* The rings come before the clients: whoever waits there has waited longer. */
+    ev_set_priority(&w->check, EV_MAXPRI);
+    ev_idle_init(&w->idle, on_idle);
+    ev_set_priority(&w->idle, EV_MINPRI);
+    ev_timer_init(&w->cron, on_cron, 0.1, 0.1);
+    ev_timer_init(&w->expire, on_expire, 0.1, 1.0 / (double)w->config->hz);
+    ev_io_init(&w->doorbell_io, on_doorbell, inherit_fd_doorbell(w->env.shard), EV_READ);
+    w->prepare.data = w->check.data = w->cron.data = w->expire.data = w;
+    ev_prepare_start(w->loop, &w->prepare);
+    ev_check_start(w->loop, &w->check);
+    ev_timer_start(w->loop, &w->cron);
+    ev_timer_start(w->loop, &w->expire);
+    ev_io_start(w->loop, &w->doorbell_io);
+}

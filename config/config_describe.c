@@ -9,23 +9,23 @@ enum { LINE_COLUMNS = 96 };
 static const char introduction[] =
     "# pool.ini - the options of a Remuda pool.\n"
     "#\n"
-    "# Every option stands here, commented out at its default: take the ; away and change the "
-    "value.\n"
+    "# Every option is here, commented out at its default: take the ; away and change the value.\n"
     "#\n"
-    "#   build/remuda pool.ini                 run the pool in the foreground\n"
-    "#   build/remuda pool.ini --port 7000     any option may follow, and counts more than the "
-    "file\n"
-    "#   build/remuda --check pool.ini         only say whether the file is right\n"
+    "#   remuda pool.ini                 run the pool in the foreground\n"
+    "#   remuda pool.ini --port 7000     any option may follow; it counts more than the file\n"
+    "#   remuda --check pool.ini         only say whether the file is right\n"
     "#\n"
-    "# A line is a [section], name = value, or a comment. Text behind a blank and ; or # is a "
+    "# A line is a [section], name = value, or a comment; a blank and then ; or # begins a "
     "comment\n"
-    "# too. A value that holds these, or begins or ends with a blank, goes in double quotes, "
-    "where\n"
-    "# \\\" \\\\ \\n \\t \\xHH are known: requirepass = \"a ;b#c\". A value is one line.\n"
-    "# 1k is 1000 bytes and 1kb is 1024; in the same way m, mb, g, gb.\n"
+    "# behind a value. A value that holds these, or begins or ends with a blank, goes in double\n"
+    "# quotes, where \\\" \\\\ \\n \\t \\xHH are known: requirepass = \"my ;secret #1\". Values "
+    "end with\n"
+    "# their line. Bytes: 1k is 1000, 1kb is 1024, and so on with m, mb, g, gb.\n"
     "#\n"
-    "# \"run time\" options can be changed while the pool runs: by CONFIG SET, or here and then "
-    "SIGHUP.\n";
+    "# What does not say \"needs a restart\" can be changed while the pool runs: with CONFIG SET, "
+    "or\n"
+    "# here, followed by SIGHUP to the supervisor. CONFIG REWRITE writes live values into this "
+    "file.\n";
 
 static const struct {
     const char *section, *about;
@@ -61,7 +61,8 @@ static void describe_option(struct buf *out, const struct option_row *row) {
     describe_comment(out, "# ", bytes_of_text(row->help));
     struct buf allowed = {0};
     config_allowed(row, &allowed);
-    buf_append_text(&allowed, row->when == OPTION_START ? " (start)" : " (run time)");
+    if (row->when == OPTION_START)
+        buf_append_text(&allowed, "; needs a restart");
     describe_comment(out, "#   ", buf_bytes(&allowed));
     buf_free(&allowed);
     buf_printf(out, ";%s = ", row->name);

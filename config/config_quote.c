@@ -8,8 +8,9 @@
 
 #include <ctype.h>
 
+/* The blanks of isspace() in the C locale, which inih goes by. */
 static bool is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 struct bytes config_trim(struct bytes text) {

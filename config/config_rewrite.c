@@ -54,10 +54,8 @@ static struct ini_line split_line(struct bytes line) {
         return split;
     split.row = option_find(config_trim(bytes_of(text.ptr, name_len)));
     const char *value = text.ptr + name_len + 1, *end = text.ptr + text.len;
-    while (value < end && (*value == ' ' || *value == '\t'))
-        value++;
-    split.before = bytes_of(line.ptr, (size_t)(value - line.ptr));
-    split.value = bytes_of(value, (size_t)(end - value));
+    split.value = config_trim(bytes_of(value, (size_t)(end - value)));
+    split.before = bytes_of(line.ptr, (size_t)(split.value.ptr - line.ptr));
     return split;
 }
 

@@ -131,7 +131,7 @@ static void memory_describe(const struct option_row *row, struct buf *out) {
         buf_append_text(out, "..");
         memory_append_short(out, row->max);
     }
-    buf_append_text(out, ", bytes, or with k, kb, m, mb, g, gb");
+    buf_append_text(out, ", in bytes or as 100kb, 64mb, 1gb");
 }
 
 /* ---- ENUM ---- */

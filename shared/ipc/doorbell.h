@@ -25,7 +25,9 @@ struct doorbell {
 void doorbell_arm(struct doorbell *bell);
 /* Awake (or not going to sleep after all). */
 void doorbell_disarm(struct doorbell *bell);
-/* Call after publishing. fd: the sleeper's eventfd. Returns true if it was rung. */
+/* Call after publishing. fd: the sleeper's eventfd. Returns true if it was rung. A process that takes
+ * over the rings of a dead one calls it once for each peer at start: the dead one may have published
+ * and not rung. */
 bool doorbell_ring(struct doorbell *bell, int fd);
 /* Empty the eventfd after a wake-up. */
 void doorbell_drain(int fd);

@@ -40,12 +40,21 @@ void status_set_text(char text[STATUS_TEXT_BYTES], const char *format, ...) {
     text[STATUS_TEXT_BYTES - 1] = '\0';
 }
 
+void status_count_from_now(struct status_page *page) {
+    for (size_t i = 0; i < METRIC_COUNT; i++)
+        if (metric_rows[i].kind == METRIC_COUNTER)
+            atomic_store_explicit(&page->counted_from[i], status_get(page, (enum metric)i),
+                                  memory_order_relaxed);
+}
+
 void status_page_reset(struct status_page *page) {
     atomic_store(&page->generation, 0);
     atomic_store(&page->pid, 0);
     atomic_store(&page->heartbeat, 0);
-    for (size_t i = 0; i < METRIC_COUNT; i++)
+    for (size_t i = 0; i < METRIC_COUNT; i++) {
         status_set(page, (enum metric)i, 0);
+        atomic_store_explicit(&page->counted_from[i], 0, memory_order_relaxed);
+    }
     for (size_t i = 0; i < DATABASES_MAX; i++) {
         atomic_store(&page->databases[i].keys, 0);
         atomic_store(&page->databases[i].expires, 0);

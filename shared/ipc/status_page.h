@@ -64,6 +64,9 @@ struct status_page {
                                    when no process owns the page */
     _Atomic uint64_t heartbeat; /* moves at every loop turn and while loading */
     _Atomic uint64_t metrics[METRIC_COUNT];
+    /* What the counters were at CONFIG RESETSTAT: INFO counts from there, so that they themselves
+     * need never go back. */
+    _Atomic uint64_t counted_from[METRIC_COUNT];
     struct status_database databases[DATABASES_MAX];
     _Atomic uint16_t clients_by_address[ADDRESS_CLASSES];
     char note[STATUS_TEXT_BYTES]; /* one line: why a write path or snapshot is not well, or "" */
@@ -83,6 +86,13 @@ static inline uint64_t status_get(const struct status_page *page, enum metric me
 static inline void status_add(struct status_page *page, enum metric metric, uint64_t value) {
     status_set(page, metric, status_get(page, metric) + value);
 }
+/* A gauge, or what a counter has grown by since CONFIG RESETSTAT. */
+static inline uint64_t status_get_counted(const struct status_page *page, enum metric metric) {
+    return status_get(page, metric) -
+           atomic_load_explicit(&page->counted_from[metric], memory_order_relaxed);
+}
+/* CONFIG RESETSTAT of this process: all its counters are counted from now. */
+void status_count_from_now(struct status_page *page);
 /* Texts: NUL-terminated, cut to size, control bytes replaced. Safe against a reader in between
  * (it may see a mix of two texts, never an unterminated one). */
 void status_set_text(char text[STATUS_TEXT_BYTES], const char *format, ...)

@@ -141,6 +141,7 @@ static int services_start(struct front *front) {
                               .segment = &front->segment,
                               .page = front->page,
                               .pulse = &front->pulse,
+                              .history = &front->history,
                               .listeners = http_listeners};
     front->http = http_create(&http, front->config);
     if (!front->http)
@@ -201,6 +202,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int revents) {
     struct front *front = timer->data;
     uint64_t now_us = clock_mono_us();
     pulse_look(&front->pulse, &front->segment, now_us / 1000);
+    history_look(&front->history, &front->segment, now_us / 1000, clock_wall_ms());
     router_tick(front->router);
     metrics_publish(front, now_us);
     int64_t every_ms = front->config->heartbeat_timeout / 4;

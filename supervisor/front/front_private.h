@@ -18,6 +18,7 @@ struct front {
     struct config *config;
     uint64_t config_revision;
     struct pulse pulse; /* when each process's heartbeat last moved */
+    struct history history;
     struct router *router;
     struct http *http;
     struct ev_io control;

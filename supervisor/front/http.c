@@ -166,6 +166,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     struct status_view view = {.segment = http->setup.segment,
                                .config = http->config,
                                .pulse = http->setup.pulse,
+                               .history = http->setup.history,
                                .now_mono_ms = clock_mono_ms(),
                                .now_wall_ms = clock_wall_ms()};
     nonce_make(nonce);

@@ -5,6 +5,7 @@
 #ifndef REMUDA_HTTP_H
 #define REMUDA_HTTP_H
 #include "config/config.h"
+#include "supervisor/front/history.h"
 #include "supervisor/front/pulse.h"
 
 enum { HTTP_CONNECTIONS_MAX = 64 };
@@ -17,6 +18,7 @@ struct http_setup {
     const struct segment *segment;
     struct status_page *page; /* the front's own */
     const struct pulse *pulse;
+    const struct history *history;
     uint32_t listeners; /* at INHERIT_FD_HTTP, already listening; may be 0 */
 };
 

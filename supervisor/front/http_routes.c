@@ -17,6 +17,10 @@ static void answer_status(const struct status_view *view, struct http_answer *an
         http_plain(answer, 500, "out of memory for the status\n");
 }
 
+static void answer_history(const struct status_view *view, struct http_answer *answer) {
+    history_json_write(view->history, view->segment->workers, &answer->body);
+}
+
 static void answer_metrics(const struct status_view *view, struct http_answer *answer) {
     metrics_text_write(view, &answer->body);
 }
@@ -51,6 +55,7 @@ static const struct {
 } routes[] = {
     {"/", "text/html; charset=utf-8", true, answer_dashboard},
     {"/status", "application/json", false, answer_status},
+    {"/history", "application/json", false, answer_history},
     {"/metrics", METRICS_CONTENT_TYPE, false, answer_metrics},
     {"/healthz", TEXT_TYPE, false, answer_healthz},
     {"/readyz", TEXT_TYPE, false, answer_readyz},

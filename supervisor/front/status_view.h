@@ -5,12 +5,14 @@
 #ifndef REMUDA_STATUS_VIEW_H
 #define REMUDA_STATUS_VIEW_H
 #include "config/config.h"
+#include "supervisor/front/history.h"
 #include "supervisor/front/pulse.h"
 
 struct status_view {
     const struct segment *segment;
     const struct config *config;
     const struct pulse *pulse;
+    const struct history *history;
     uint64_t now_mono_ms;
     int64_t now_wall_ms;
 };

@@ -114,7 +114,7 @@ static int64_t field_min(const struct field_op *op) {
 }
 
 static int64_t field_max(const struct field_op *op) {
-    return (int64_t)(UINT64_MAX >> (op->is_signed ? 65 - op->width : 64 - op->width));
+    return op->is_signed ? ~field_min(op) : (int64_t)(UINT64_MAX >> (64 - op->width));
 }
 
 /* The low bits of a number as this field's value. */

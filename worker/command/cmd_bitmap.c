@@ -107,7 +107,7 @@ void cmd_bitcount(struct command_ctx *ctx) {
     }
     if (!range_parse(ctx, 2, &range) || !handler_find(ctx, 1, KEY_READ, VALUE_STRING, &ref))
         return;
-    if (keyref_found(&ref)) {
+    if (keyref_found(&ref) && !handler_range_backward(range.start, range.end)) {
         struct bytes text = handler_string(&ref, digits);
         if (range_resolve(&range, text, &first, &last))
             count = bits_count(text, first, last);
@@ -177,7 +177,8 @@ static void combine(enum bitop op, struct buf *result, struct bytes text) {
     case BITOP_AND:
         for (size_t i = 0; i < len; i++)
             to[i] &= from[i];
-        memset(to + len, 0, result->len - len);
+        if (result->len > len)
+            memset(to + len, 0, result->len - len);
         break;
     case BITOP_OR:
         for (size_t i = 0; i < len; i++)

@@ -232,7 +232,7 @@ static void reply_docs(void *arg, const struct command *c) {
     }
     if (c->syntax[0] != '\0') {
         reply_bulk_text(r, "arguments");
-        docs_reply_arguments(r, c->syntax);
+        docs_reply_arguments(r, c);
         fields++;
     }
     uint32_t subcommands = each_subcommand(c, NULL, NULL);

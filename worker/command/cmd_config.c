@@ -102,21 +102,13 @@ void cmd_config_rewrite(struct command_ctx *ctx) {
     ctx->env->config_rewrite(ctx->env->upper, ctx);
 }
 
-/* What INFO stats shows as counted since the start. */
-static const enum metric reset_metrics[] = {
-    METRIC_connections_received, METRIC_connections_rejected, METRIC_commands_processed,
-    METRIC_commands_executed,    METRIC_commands_relayed,     METRIC_net_input_bytes,
-    METRIC_net_output_bytes,     METRIC_error_replies,        METRIC_keyspace_hits,
-    METRIC_keyspace_misses,      METRIC_expired_keys,         METRIC_evicted_keys,
-    METRIC_aof_delayed_fsyncs,   METRIC_fork_last_us,         METRIC_used_memory_peak_bytes,
-};
-
 void cmd_config_resetstat(struct command_ctx *ctx) {
+    struct command_env *env = ctx->env;
     execute_reset_stats();
-    *keyspace_stats(ctx->ks) = (struct keyspace_stats){0};
-    if (ctx->env->status != NULL)
-        for (size_t i = 0; i < sizeof(reset_metrics) / sizeof(reset_metrics[0]); i++)
-            status_set(ctx->env->status, reset_metrics[i], 0);
+    if (env->refresh_status != NULL)
+        env->refresh_status(env->upper);
+    if (env->status != NULL)
+        status_count_from_now(env->status);
     reply_ok(&ctx->reply);
 }
 

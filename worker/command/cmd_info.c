@@ -38,6 +38,14 @@ static uint64_t sum(const struct info *info, enum metric metric) {
     return total;
 }
 
+/* Since CONFIG RESETSTAT. */
+static uint64_t sum_counted(const struct info *info, enum metric metric) {
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < info->count; i++)
+        total += status_get_counted(page_of(info, i), metric);
+    return total;
+}
+
 static uint64_t largest(const struct info *info, enum metric metric) {
     uint64_t most = 0;
     for (uint32_t i = 0; i < info->count; i++) {
@@ -92,8 +100,9 @@ static void put_memory(const struct info *info, const char *name, uint64_t bytes
     buf_printf(info->out, "%s_human:%.2f%c\r\n", name, scaled, units[unit]);
 }
 
-/* Rows of figures that need no thought: each is a sum, a largest value, or a constant 0. */
-enum figure_kind { FIGURE_SUM, FIGURE_LARGEST, FIGURE_ZERO };
+/* Rows of figures that need no thought: a sum, the sum since CONFIG RESETSTAT, the largest value, or
+ * a constant 0. */
+enum figure_kind { FIGURE_SUM, FIGURE_COUNTED, FIGURE_LARGEST, FIGURE_ZERO };
 struct figure {
     const char *name;
     enum figure_kind kind;
@@ -105,6 +114,8 @@ static void put_figures(const struct info *info, const struct figure *figures, s
         uint64_t value = 0;
         if (figures[i].kind == FIGURE_SUM)
             value = sum(info, figures[i].metric);
+        else if (figures[i].kind == FIGURE_COUNTED)
+            value = sum_counted(info, figures[i].metric);
         else if (figures[i].kind == FIGURE_LARGEST)
             value = largest(info, figures[i].metric);
         put(info, figures[i].name, value);
@@ -136,7 +147,7 @@ static void put_process(const struct info *info) {
     int64_t now_us = clock_wall_us();
     uptime_s = now_us / 1000 > started_ms ? (uint64_t)(now_us / 1000 - started_ms) / 1000 : 0;
     put(info, "process_id", pid);
-    put_text(info, "process_supervised", info->pool ? "no" : "remuda");
+    put_text(info, "process_supervised", "no");
     put_text(info, "run_id", segment != NULL ? segment->header->run_id : "");
     put(info, "tcp_port", port);
     put(info, "server_time_usec", (uint64_t)now_us);
@@ -280,11 +291,11 @@ static void section_persistence(const struct info *info) {
 
 static void section_stats(const struct info *info) {
     static const struct figure first[] = {
-        {"total_connections_received", FIGURE_SUM, METRIC_connections_received},
-        {"total_commands_processed", FIGURE_SUM, METRIC_commands_processed},
-        {"instantaneous_ops_per_sec", FIGURE_SUM, METRIC_commands_per_second},
-        {"total_net_input_bytes", FIGURE_SUM, METRIC_net_input_bytes},
-        {"total_net_output_bytes", FIGURE_SUM, METRIC_net_output_bytes},
+        {"total_connections_received", FIGURE_COUNTED, METRIC_connections_received},
+        {"total_commands_processed", FIGURE_COUNTED, METRIC_commands_processed},
+        {"instantaneous_ops_per_sec", FIGURE_COUNTED, METRIC_commands_per_second},
+        {"total_net_input_bytes", FIGURE_COUNTED, METRIC_net_input_bytes},
+        {"total_net_output_bytes", FIGURE_COUNTED, METRIC_net_output_bytes},
         {"total_net_repl_input_bytes", FIGURE_ZERO, 0},
         {"total_net_repl_output_bytes", FIGURE_ZERO, 0},
     };
@@ -292,26 +303,27 @@ static void section_stats(const struct info *info) {
         {"sync_full", FIGURE_ZERO, 0},
         {"sync_partial_ok", FIGURE_ZERO, 0},
         {"sync_partial_err", FIGURE_ZERO, 0},
-        {"expired_keys", FIGURE_SUM, METRIC_expired_keys},
-        {"evicted_keys", FIGURE_SUM, METRIC_evicted_keys},
+        {"expired_keys", FIGURE_COUNTED, METRIC_expired_keys},
+        {"evicted_keys", FIGURE_COUNTED, METRIC_evicted_keys},
         {"evicted_clients", FIGURE_ZERO, 0},
-        {"keyspace_hits", FIGURE_SUM, METRIC_keyspace_hits},
-        {"keyspace_misses", FIGURE_SUM, METRIC_keyspace_misses},
+        {"keyspace_hits", FIGURE_COUNTED, METRIC_keyspace_hits},
+        {"keyspace_misses", FIGURE_COUNTED, METRIC_keyspace_misses},
         {"pubsub_channels", FIGURE_ZERO, 0},
         {"pubsub_patterns", FIGURE_ZERO, 0},
         {"pubsubshard_channels", FIGURE_ZERO, 0},
         {"latest_fork_usec", FIGURE_LARGEST, METRIC_fork_last_us},
-        {"total_forks", FIGURE_SUM, METRIC_snapshots},
+        {"total_forks", FIGURE_COUNTED, METRIC_snapshots},
         {"migrate_cached_sockets", FIGURE_ZERO, 0},
         {"tracking_total_keys", FIGURE_ZERO, 0},
         {"tracking_total_items", FIGURE_ZERO, 0},
         {"tracking_total_prefixes", FIGURE_ZERO, 0},
         {"unexpected_error_replies", FIGURE_ZERO, 0},
-        {"total_error_replies", FIGURE_SUM, METRIC_error_replies},
+        {"total_error_replies", FIGURE_COUNTED, METRIC_error_replies},
     };
     PUT_FIGURES(info, first);
     put(info, "rejected_connections",
-        sum(info, METRIC_connections_rejected) + sum_helpers(info, METRIC_connections_rejected));
+        sum_counted(info, METRIC_connections_rejected) +
+            sum_helpers(info, METRIC_connections_rejected));
     PUT_FIGURES(info, rest);
 }
 

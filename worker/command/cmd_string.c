@@ -224,7 +224,7 @@ void cmd_getrange(struct command_ctx *ctx) {
         !handler_find(ctx, 1, KEY_READ, VALUE_STRING, &ref))
         return;
     struct bytes text = keyref_found(&ref) ? handler_string(&ref, digits) : BYTES_LITERAL("");
-    if (handler_range(&start, &end, (int64_t)text.len))
+    if (!handler_range_backward(start, end) && handler_range(&start, &end, (int64_t)text.len))
         text = bytes_of(text.ptr + start, (size_t)(end - start + 1));
     else
         text.len = 0;

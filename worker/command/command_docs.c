@@ -1,7 +1,7 @@
 /* command_docs.c - the syntax notation of commands.def, turned into COMMAND DOCS's `arguments`.
  *
  *   argument = [ '[' ] [ TOKEN '@' ] ( name ':' type | '<' a '|' b '>' name | '{' a ' ' b '}' name
- *              | name ) [ '...' ] [ ']' ]
+ *              | name ) [ '...' [ 'T' ] ] [ ']' ]
  *
  * The notation is ours, so a mistake in it is a bug and ends the process (a unit test walks every
  * row). */
@@ -13,7 +13,7 @@ struct argument {
     struct bytes token, name, type; /* token: len 0 if there is none */
     struct bytes inside;            /* of oneof and block */
     char separator;                 /* between the arguments inside */
-    bool optional, multiple;
+    bool optional, multiple, token_too;
 };
 
 /* The text up to the bracket that closes the one at *at; *at moves past it. */
@@ -75,6 +75,8 @@ static bool next_argument(const char **at, const char *end, char separator, stru
     if (strncmp(*at, "...", 3) == 0) {
         a->multiple = true;
         *at += 3;
+        a->token_too = **at == 'T';
+        *at += a->token_too;
     }
     ASSERT(a->type.len > 0);
     if (*at < end)
@@ -84,14 +86,21 @@ static bool next_argument(const char **at, const char *end, char separator, stru
     return true;
 }
 
-static void reply_list(struct reply *r, struct bytes list, char separator, uint32_t *keys);
+/* Where the arguments go, and how many of them were keys. */
+struct docs {
+    struct reply *reply;
+    const struct command *command;
+    uint32_t keys;
+};
+static void reply_list(struct docs *docs, struct bytes list, char separator);
 
 static void reply_field(struct reply *r, const char *name, struct bytes value) {
     reply_bulk_text(r, name);
     reply_bulk(r, value);
 }
 
-static void reply_argument(struct reply *r, const struct argument *a, uint32_t *keys) {
+static void reply_argument(struct docs *docs, const struct argument *a) {
+    struct reply *r = docs->reply;
     size_t mark = reply_mark(r), fields = 2;
     reply_field(r, "name", a->name);
     reply_field(r, "type", a->type);
@@ -101,7 +110,7 @@ static void reply_argument(struct reply *r, const struct argument *a, uint32_t *
     }
     if (bytes_equal(a->type, BYTES_LITERAL("key"))) {
         reply_bulk_text(r, "key_spec_index");
-        reply_integer(r, (*keys)++);
+        reply_integer(r, command_key_spec_of(docs->command, docs->keys++));
         fields++;
     }
     if (a->token.len > 0) {
@@ -110,33 +119,35 @@ static void reply_argument(struct reply *r, const struct argument *a, uint32_t *
     }
     if (a->optional || a->multiple) {
         reply_bulk_text(r, "flags");
-        reply_set(r, (size_t)a->optional + a->multiple);
+        reply_set(r, (size_t)a->optional + a->multiple + a->token_too);
         if (a->optional)
             reply_status(r, "optional");
         if (a->multiple)
             reply_status(r, "multiple");
+        if (a->token_too)
+            reply_status(r, "multiple_token");
         fields++;
     }
     if (a->inside.len > 0) {
         reply_bulk_text(r, "arguments");
-        reply_list(r, a->inside, a->separator, keys);
+        reply_list(docs, a->inside, a->separator);
         fields++;
     }
     reply_close_map(r, mark, fields);
 }
 
-static void reply_list(struct reply *r, struct bytes list, char separator, uint32_t *keys) {
+static void reply_list(struct docs *docs, struct bytes list, char separator) {
     const char *at = list.ptr;
     struct argument argument;
-    size_t mark = reply_mark(r), count = 0;
+    size_t mark = reply_mark(docs->reply), count = 0;
     while (next_argument(&at, list.ptr + list.len, separator, &argument)) {
-        reply_argument(r, &argument, keys);
+        reply_argument(docs, &argument);
         count++;
     }
-    reply_close_array(r, mark, count);
+    reply_close_array(docs->reply, mark, count);
 }
 
-void docs_reply_arguments(struct reply *r, const char *syntax) {
-    uint32_t keys = 0;
-    reply_list(r, bytes_of_text(syntax), ' ', &keys);
+void docs_reply_arguments(struct reply *r, const struct command *c) {
+    struct docs docs = {.reply = r, .command = c};
+    reply_list(&docs, bytes_of_text(c->syntax), ' ');
 }

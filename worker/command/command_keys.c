@@ -1,8 +1,8 @@
 /* command_keys.c - key specifications: where the keys of a row begin, how many there are, and what
  * is done to them, in the form of COMMAND INFO.
  *
- * A row gives one range of positions; its syntax names the key arguments in it. Each named argument
- * is a specification of its own, the last one takes the rest of the range. */
+ * A row gives one range of positions, or the place of a count; its syntax names the key arguments
+ * and says what is done to each. */
 #include "worker/command/server_private.h"
 
 static bool ends_type(char c) {
@@ -32,34 +32,50 @@ static struct bytes flags_of(const struct command *c, uint32_t argument) {
     return (c->flags & CMD_WRITE) ? BYTES_LITERAL("RW,access,update") : BYTES_LITERAL("RO,access");
 }
 
-/* How many key arguments the syntax names, at least one. */
-static uint32_t named_arguments(const struct command *c, uint32_t max) {
+/* Key arguments are numbered as they stand in the syntax, and each belongs to a specification: one of
+ * its own, or that of its neighbour if the same is done to both. */
+uint32_t command_key_spec_of(const struct command *c, uint32_t argument) {
+    uint32_t spec = 0;
+    for (uint32_t i = 1; i <= argument; i++)
+        spec += !bytes_equal(flags_of(c, i), flags_of(c, i - 1));
+    return spec;
+}
+
+static uint32_t named_arguments(const struct command *c) {
     struct bytes flags;
     uint32_t count = 0;
-    while (count < max && nth_key_argument(c->syntax, count, &flags))
+    while (count < KEY_SPECS_MAX && nth_key_argument(c->syntax, count, &flags))
         count++;
     return count > 0 ? count : 1;
 }
 
-uint32_t command_key_specs(const struct command *c, struct key_spec specs[KEY_SPECS_MAX]) {
+/* Specifications of the keys at fixed positions. The last takes what is left of the range. */
+static uint32_t range_specs(const struct command *c, uint32_t arguments, struct key_spec *specs) {
     uint32_t count = 0;
-    if (c->first_key > 0) {
-        uint32_t max = c->numkeys_at > 0 ? 1 : KEY_SPECS_MAX;
-        uint32_t named = named_arguments(c, max);
-        for (; count < named; count++)
-            specs[count] = (struct key_spec){
-                .index = c->first_key + (int32_t)count * c->key_step,
-                .step = c->key_step,
-                .flags = flags_of(c, count),
-            };
-        struct key_spec *rest = &specs[count - 1];
-        rest->last = c->last_key < 0 ? c->last_key : c->last_key - rest->index;
+    for (uint32_t i = 0; i < arguments; i++) {
+        if (i > 0 && command_key_spec_of(c, i) == command_key_spec_of(c, i - 1)) {
+            specs[count - 1].last += c->key_step;
+            continue;
+        }
+        specs[count++] = (struct key_spec){.index = c->first_key + (int32_t)i * c->key_step,
+                                           .step = c->key_step,
+                                           .flags = flags_of(c, i)};
     }
-    if (c->numkeys_at > 0) {
-        specs[count] = (struct key_spec){
-            .index = c->numkeys_at, .counted = true, .step = 1, .flags = flags_of(c, count)};
-        count++;
-    }
+    struct key_spec *rest = &specs[count - 1];
+    rest->last = c->last_key < 0 ? c->last_key : c->last_key - rest->index;
+    return count;
+}
+
+uint32_t command_key_specs(const struct command *c, struct key_spec specs[KEY_SPECS_MAX]) {
+    bool counted = c->numkeys_at > 0;
+    uint32_t arguments = named_arguments(c), count = 0;
+    if (c->first_key > 0)
+        count = range_specs(c, counted && arguments > 1 ? arguments - 1 : arguments, specs);
+    if (counted)
+        specs[count++] = (struct key_spec){.index = c->numkeys_at,
+                                           .counted = true,
+                                           .step = 1,
+                                           .flags = flags_of(c, arguments - 1)};
     return count;
 }
 

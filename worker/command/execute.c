@@ -37,10 +37,10 @@ void execute_pause(void) {
     last_end_us = 0;
 }
 
-/* Commands of a log being loaded were accepted once already: nothing may refuse them. */
+/* What was accepted once, as the commands of a log being loaded were, is never refused. */
 static bool refuse(struct command_ctx *ctx) {
     uint32_t flags = ctx->cmd->flags;
-    if (!(flags & (CMD_WRITE | CMD_DENYOOM)) || ctx->env->loading)
+    if (!(flags & (CMD_WRITE | CMD_DENYOOM)) || ctx->accepted || ctx->env->loading)
         return false;
     if ((flags & CMD_DENYOOM) && ctx_config(ctx)->maxmemory > 0 && !memory_admit(ctx)) {
         reply_error(&ctx->reply, reply_err_oom);

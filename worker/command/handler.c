@@ -72,8 +72,6 @@ bool handler_db(struct command_ctx *ctx, uint32_t index, const char *cluster_err
 }
 
 bool handler_range(int64_t *start, int64_t *end, int64_t len) {
-    if (*start < 0 && *end < 0 && *start > *end)
-        return false;
     if (*start < 0)
         *start = *start + len < 0 ? 0 : *start + len;
     if (*end < 0)

@@ -33,8 +33,13 @@ bool handler_length_ok(struct command_ctx *ctx, uint64_t len);
 bool handler_db(struct command_ctx *ctx, uint32_t index, const char *cluster_error, uint32_t *db_r);
 
 /* Turn a range as commands give it (both ends included, negative from the end) into one within
- * 0..len-1. False: it is empty; nothing has been written. */
+ * 0..len-1. False: it is empty; nothing has been written. What lies before the beginning counts as
+ * the beginning, so that -5 -9 of a short string is its first byte; where a command sees nothing in
+ * a range that runs backward it asks handler_range_backward() first. */
 bool handler_range(int64_t *start, int64_t *end, int64_t len);
+static inline bool handler_range_backward(int64_t start, int64_t end) {
+    return start < 0 && end < 0 && start > end;
+}
 
 /* ---- expiry ---- */
 enum handler_unit { UNIT_SECONDS, UNIT_MILLISECONDS };

@@ -41,6 +41,8 @@ struct key_spec {
     struct bytes flags; /* words separated by commas: "RW,access,update" */
 };
 enum { KEY_SPECS_MAX = 4 };
+/* The specification that the n-th key argument of a row's syntax belongs to. */
+uint32_t command_key_spec_of(const struct command *c, uint32_t argument);
 /* Returns how many were written to specs. */
 uint32_t command_key_specs(const struct command *c, struct key_spec specs[KEY_SPECS_MAX]);
 /* The flags of the key at an argument position of a call. */
@@ -49,7 +51,7 @@ struct bytes command_key_flags(const struct command *c, uint32_t argc, uint32_t 
 void reply_words_as_set(struct reply *r, struct bytes list, char separator);
 
 /* ---- command_docs.c ---- */
-/* The `arguments` array of COMMAND DOCS from the notation of commands.def. */
-void docs_reply_arguments(struct reply *r, const char *syntax);
+/* The `arguments` array of COMMAND DOCS from the row's syntax. */
+void docs_reply_arguments(struct reply *r, const struct command *c);
 
 #endif

@@ -254,7 +254,7 @@ int rdb_restore(struct bytes payload, const struct config *config, struct value 
                 char *error_r, size_t error_bytes) {
     if (payload.len <= DUMP_TRAILER_BYTES) {
         snprintf(error_r, error_bytes, "payload of %zu bytes is too short", payload.len);
-        return -1;
+        return RDB_RESTORE_BAD_PAYLOAD;
     }
     size_t body = payload.len - DUMP_TRAILER_BYTES;
     const unsigned char *trailer = (const unsigned char *)payload.ptr + body;
@@ -263,7 +263,7 @@ int rdb_restore(struct bytes payload, const struct config *config, struct value 
     memcpy(&checksum, trailer + 2, sizeof checksum);
     if (version > RDB_VERSION_MAX || le64toh(checksum) != crc64(0, payload.ptr, body + 2)) {
         snprintf(error_r, error_bytes, "payload version %u or checksum are wrong", version);
-        return -1;
+        return RDB_RESTORE_BAD_PAYLOAD;
     }
     return rdb_value_read(bytes_of(payload.ptr, body), config, value_r, error_r, error_bytes);
 }

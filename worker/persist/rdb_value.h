@@ -13,7 +13,8 @@ int rdb_value_read(struct bytes data, const struct config *config, struct value 
                    char *error_r, size_t error_bytes);
 /* DUMP payload: value, RDB version (2 bytes LE), CRC-64 (8 bytes LE). */
 void rdb_dump(struct buf *out, const struct value *value);
-/* Check version and checksum of a payload, then read it. */
+/* Check version and checksum of a payload, then read it. 0, or one of these with a text. */
+enum { RDB_RESTORE_BAD_VALUE = -1, RDB_RESTORE_BAD_PAYLOAD = -2 };
 int rdb_restore(struct bytes payload, const struct config *config, struct value *value_r,
                 char *error_r, size_t error_bytes);
 

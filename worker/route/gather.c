@@ -272,6 +272,8 @@ static struct gather_shard *shard_of_key(struct router *r, struct gather *g, str
 }
 
 static void collect_changes(struct router *r, struct gather *g) {
+    if (g->changed_count == 0)
+        return;
     qsort(g->changed, g->changed_count, sizeof(*g->changed), compare_changed);
     for (uint32_t i = 0; i < g->changed_count; i++) {
         if (i > 0 && compare_changed(&g->changed[i], &g->changed[i - 1]) == 0)
@@ -454,6 +456,7 @@ static bool write_back_one(struct router *r, struct bytes *body, struct buf *out
     r->internal.resp = 2;
     size_t mark = out->len;
     struct command_ctx ctx = router_context(r, &r->internal, cmd, argv, argc, out);
+    ctx.accepted = true;
     execute(&ctx);
     if (ctx.reply.errors == 0)
         out->len = mark;

@@ -1,156 +1,25 @@
-/* table.c - buckets of one cache line, found by multiply-shift, in chunks.
- *
- *   bucket (64 bytes)  [ meta: tag 0..6, state ][ entry 0 ]...[ entry 6 ]
- *   tag                0: free lane; else 7 bits of the hash, and SPILLED if the entry's home is
- *                      the bucket before this one
- *   state              low bits: how many entries of this home are spilled into the next bucket;
- *                      CHAINED: entry 6 is no entry but a further bucket of this home
- *
- * An entry is in its home bucket, else in the one after it, else in the home's chain; so that at 92%
- * load one line, or two that lie side by side, answer a lookup. Home is (position * buckets) >> 48,
- * position being the top 48 bits of the hash: any number of buckets will do, and homes have the order
- * of positions, whatever the size. While resizing, homes below `moved` are in part[1], the others in
- * part[0]. Buckets come in chunks, allocated when first written and freed when moved; nothing spills
- * from a chunk into the next. */
-#include "worker/types/table.h"
-#include "shared/base/clock.h"
+/* table.c - placing, finding and taking out entries, and resizing. table_private.h has the layout. */
+#include "worker/types/table_private.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+
+#define RESERVE_MAX ((uint64_t)1 << 32)
 
 enum {
-    LANES = 7,
-    CHUNK_SHIFT = 10,
-    CHUNK_BUCKETS = 1 << CHUNK_SHIFT,
-    SPILLED = 0x80,     /* in a tag */
-    CHAINED = 0x80,     /* in the state */
-    SPILL_COUNT = 0x07, /* in the state */
+    KNOWN_BITS = 41, /* of a position: those from UNKNOWN_BITS to here are in hint and tag */
+    UNKNOWN_BITS = 18,
+    HINTED_BUCKETS_MIN = 256, /* from here on the home tells the bits above */
     SPILL_MAX = LANES - 1,
-    STATE_SHIFT = 56,
-    POSITION_BITS = 48,
+    SHIFT_MAX = 8, /* buckets looked at for room before a chain is made */
     LOAD_MAX_PERCENT = 92,
     LOAD_MAX_PAUSED_PERCENT = 150,
     LOAD_MIN_PERCENT = 30,
     LOAD_AFTER_PERCENT = 75, /* what a shrink or a reservation aims at */
     BUCKETS_DOUBLING = 4096, /* below it tables double, above it they grow by a fifth */
-    MOVES_PER_WRITE = 2,
-    RANDOM_TRIES = 128,
-    GATHER_STACK = 64
+    MOVES_PER_WRITE = 2
 };
-#define ALL_LANES 0x0080808080808080ull
-#define LOW_BITS  0x7f7f7f7f7f7f7f7full
-#define EACH_BYTE 0x0101010101010101ull
-
-struct table_bucket {
-    uint64_t meta;
-    void *entry[LANES];
-};
-
-/* ---- hashing ---- */
-
-static struct {
-    bool set;
-    uint64_t random;
-    unsigned char secret[XXH3_SECRET_SIZE_MIN];
-} seed;
-
-void table_set_seed(const uint64_t key[2]) {
-    if (seed.set)
-        return;
-    if (XXH3_generateSecret(seed.secret, sizeof seed.secret, key, 2 * sizeof key[0]) != XXH_OK)
-        PANIC("no secret can be made from the hash seed");
-    seed.set = true;
-}
-
-uint64_t table_hash(struct bytes key) {
-    if (__builtin_expect(!seed.set, 0))
-        table_set_seed((const uint64_t[2]){clock_mono_us(), (uint64_t)clock_wall_us()});
-    return XXH3_64bits_withSecret(key.ptr, key.len, seed.secret, sizeof seed.secret);
-}
-
-uint64_t table_random_number(void) {
-    if (seed.random == 0)
-        seed.random = clock_mono_us() ^ ((uint64_t)clock_wall_us() << 20);
-    uint64_t z = seed.random += 0x9e3779b97f4a7c15ull;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
-
-static uint64_t random_below(uint64_t limit) {
-    return (uint64_t)(((unsigned __int128)table_random_number() * limit) >> 64);
-}
-
-static inline uint64_t tag_of(uint64_t hash) {
-    uint64_t tag = hash & 0x7f;
-    return tag ? tag : 0x7f;
-}
-
-static inline uint64_t home_of(uint64_t hash, uint64_t buckets) {
-    uint64_t position = hash & ~(uint64_t)0xffff;
-    return (uint64_t)(((unsigned __int128)position * buckets) >> 64);
-}
-
-/* The first position whose home is `bucket`. */
-static uint64_t first_position(uint64_t bucket, uint64_t buckets) {
-    unsigned __int128 scaled = (unsigned __int128)bucket << POSITION_BITS;
-    return (uint64_t)((scaled + buckets - 1) / buckets);
-}
-
-static inline uint64_t entry_hash(const struct table *t, const void *entry) {
-    return t->type->hash ? t->type->hash(entry) : table_hash(t->type->key(entry));
-}
-
-/* ---- one bucket ---- */
-
-/* Lanes come as a mask with the top bit of each lane's byte. */
-static inline uint64_t lanes_matching(uint64_t meta, uint64_t tag) {
-    uint64_t x = meta ^ (tag * EACH_BYTE);
-    return ~(((x & LOW_BITS) + LOW_BITS) | x | LOW_BITS) & ALL_LANES;
-}
-static inline uint32_t lane_first(uint64_t lanes) {
-    return (uint32_t)__builtin_ctzll(lanes) >> 3;
-}
-static inline uint64_t state_of(uint64_t meta) {
-    return meta >> STATE_SHIFT;
-}
-static inline bool is_chained(const struct table_bucket *b) {
-    return state_of(b->meta) & CHAINED;
-}
-static inline struct table_bucket *chain_of(const struct table_bucket *b) {
-    return is_chained(b) ? b->entry[LANES - 1] : NULL;
-}
-static inline uint64_t lanes_used(const struct table_bucket *b) {
-    return ALL_LANES & ~lanes_matching(b->meta, 0);
-}
-static inline uint64_t lanes_spilled(const struct table_bucket *b) {
-    return b->meta & ALL_LANES;
-}
-static inline uint64_t lanes_free(const struct table_bucket *b) {
-    uint64_t lanes = lanes_matching(b->meta, 0);
-    return is_chained(b) ? lanes & ~((uint64_t)0x80 << (8 * (LANES - 1))) : lanes;
-}
-static inline uint64_t lane_tag(const struct table_bucket *b, uint32_t lane) {
-    return (b->meta >> (8 * lane)) & 0xff;
-}
-static inline void lane_put(struct table_bucket *b, uint32_t lane, uint64_t tag, void *entry) {
-    b->meta |= tag << (8 * lane);
-    b->entry[lane] = entry;
-}
-static inline void lane_clear(struct table_bucket *b, uint32_t lane) {
-    b->meta &= ~((uint64_t)0xff << (8 * lane));
-    b->entry[lane] = NULL;
-}
-static inline void state_add(struct table_bucket *b, int64_t change) {
-    b->meta += (uint64_t)change << STATE_SHIFT;
-}
 
 /* ---- parts and chunks ---- */
-
-static inline bool is_resizing(const struct table *t) {
-    return t->part[1].buckets != 0;
-}
 
 static uint64_t chunk_buckets(const struct table_part *p, uint64_t chunk) {
     uint64_t left = p->buckets - (chunk << CHUNK_SHIFT);
@@ -159,11 +28,6 @@ static uint64_t chunk_buckets(const struct table_part *p, uint64_t chunk) {
 
 static uint64_t chunk_count(const struct table_part *p) {
     return (p->buckets + CHUNK_BUCKETS - 1) >> CHUNK_SHIFT;
-}
-
-static inline struct table_bucket *bucket_at(const struct table_part *p, uint64_t i) {
-    struct table_bucket *chunk = p->chunks[i >> CHUNK_SHIFT];
-    return chunk ? chunk + (i & (CHUNK_BUCKETS - 1)) : NULL;
 }
 
 /* The bucket that bucket i spills into, or NULL: none spills out of its chunk. */
@@ -203,27 +67,14 @@ static void part_close(struct table *t, struct table_part *p) {
     *p = (struct table_part){0};
 }
 
-/* Part and number of the home bucket of a hash. The table is not empty. */
-static inline const struct table_part *home_part(const struct table *t, uint64_t hash,
-                                                 uint64_t *home_r) {
-    const struct table_part *p = &t->part[0];
-    uint64_t home = home_of(hash, p->buckets);
-    if (__builtin_expect(home < t->moved, 0)) {
-        p = &t->part[1];
-        home = home_of(hash, p->buckets);
-    }
-    *home_r = home;
-    return p;
-}
-
 /* ---- placing and taking ---- */
 
-static void chain_insert(struct table *t, struct table_bucket *b, uint64_t tag, void *entry) {
+static void chain_insert(struct table *t, struct table_bucket *b, uint64_t tag, uint64_t word) {
     uint64_t lanes;
     while ((lanes = lanes_free(b)) == 0 && is_chained(b))
         b = chain_of(b);
     if (lanes) {
-        lane_put(b, lane_first(lanes), tag, entry);
+        lane_put(b, lane_first(lanes), tag, word);
         return;
     }
     struct table_bucket *more = mem_calloc(1, sizeof *more);
@@ -233,30 +84,55 @@ static void chain_insert(struct table *t, struct table_bucket *b, uint64_t tag, 
     uint32_t last = LANES - 1, native = last;
     if (lane_tag(b, last) & SPILLED)
         native = lane_first(ALL_LANES & ~lanes_spilled(b));
-    lane_put(more, 0, lane_tag(b, native), b->entry[native]);
-    lane_put(more, 1, tag, entry);
+    lane_put(more, 0, lane_tag(b, native), b->lane[native]);
+    lane_put(more, 1, tag, word);
     lane_clear(b, native);
     if (native != last)
-        lane_put(b, native, lane_tag(b, last), b->entry[last]);
+        lane_put(b, native, lane_tag(b, last), b->lane[last]);
     lane_clear(b, last);
-    b->entry[last] = more;
+    b->lane[last] = word_of(0, more);
     state_add(b, CHAINED);
 }
 
+static inline bool may_spill(const struct table_bucket *b) {
+    return (state_of(b->meta) & SPILL_COUNT) < SPILL_MAX;
+}
+
+/* Put a guest into a bucket with a free lane, on behalf of the one before it. */
+static void spill_into(struct table_bucket *b, uint64_t tag, uint64_t word) {
+    lane_put(b, lane_first(lanes_free(b)), tag | SPILLED, word);
+    state_add(b - 1, 1);
+}
+
+/* Place an entry in the bucket after its full home; if that is full too, make room by spilling one of
+ * its natives into the next, and so on for a few buckets. Only these lines are touched. */
+static bool spill(const struct table_part *p, uint64_t i, struct table_bucket *home, uint64_t tag,
+                  uint64_t word) {
+    struct table_bucket *to = home;
+    do {
+        if (to - home == SHIFT_MAX || !may_spill(to) || (to != home && !lanes_native(to)))
+            return false;
+        to = spill_of(p, i + (uint64_t)(to - home), to);
+        if (!to)
+            return false;
+    } while (!lanes_free(to));
+    for (; to - 1 != home; to--) {
+        uint32_t lane = lane_first(lanes_native(to - 1));
+        spill_into(to, lane_tag(to - 1, lane), to[-1].lane[lane]);
+        lane_clear(to - 1, lane);
+    }
+    spill_into(to, tag, word);
+    return true;
+}
+
 static void place(struct table *t, struct table_part *p, uint64_t hash, void *entry) {
-    uint64_t i = home_of(hash, p->buckets), tag = tag_of(hash), lanes;
+    uint64_t i = home_of(hash, p->buckets), tag = tag_of(hash), word = word_of(hash, entry);
     struct table_bucket *b = bucket_make(t, p, i);
-    if ((lanes = lanes_free(b)) != 0) {
-        lane_put(b, lane_first(lanes), tag, entry);
-        return;
-    }
-    struct table_bucket *next = spill_of(p, i, b);
-    if (next && (state_of(b->meta) & SPILL_COUNT) < SPILL_MAX && (lanes = lanes_free(next)) != 0) {
-        lane_put(next, lane_first(lanes), tag | SPILLED, entry);
-        state_add(b, 1);
-        return;
-    }
-    chain_insert(t, b, tag, entry);
+    uint64_t lanes = lanes_free(b);
+    if (lanes)
+        lane_put(b, lane_first(lanes), tag, word);
+    else if (!spill(p, i, b, tag, word))
+        chain_insert(t, b, tag, word);
 }
 
 /* Where an entry was found. */
@@ -265,12 +141,21 @@ struct spot {
     uint32_t lane;
 };
 
-/* Look through a bucket's lanes of one tag: for an entry (by pointer) or for a key. */
+/* What is looked for: an entry, or if NULL, a key. */
+struct wanted {
+    uint64_t hash;
+    const void *entry;
+    struct bytes key;
+};
+
 static inline bool bucket_find(const struct table *t, struct table_bucket *b, uint64_t tag,
-                               const void *entry, struct bytes key, uint32_t *lane_r) {
+                               const struct wanted *w, uint32_t *lane_r) {
     for (uint64_t m = lanes_matching(b->meta, tag); m; m &= m - 1) {
         uint32_t lane = lane_first(m);
-        if (entry ? b->entry[lane] == entry : bytes_equal(t->type->key(b->entry[lane]), key)) {
+        void *entry = lane_entry(b, lane);
+        if (w->entry ? entry == w->entry
+                     : b->lane[lane] == word_of(w->hash, entry) &&
+                           bytes_equal(t->type->key(entry), w->key)) {
             *lane_r = lane;
             return true;
         }
@@ -279,36 +164,34 @@ static inline bool bucket_find(const struct table *t, struct table_bucket *b, ui
 }
 
 static __attribute__((noinline)) bool find_beyond_home(const struct table *t,
-                                                       const struct table_part *p, uint64_t i,
-                                                       uint64_t tag, const void *entry,
-                                                       struct bytes key, struct spot *s) {
+                                                       const struct wanted *w, struct spot *s) {
     struct table_bucket *b = s->home;
+    uint64_t tag = tag_of(w->hash);
     if (state_of(b->meta) & SPILL_COUNT) {
         s->bucket = b + 1;
-        if (bucket_find(t, s->bucket, tag | SPILLED, entry, key, &s->lane))
+        if (bucket_find(t, s->bucket, tag | SPILLED, w, &s->lane))
             return true;
     }
     for (s->parent = b; (s->bucket = chain_of(s->parent)) != NULL; s->parent = s->bucket)
-        if (bucket_find(t, s->bucket, tag, entry, key, &s->lane))
+        if (bucket_find(t, s->bucket, tag, w, &s->lane))
             return true;
     return false;
 }
 
-static inline bool find_spot(const struct table *t, uint64_t hash, const void *entry,
-                             struct bytes key, struct spot *s) {
+static inline bool find_spot(const struct table *t, const struct wanted *w, struct spot *s) {
     if (t->count == 0)
         return false;
-    uint64_t i, tag = tag_of(hash);
-    const struct table_part *p = home_part(t, hash, &i);
+    uint64_t i;
+    const struct table_part *p = home_part(t, w->hash, &i);
     s->home = s->bucket = bucket_at(p, i);
     s->parent = NULL;
     if (!s->home)
         return false;
-    if (bucket_find(t, s->home, tag, entry, key, &s->lane))
+    if (bucket_find(t, s->home, tag_of(w->hash), w, &s->lane))
         return true;
-    if (__builtin_expect(state_of(s->home->meta) == 0, 1))
+    if (state_of(s->home->meta) == 0)
         return false;
-    return find_beyond_home(t, p, i, tag, entry, key, s);
+    return find_beyond_home(t, w, s);
 }
 
 /* Unlink the bucket chained to `parent` if nothing is left in it. */
@@ -317,7 +200,7 @@ static void chain_trim(struct table *t, struct table_bucket *parent) {
     if (lanes_used(b))
         return;
     struct table_bucket *after = chain_of(b);
-    parent->entry[LANES - 1] = after;
+    parent->lane[LANES - 1] = word_of(0, after);
     if (!after)
         state_add(parent, -CHAINED);
     t->bytes -= sizeof *b;
@@ -333,7 +216,7 @@ static void spot_clear(struct table *t, const struct spot *s) {
     } else if (is_chained(s->home)) { /* refill from the chain, which thus stays short */
         struct table_bucket *from = chain_of(s->home);
         uint32_t lane = lane_first(lanes_used(from));
-        lane_put(s->home, s->lane, lane_tag(from, lane), from->entry[lane]);
+        lane_put(s->home, s->lane, lane_tag(from, lane), from->lane[lane]);
         lane_clear(from, lane);
         chain_trim(t, s->home);
     }
@@ -376,24 +259,36 @@ static void resize_finish(struct table *t) {
     t->moved = 0;
 }
 
+/* An entry on its way out of a bucket. */
+struct leaving {
+    uint64_t tag, word;
+    uint64_t first; /* position of its home */
+};
+
 /* Take the entries whose home is bucket i of a part out of it. Returns false if there were none. */
 static bool bucket_drain(struct table *t, struct table_part *p, uint64_t i,
-                         void (*take)(struct table *t, void *entry)) {
+                         void (*take)(struct table *t, const struct leaving *l)) {
     struct table_bucket *b = bucket_at(p, i);
     if (!b || b->meta == 0)
         return false;
+    struct leaving l = {.first = first_position(i, p->buckets)};
     if (state_of(b->meta) & SPILL_COUNT) {
         for (uint64_t m = lanes_spilled(b + 1); m; m &= m - 1) {
             uint32_t lane = lane_first(m);
-            take(t, b[1].entry[lane]);
+            l.tag = lane_tag(b + 1, lane) & TAG_MASK;
+            l.word = b[1].lane[lane];
+            take(t, &l);
             lane_clear(b + 1, lane);
         }
     }
     struct table_bucket *next;
     for (struct table_bucket *from = b; from; from = next) {
         next = chain_of(from);
-        for (uint64_t m = lanes_used(from); m; m &= m - 1)
-            take(t, from->entry[lane_first(m)]);
+        for (uint64_t m = lanes_used(from); m; m &= m - 1) {
+            l.tag = lane_tag(from, lane_first(m));
+            l.word = from->lane[lane_first(m)];
+            take(t, &l);
+        }
         if (from != b) {
             t->bytes -= sizeof *from;
             mem_free(from);
@@ -403,15 +298,26 @@ static bool bucket_drain(struct table *t, struct table_part *p, uint64_t i,
     return true;
 }
 
-static void move_entry(struct table *t, void *entry) {
-    place(t, &t->part[1], entry_hash(t, entry), entry);
+/* What home, hint and tag tell of a hash: enough to place the entry in part[1]? */
+static bool hash_from_hints(const struct table *t, const struct leaving *l, uint64_t *hash_r) {
+    if (!HINTS || l->tag == TAG_UNSURE || t->part[0].buckets < HINTED_BUCKETS_MIN)
+        return false;
+    uint64_t known = l->word >> ADDRESS_BITS << (HINT_SHIFT - 16) | l->tag << UNKNOWN_BITS;
+    uint64_t unknown = ((uint64_t)1 << UNKNOWN_BITS) - 1;
+    uint64_t position = (l->first >> KNOWN_BITS << KNOWN_BITS) + known;
+    if ((position | unknown) < l->first)
+        position += (uint64_t)1 << KNOWN_BITS;
+    *hash_r = position << 16;
+    return home_of(*hash_r, t->part[1].buckets) ==
+           home_of((position | unknown) << 16, t->part[1].buckets);
 }
 
-static void bucket_prefetch_entries(const struct table_part *p, uint64_t i) {
-    const struct table_bucket *b = i < p->buckets ? bucket_at(p, i) : NULL;
-    if (b)
-        for (uint64_t m = lanes_used(b); m; m &= m - 1)
-            __builtin_prefetch(b->entry[lane_first(m)]);
+static void move_entry(struct table *t, const struct leaving *l) {
+    void *entry = word_entry(l->word);
+    uint64_t hash;
+    if (!hash_from_hints(t, l, &hash))
+        hash = entry_hash(t, entry);
+    place(t, &t->part[1], hash, entry);
 }
 
 /* Move up to `buckets` full ones, and pass by some more of empty ones. */
@@ -426,10 +332,6 @@ static void resize_step(struct table *t, uint32_t buckets) {
         if (t->moved == from->buckets)
             resize_finish(t);
     }
-    /* Fetched now, hashed at the next write. */
-    if (is_resizing(t))
-        for (uint32_t i = 0; i < MOVES_PER_WRITE; i++)
-            bucket_prefetch_entries(from, t->moved + i);
 }
 
 static void grow_if_crowded(struct table *t) {
@@ -479,7 +381,7 @@ void table_set_paused(struct table *t, bool paused) {
 }
 
 void table_reserve(struct table *t, uint64_t count) {
-    uint64_t buckets = buckets_for(count);
+    uint64_t buckets = buckets_for(count < RESERVE_MAX ? count : RESERVE_MAX);
     if (is_resizing(t) || buckets <= t->part[0].buckets)
         return;
     resize_start(t, buckets);
@@ -491,9 +393,9 @@ void table_init(struct table *t, const struct table_type *type) {
     *t = (struct table){.type = type};
 }
 
-static void free_entry(struct table *t, void *entry) {
+static void free_entry(struct table *t, const struct leaving *l) {
     if (t->type->free)
-        t->type->free(entry);
+        t->type->free(word_entry(l->word));
 }
 
 void table_clear(struct table *t) {
@@ -514,22 +416,38 @@ void table_clear(struct table *t) {
     t->moved = t->count = 0;
 }
 
-void table_prefetch(const struct table *t, uint64_t hash) {
+static struct table_bucket *home_bucket(const struct table *t, uint64_t hash) {
     uint64_t i;
     if (t->count == 0)
-        return;
+        return NULL;
     const struct table_part *p = home_part(t, hash, &i);
-    const struct table_bucket *b = bucket_at(p, i);
-    __builtin_prefetch(b);
+    return bucket_at(p, i);
+}
+
+void table_prefetch(const struct table *t, uint64_t hash) {
+    __builtin_prefetch(home_bucket(t, hash));
+}
+
+void table_prefetch_entry(const struct table *t, uint64_t hash) {
+    const struct table_bucket *b = home_bucket(t, hash);
+    if (!b)
+        return;
+    for (uint64_t m = lanes_matching(b->meta, tag_of(hash)); m; m &= m - 1)
+        __builtin_prefetch(lane_entry(b, lane_first(m)));
+    if (state_of(b->meta) & SPILL_COUNT)
+        for (uint64_t m = lanes_matching(b[1].meta, tag_of(hash) | SPILLED); m; m &= m - 1)
+            __builtin_prefetch(lane_entry(b + 1, lane_first(m)));
 }
 
 void *table_find(const struct table *t, uint64_t hash, struct bytes key) {
     struct spot s;
-    return find_spot(t, hash, NULL, key, &s) ? s.bucket->entry[s.lane] : NULL;
+    struct wanted w = {hash, NULL, key};
+    return find_spot(t, &w, &s) ? lane_entry(s.bucket, s.lane) : NULL;
 }
 
 void table_insert(struct table *t, uint64_t hash, void *entry) {
     uint64_t i;
+    ASSERT((uintptr_t)entry >> ADDRESS_BITS == 0);
     before_insert(t);
     const struct table_part *p = home_part(t, hash, &i);
     place(t, &t->part[p - t->part], hash, entry);
@@ -538,16 +456,18 @@ void table_insert(struct table *t, uint64_t hash, void *entry) {
 
 void table_replace(struct table *t, uint64_t hash, const void *old, void *entry) {
     struct spot s;
-    bool found = find_spot(t, hash, old, bytes_of(NULL, 0), &s);
+    struct wanted w = {.hash = hash, .entry = old};
+    bool found = find_spot(t, &w, &s);
     ASSERT(found);
-    s.bucket->entry[s.lane] = entry;
+    s.bucket->lane[s.lane] = word_of(hash, entry);
 }
 
 void *table_remove(struct table *t, uint64_t hash, struct bytes key) {
     struct spot s;
-    if (!find_spot(t, hash, NULL, key, &s))
+    struct wanted w = {hash, NULL, key};
+    if (!find_spot(t, &w, &s))
         return NULL;
-    void *entry = s.bucket->entry[s.lane];
+    void *entry = lane_entry(s.bucket, s.lane);
     spot_clear(t, &s);
     t->count--;
     after_remove(t);
@@ -556,7 +476,8 @@ void *table_remove(struct table *t, uint64_t hash, struct bytes key) {
 
 bool table_remove_entry(struct table *t, uint64_t hash, const void *entry) {
     struct spot s;
-    if (!find_spot(t, hash, entry, bytes_of(NULL, 0), &s))
+    struct wanted w = {.hash = hash, .entry = entry};
+    if (!find_spot(t, &w, &s))
         return false;
     spot_clear(t, &s);
     t->count--;
@@ -566,150 +487,6 @@ bool table_remove_entry(struct table *t, uint64_t hash, const void *entry) {
 
 bool table_holds(const struct table *t, uint64_t hash, const void *entry) {
     struct spot s;
-    return find_spot(t, hash, entry, bytes_of(NULL, 0), &s);
-}
-
-/* ---- random ---- */
-
-/* Buckets that can hold something, as one row: the rest of part[0], then part[1]. */
-static uint64_t live_buckets(const struct table *t) {
-    return t->part[0].buckets - t->moved + t->part[1].buckets;
-}
-
-static struct table_bucket *live_bucket(const struct table *t, uint64_t i) {
-    uint64_t left = t->part[0].buckets - t->moved;
-    return i < left ? bucket_at(&t->part[0], t->moved + i) : bucket_at(&t->part[1], i - left);
-}
-
-static void *chain_random(const struct table_bucket *chain) {
-    uint32_t count = 0, pick;
-    for (const struct table_bucket *b = chain; b; b = chain_of(b))
-        count += (uint32_t)__builtin_popcountll(lanes_used(b));
-    pick = (uint32_t)random_below(count);
-    for (const struct table_bucket *b = chain; b; b = chain_of(b))
-        for (uint64_t m = lanes_used(b); m; m &= m - 1)
-            if (pick-- == 0)
-                return b->entry[lane_first(m)];
-    return NULL;
-}
-
-void *table_random(const struct table *t) {
-    if (t->count == 0)
-        return NULL;
-    uint64_t live = live_buckets(t);
-    for (uint32_t tries = 0; tries < RANDOM_TRIES; tries++) {
-        struct table_bucket *b = live_bucket(t, random_below(live));
-        uint32_t lane = (uint32_t)random_below(LANES);
-        if (!b)
-            continue;
-        if (lane_tag(b, lane))
-            return b->entry[lane];
-        if (lane == LANES - 1 && is_chained(b))
-            return chain_random(chain_of(b));
-    }
-    void *entry = NULL;
-    table_sample(t, &entry, 1);
-    return entry;
-}
-
-uint32_t table_sample(const struct table *t, void **entries_r, uint32_t max) {
-    uint64_t live = live_buckets(t);
-    uint32_t found = 0;
-    if (t->count == 0)
-        return 0;
-    uint64_t start = random_below(live);
-    for (uint64_t i = 0; i < live && found < max; i++) {
-        uint64_t at = start + i < live ? start + i : start + i - live;
-        for (const struct table_bucket *b = live_bucket(t, at); b; b = chain_of(b))
-            for (uint64_t m = lanes_used(b); m && found < max; m &= m - 1)
-                entries_r[found++] = b->entry[lane_first(m)];
-    }
-    return found;
-}
-
-/* ---- scan and iteration ---- */
-
-/* Entries gathered before any is reported, since a report may change the buckets. */
-struct gathered {
-    void **entries;
-    uint32_t count, room;
-    void *stack[GATHER_STACK];
-};
-
-static void gather(struct gathered *g, const struct table_bucket *b, uint64_t lanes) {
-    if (g->count + LANES > g->room) {
-        uint32_t room = 2 * g->room;
-        void **more = mem_alloc(room * sizeof *more);
-        memcpy(more, g->entries, g->count * sizeof *more);
-        if (g->entries != g->stack)
-            mem_free(g->entries);
-        g->entries = more;
-        g->room = room;
-    }
-    for (; lanes; lanes &= lanes - 1) {
-        void *entry = b->entry[lane_first(lanes)];
-        __builtin_prefetch(entry);
-        g->entries[g->count++] = entry;
-    }
-}
-
-static void gather_home(struct gathered *g, const struct table_part *p, uint64_t home) {
-    const struct table_bucket *b = bucket_at(p, home);
-    if (!b)
-        return;
-    gather(g, b, lanes_used(b) & ~lanes_spilled(b));
-    if (state_of(b->meta) & SPILL_COUNT)
-        gather(g, b + 1, lanes_spilled(b + 1));
-    for (const struct table_bucket *c = chain_of(b); c; c = chain_of(c))
-        gather(g, c, lanes_used(c));
-}
-
-uint64_t table_scan(struct table *t, uint64_t cursor, void (*found)(void *arg, void *entry),
-                    void *arg) {
-    if (t->count == 0 || cursor >> POSITION_BITS)
-        return 0;
-    uint64_t home, end;
-    const struct table_part *p = home_part(t, cursor << 16, &home);
-    end = first_position(home + 1, p->buckets);
-    if (p == &t->part[1]) { /* from `moved` on the entries are in part[0] */
-        uint64_t border = first_position(t->moved, t->part[0].buckets);
-        end = end < border ? end : border;
-    }
-    bool from_middle = cursor > first_position(home, p->buckets);
-    struct gathered g = {.room = GATHER_STACK};
-    g.entries = g.stack;
-    gather_home(&g, p, home);
-    for (uint32_t i = 0; i < g.count; i++)
-        if (!from_middle || entry_hash(t, g.entries[i]) >> 16 >= cursor)
-            found(arg, g.entries[i]);
-    if (g.entries != g.stack)
-        mem_free(g.entries);
-    return end >> POSITION_BITS ? 0 : end;
-}
-
-static bool iterator_next_bucket(struct table_iterator *it) {
-    for (; it->part < 2; it->part++, it->bucket = 0) {
-        const struct table_part *p = &it->table->part[it->part];
-        while (it->bucket < p->buckets) {
-            it->at = bucket_at(p, it->bucket);
-            if (it->at) {
-                bucket_prefetch_entries(p, ++it->bucket);
-                return true;
-            }
-            it->bucket = (it->bucket | (CHUNK_BUCKETS - 1)) + 1;
-        }
-    }
-    return false;
-}
-
-void *table_next(struct table_iterator *it) {
-    for (;;) {
-        for (; it->at && it->lane < LANES; it->lane++)
-            if (lane_tag(it->at, it->lane))
-                return it->at->entry[it->lane++];
-        it->lane = 0;
-        it->at = it->at ? chain_of(it->at) : NULL;
-        if (!it->at && !iterator_next_bucket(it))
-            return NULL;
-    }
+    struct wanted w = {.hash = hash, .entry = entry};
+    return find_spot(t, &w, &s);
 }

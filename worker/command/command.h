@@ -150,12 +150,14 @@ struct command_ctx {
     uint32_t argc;
     struct reply reply;
     uint64_t dirty;      /* changes made; > 0 of a write command: propagated */
+    bool accepted;         /* admitted once already, elsewhere: no limit may refuse it now */
     bool deferred_reply; /* the reply comes later through env (CONFIG SET) */
     /* What to log instead of the arguments, if the handler said so; see propagate_instead(). */
     struct buf *instead;
     uint32_t instead_commands;
     bool propagate_never;
-    void *client; /* the layer above's own pointer, for deferred replies */
+    bool accepted; /* let in elsewhere (a gather's write-back): execute() refuses it nothing */
+    void *client;  /* the layer above's own pointer, for deferred replies */
 };
 
 static inline struct config *ctx_config(const struct command_ctx *ctx) {

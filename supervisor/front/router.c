@@ -122,10 +122,15 @@ static void client_await(struct router *r, struct client *client) {
         deadline_arm(r);
 }
 
-/* A kept client's turn, because bytes came or its time is up. False: nobody takes clients now. */
-static bool client_wake(struct router *r, struct client *client, bool final) {
+/* Why a kept client has its turn: bytes came, its peer has closed, or its time is up. */
+enum wake { WAKE_BYTES, WAKE_ENDED, WAKE_FINAL };
+
+/* False: nobody takes clients now. */
+static bool client_wake(struct router *r, struct client *client, enum wake wake) {
     uint32_t owner;
-    enum look look = client_look(r, client, final, &owner);
+    enum look look = client_look(r, client, wake == WAKE_FINAL, &owner);
+    if (look == LOOK_WAIT && wake == WAKE_ENDED)
+        look = LOOK_CLOSED; /* half a command, and no more will come */
     if (look == LOOK_WAIT)
         return true;
     /* Out of our set first: the socket lives on in the worker, where it must not wake us. */
@@ -138,8 +143,8 @@ static bool client_wake(struct router *r, struct client *client, bool final) {
     return true;
 }
 
-static void client_turn(struct router *r, struct client *client, bool final) {
-    if (!client_wake(r, client, final))
+static void client_turn(struct router *r, struct client *client, enum wake wake) {
+    if (!client_wake(r, client, wake))
         client_stall(r, client);
 }
 
@@ -222,7 +227,9 @@ static void on_readable(struct ev_loop *loop, struct ev_io *io, int revents) {
     int count = epoll_wait(r->epoll_fd, events, READABLE_BATCH, 0);
     pool_view_refresh(&r->pool);
     for (int i = 0; i < count; i++)
-        client_turn(r, events[i].data.ptr, false);
+        client_turn(r, events[i].data.ptr,
+                    events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? WAKE_ENDED
+                                                                          : WAKE_BYTES);
     figures_publish(r);
 }
 
@@ -235,7 +242,7 @@ static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int revent
         struct client *client = LIST_ENTRY(node, struct client, node);
         if (client->since_ms + wait > now || left-- == 0)
             break;
-        client_turn(r, client, true);
+        client_turn(r, client, WAKE_FINAL);
     }
     deadline_arm(r);
     figures_publish(r);
@@ -275,7 +282,7 @@ static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int revents) 
     LIST_EACH(node, &r->stalled) {
         struct client *client = LIST_ENTRY(node, struct client, node);
         /* As soon as one finds nobody, none will. */
-        taken = taken && client_wake(r, client, true);
+        taken = taken && client_wake(r, client, WAKE_FINAL);
         if (!taken && client->since_ms + wait > now)
             break;
         if (!taken)
@@ -375,11 +382,11 @@ void router_destroy(struct router **router) {
     }
     pool_view_refresh(&r->pool);
     LIST_EACH(node, &r->waiting) {
-        client_turn(r, LIST_ENTRY(node, struct client, node), true);
+        client_turn(r, LIST_ENTRY(node, struct client, node), WAKE_FINAL);
     }
     LIST_EACH(node, &r->stalled) {
         struct client *client = LIST_ENTRY(node, struct client, node);
-        if (!client_wake(r, client, true))
+        if (!client_wake(r, client, WAKE_FINAL))
             stalled_refuse(r, client);
     }
     ev_timer_stop(r->loop, &r->deadline);

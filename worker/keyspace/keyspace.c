@@ -173,7 +173,7 @@ bool keyspace_delete(struct keyref *ref, bool lazy) {
     struct entry *e = unlink_entry(ref);
     report_changed(ref);
     if (lazy && is_costly(e))
-        lazyfree_entry(ref->ks->lazyfree, e);
+        lazyfree_entry(e);
     else
         entry_free(e);
     return true;
@@ -190,7 +190,7 @@ void keyspace_remove(struct keyref *ref, enum removal why) {
     if (hook)
         hook(ks->hooks.arg, ref->db, ref->key);
     if (is_costly(e))
-        lazyfree_entry(ks->lazyfree, e);
+        lazyfree_entry(e);
     else
         entry_free(e);
 }

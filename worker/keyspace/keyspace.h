@@ -124,7 +124,7 @@ uint64_t keyspace_expire_cycle(struct keyspace *ks, uint64_t budget_us, uint32_t
 void keyspace_background(struct keyspace *ks, uint64_t budget_us);
 /* While a snapshot child lives: do not move pages without need. */
 void keyspace_set_child_alive(struct keyspace *ks, bool alive);
-/* Frees given to the background thread and not done yet. */
+/* Keys given to the background thread and not freed yet, and freed; of the whole process. */
 uint64_t keyspace_lazyfree_pending(const struct keyspace *ks);
 uint64_t keyspace_lazyfreed(const struct keyspace *ks);
 

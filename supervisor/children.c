@@ -22,7 +22,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { EOF_GRACE_MS = 1000, FRONT_DELAY_MAX_MS = 2000 };
+enum { EOF_GRACE_MS = 1000, FRONT_DELAY_MAX_MS = 500, FRONT_HEALTHY_MS = 10000 };
 
 bool child_is_front(const struct child *child) {
     return child->index == segment_front_index(child->supervisor->workers);
@@ -192,6 +192,7 @@ static struct restart_rules rules_of(const struct child *child) {
     };
     if (child_is_front(child)) {
         rules.first_at_once = true;
+        rules.healthy_after_ms = FRONT_HEALTHY_MS;
         rules.never_gives_up = true;
         if (rules.delay_max_ms > FRONT_DELAY_MAX_MS)
             rules.delay_max_ms = FRONT_DELAY_MAX_MS;

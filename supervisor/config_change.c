@@ -190,6 +190,9 @@ static void finish_active(struct supervisor *s) {
     if (change->kind == CHANGE_RELOAD) {
         if (change->error[0])
             log_warning("The reload changed nothing: %s", change->error);
+        else
+            log_notice("The configuration is read again, revision %llu",
+                       (unsigned long long)s->config_revision);
         sdnotify_send("READY=1");
     }
     free_change(change);

@@ -6,13 +6,15 @@
  *      +------- refused ------------+     +-> KILLING: the time is up
  *
  * A second signal stops without saving, and with little patience. A worker whose save fails may
- * refuse: then the pool goes on, and workers that have ended already are started again. */
+ * refuse: then the pool goes on, and workers that have ended already are started again; a signal
+ * soon after that insists. */
 #include "supervisor/supervisor_private.h"
+#include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "supervisor/sdnotify.h"
 #include <signal.h>
 
-enum { STOP_WITHOUT_SAVE = 2 };
+enum { STOP_WITHOUT_SAVE = 2, INSIST_WITHIN_MS = 10000 };
 static const double front_patience_s = 0.5, hurried_patience_s = 1.0;
 
 bool stop_is_on(const struct supervisor *s) {
@@ -85,7 +87,11 @@ void stop_begin(struct supervisor *s, uint64_t number, struct child *asker, uint
             hurry(s);
         return;
     }
-    log_notice("Stopping the pool");
+    bool insists = !asker && s->stop_refused_ms != 0 &&
+                   clock_mono_ms() - s->stop_refused_ms < INSIST_WITHIN_MS;
+    if (insists)
+        number = STOP_WITHOUT_SAVE;
+    log_notice("Stopping the pool%s", number == STOP_WITHOUT_SAVE ? " without saving" : "");
     sdnotify_send("STOPPING=1\nSTATUS=Stopping");
     s->stop_number = number;
     s->stop_asker = asker ? asker->index : UINT32_MAX;
@@ -148,7 +154,9 @@ void stop_refused(struct child *child, struct bytes why) {
                 why.ptr ? why.ptr : "");
     if (!stop_is_on(s) || s->phase == POOL_KILLING)
         return;
-    log_warning("The pool goes on; stop it without saving, or make room for the files first");
+    log_warning("The pool goes on; another signal within %d s stops it without saving",
+                INSIST_WITHIN_MS / 1000);
+    s->stop_refused_ms = clock_mono_ms();
     if (s->stop_asker != UINT32_MAX) {
         struct child *asker = &s->children[s->stop_asker];
         if (asker->generation == s->stop_asker_generation)

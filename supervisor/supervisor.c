@@ -104,6 +104,13 @@ static int setup_pidfile(struct supervisor *s, char *error_r) {
 }
 
 static int setup_privileges(struct supervisor *s, char *error_r) {
+    const char *socket_path = s->listeners.unix_path;
+    if (socket_path[0] && s->target.uid != (uid_t)-1 &&
+        chown(socket_path, s->target.uid, s->target.gid) != 0) {
+        snprintf(error_r, SUPERVISOR_TEXT_BYTES, "cannot give unixsocket %s to user '%s': %s",
+                 socket_path, s->target.name, strerror(errno));
+        return -1;
+    }
     return privileges_drop(&s->target, error_r, SUPERVISOR_TEXT_BYTES);
 }
 

@@ -97,7 +97,8 @@ struct supervisor {
     uint32_t stop_asker;  /* process that asked, or UINT32_MAX: a signal */
     uint32_t stop_asker_generation;
     uint64_t stop_asker_id;
-    bool stop_disorderly; /* some worker did not end as it should */
+    uint64_t stop_refused_ms; /* when a stop was refused last, 0: never */
+    bool stop_disorderly;     /* some worker did not end as it should */
 };
 
 /* children.c */

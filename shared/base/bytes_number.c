@@ -181,11 +181,12 @@ static size_t layout_fraction(char *out, const struct decimal *d) {
     return (size_t)d->count + 1;
 }
 
-/* Where Redis 7.2 changes from plain to scientific notation. */
+/* Redis 7.2 writes up to seven zeros after the digits, and up to six digits after the point (more for
+ * numbers of a few digits before it); beyond that it turns to scientific notation. */
 static size_t layout(char *out, const struct decimal *d) {
     int scientific = d->count + d->exponent - 1;
     int magnitude = abs(scientific);
-    if (d->exponent >= 0 && magnitude < d->count + 7) {
+    if (d->exponent >= 0 && d->exponent <= 7) {
         memcpy(out, d->digits, (size_t)d->count);
         memset(out + d->count, '0', (size_t)d->exponent);
         return (size_t)(d->count + d->exponent);

@@ -177,7 +177,8 @@ static void combine(enum bitop op, struct buf *result, struct bytes text) {
     case BITOP_AND:
         for (size_t i = 0; i < len; i++)
             to[i] &= from[i];
-        memset(to + len, 0, result->len - len);
+        if (result->len > len)
+            memset(to + len, 0, result->len - len);
         break;
     case BITOP_OR:
         for (size_t i = 0; i < len; i++)

@@ -155,7 +155,8 @@ struct command_ctx {
     struct buf *instead;
     uint32_t instead_commands;
     bool propagate_never;
-    void *client; /* the layer above's own pointer, for deferred replies */
+    bool accepted; /* let in elsewhere (a gather's write-back): execute() refuses it nothing */
+    void *client;  /* the layer above's own pointer, for deferred replies */
 };
 
 static inline struct config *ctx_config(const struct command_ctx *ctx) {

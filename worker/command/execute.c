@@ -37,7 +37,7 @@ void execute_pause(void) {
     last_end_us = 0;
 }
 
-/* Commands of a log being loaded were accepted once already: nothing may refuse them. */
+/* What was accepted once, as the commands of a log being loaded were, is never refused. */
 static bool refuse(struct command_ctx *ctx) {
     uint32_t flags = ctx->cmd->flags;
     if (!(flags & (CMD_WRITE | CMD_DENYOOM)) || ctx->accepted || ctx->env->loading)

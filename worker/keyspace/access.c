@@ -74,8 +74,11 @@ void keyspace_set_access(struct keyref *ref, int64_t idle_ms, int32_t frequency)
     if (ks->lfu && frequency >= 0)
         entry_set_access(ref->entry,
                          lfu_bits(ks, frequency > LFU_MAX ? LFU_MAX : (uint32_t)frequency));
-    if (!ks->lfu && idle_ms >= 0)
-        entry_set_access(ref->entry, ks->access_clock - (uint32_t)(idle_ms / 1000));
+    if (!ks->lfu && idle_ms >= 0) {
+        int64_t seconds = idle_ms / 1000;
+        seconds = seconds < ENTRY_ACCESS_MASK ? seconds : ENTRY_ACCESS_MASK;
+        entry_set_access(ref->entry, ks->access_clock - (uint32_t)seconds);
+    }
 }
 
 void keyspace_touch(struct keyref *ref) {

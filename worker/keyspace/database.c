@@ -28,7 +28,6 @@ struct keyspace *keyspace_create(uint32_t databases, const uint64_t hash_seed[2]
     }
     ks->lfu_log_factor = 10;
     ks->lfu_decay_minutes = 1;
-    ks->lazyfree = lazyfree_create();
     ks->evict_pool = evict_pool_create();
     keyspace_set_now(ks, clock_wall_ms());
     return ks;
@@ -39,7 +38,6 @@ void keyspace_free(struct keyspace **ks_io) {
     if (!ks)
         return;
     keyspace_flush_all(ks, false);
-    lazyfree_free(&ks->lazyfree);
     mem_free(ks->evict_pool);
     mem_free(ks->databases);
     mem_free(ks);
@@ -91,7 +89,7 @@ void keyspace_flush(struct keyspace *ks, uint32_t db, bool lazy) {
     struct database *d = &ks->databases[db];
     report_all_changed(ks, db);
     if (lazy)
-        lazyfree_tables(ks->lazyfree, &d->keys, &d->expires);
+        lazyfree_tables(&d->keys, &d->expires);
     table_clear(&d->expires);
     table_clear(&d->keys);
     mem_free(d->in_slot);
@@ -137,11 +135,11 @@ void keyspace_background(struct keyspace *ks, uint64_t budget_us) {
 }
 
 uint64_t keyspace_lazyfree_pending(const struct keyspace *ks) {
-    return lazyfree_pending(ks->lazyfree);
+    return lazyfree_pending();
 }
 
 uint64_t keyspace_lazyfreed(const struct keyspace *ks) {
-    return lazyfree_done(ks->lazyfree);
+    return lazyfree_done();
 }
 
 /* ---- slots ---- */

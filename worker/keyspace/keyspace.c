@@ -7,7 +7,7 @@
 #include "shared/base/panic.h"
 #include "shared/ipc/slot_map.h"
 
-enum { LAZY_FREE_MIN_COST = 64 };
+enum { LAZY_FREE_MIN_COST = 64, PREFETCH_GROUP = 16 };
 
 static inline struct database *ref_database(const struct keyref *ref) {
     return &ref->ks->databases[ref->db];
@@ -54,6 +54,21 @@ bool keyspace_find(struct keyspace *ks, uint32_t db, struct bytes key, enum key_
     if (e && (access == KEY_READ || access == KEY_WRITE))
         access_touch(ks, e);
     return e != NULL;
+}
+
+void keyspace_prefetch(const struct keyspace *ks, uint32_t db, const struct bytes *keys,
+                       uint32_t count) {
+    const struct table *table = &ks->databases[db].keys;
+    uint64_t hashes[PREFETCH_GROUP];
+    for (uint32_t done = 0; done < count; done += PREFETCH_GROUP) {
+        uint32_t group = count - done < PREFETCH_GROUP ? count - done : PREFETCH_GROUP;
+        for (uint32_t i = 0; i < group; i++) {
+            hashes[i] = table_hash(keys[done + i]);
+            table_prefetch(table, hashes[i]);
+        }
+        for (uint32_t i = 0; i < group; i++)
+            table_prefetch_entry(table, hashes[i]);
+    }
 }
 
 struct value keyref_value(const struct keyref *ref) {
@@ -158,7 +173,7 @@ bool keyspace_delete(struct keyref *ref, bool lazy) {
     struct entry *e = unlink_entry(ref);
     report_changed(ref);
     if (lazy && is_costly(e))
-        lazyfree_entry(ref->ks->lazyfree, e);
+        lazyfree_entry(e);
     else
         entry_free(e);
     return true;
@@ -175,7 +190,7 @@ void keyspace_remove(struct keyref *ref, enum removal why) {
     if (hook)
         hook(ks->hooks.arg, ref->db, ref->key);
     if (is_costly(e))
-        lazyfree_entry(ks->lazyfree, e);
+        lazyfree_entry(e);
     else
         entry_free(e);
 }

@@ -57,6 +57,9 @@ enum key_access {
  * of the keyspace is written. */
 bool keyspace_find(struct keyspace *ks, uint32_t db, struct bytes key, enum key_access access,
                    struct keyref *ref_r);
+/* Several keys will be looked up soon (MGET, a pipeline): start fetching them from memory. */
+void keyspace_prefetch(const struct keyspace *ks, uint32_t db, const struct bytes *keys,
+                       uint32_t count);
 struct value keyref_value(const struct keyref *ref); /* entry must not be NULL */
 static inline bool keyref_found(const struct keyref *ref) {
     return ref->entry != NULL;
@@ -121,7 +124,7 @@ uint64_t keyspace_expire_cycle(struct keyspace *ks, uint64_t budget_us, uint32_t
 void keyspace_background(struct keyspace *ks, uint64_t budget_us);
 /* While a snapshot child lives: do not move pages without need. */
 void keyspace_set_child_alive(struct keyspace *ks, bool alive);
-/* Frees given to the background thread and not done yet. */
+/* Keys given to the background thread and not freed yet, and freed; of the whole process. */
 uint64_t keyspace_lazyfree_pending(const struct keyspace *ks);
 uint64_t keyspace_lazyfreed(const struct keyspace *ks);
 

@@ -13,7 +13,6 @@ struct database {
     uint64_t expire_cursor;
 };
 
-struct lazyfree;
 struct evict_pool;
 
 struct keyspace {
@@ -27,14 +26,13 @@ struct keyspace {
     uint32_t lfu_log_factor, lfu_decay_minutes;
     bool expiry_passive;
     bool child_alive;
-    struct lazyfree *lazyfree;
     uint32_t expire_db; /* where the next expire cycle begins */
     uint32_t evict_db;  /* where the next random eviction looks */
     struct evict_pool *evict_pool;
 };
 
 static inline bool entry_is_past(const struct keyspace *ks, const struct entry *e) {
-    return entry_has_expiry(e) && entry_expiry(e) <= ks->now_ms;
+    return entry_has_expiry(e) && entry_expiry(e) < ks->now_ms;
 }
 /* Past its time, and to be treated so. */
 static inline bool entry_is_gone(const struct keyspace *ks, const struct entry *e) {
@@ -55,14 +53,12 @@ uint64_t access_idle_ms(const struct keyspace *ks, const struct entry *e);
 uint32_t access_frequency(const struct keyspace *ks, const struct entry *e);
 
 /* ---- lazyfree.c ---- */
-struct lazyfree *lazyfree_create(void);
-/* Waits for all that was given to it. */
-void lazyfree_free(struct lazyfree **lf);
 /* The tables' entries are freed on the thread; both are empty afterwards. */
-void lazyfree_tables(struct lazyfree *lf, struct table *keys, struct table *expires);
-void lazyfree_entry(struct lazyfree *lf, struct entry *e);
-uint64_t lazyfree_pending(const struct lazyfree *lf);
-uint64_t lazyfree_done(const struct lazyfree *lf);
+void lazyfree_tables(struct table *keys, struct table *expires);
+void lazyfree_entry(struct entry *e);
+/* Keys, of the whole process. */
+uint64_t lazyfree_pending(void);
+uint64_t lazyfree_done(void);
 
 /* ---- evict.c ---- */
 struct evict_pool *evict_pool_create(void);

@@ -1,10 +1,10 @@
 /* lazyfree.c - a thread that frees what is big, so that the loop does not.
  *
- * It is started by the first job. What it gets nobody else knows any more, so that only the queue
- * is shared. A forked child has the queue but not the thread, and never uses it. */
+ * One for the process, started by the first job, never ended: the allocator's counters of a thread
+ * (mem_used) live as long as it does. What a job holds nobody else knows any more, so that only the
+ * queue is shared. A forked child has the queue but not the thread, and must not use it. */
 #include "worker/keyspace/keyspace_private.h"
 #include "shared/base/mem.h"
-#include "shared/base/panic.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -16,78 +16,72 @@ struct job {
     uint64_t keys_count;
 };
 
-struct lazyfree {
-    pthread_t thread;
-    bool started, stopping;
+static struct {
+    bool started;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct job *first, **last;
     _Atomic uint64_t pending, done; /* keys */
-};
+} queue = {
+    .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .last = &queue.first};
 
-struct lazyfree *lazyfree_create(void) {
-    struct lazyfree *lf = mem_calloc(1, sizeof *lf);
-    pthread_mutex_init(&lf->lock, NULL);
-    pthread_cond_init(&lf->wake, NULL);
-    lf->last = &lf->first;
-    return lf;
-}
-
-static void run_job(struct lazyfree *lf, struct job *job) {
+static void run_job(struct job *job) {
     table_clear(&job->expires);
     table_clear(&job->keys);
     if (job->entry)
         entry_free(job->entry);
-    atomic_fetch_add(&lf->done, job->keys_count);
-    atomic_fetch_sub(&lf->pending, job->keys_count);
+    atomic_fetch_add(&queue.done, job->keys_count);
+    atomic_fetch_sub(&queue.pending, job->keys_count);
     mem_free(job);
 }
 
-static struct job *next_job(struct lazyfree *lf) {
-    pthread_mutex_lock(&lf->lock);
-    while (!lf->first && !lf->stopping)
-        pthread_cond_wait(&lf->wake, &lf->lock);
-    struct job *job = lf->first;
-    if (job && !(lf->first = job->next))
-        lf->last = &lf->first;
-    pthread_mutex_unlock(&lf->lock);
+static struct job *next_job(void) {
+    pthread_mutex_lock(&queue.lock);
+    while (!queue.first)
+        pthread_cond_wait(&queue.wake, &queue.lock);
+    struct job *job = queue.first;
+    queue.first = job->next;
+    if (!queue.first)
+        queue.last = &queue.first;
+    pthread_mutex_unlock(&queue.lock);
     return job;
 }
 
 static void *run_thread(void *arg) {
-    struct lazyfree *lf = arg;
     mem_thread_register();
-    for (struct job *job; (job = next_job(lf)) != NULL;)
-        run_job(lf, job);
+    for (;;)
+        run_job(next_job());
     return NULL;
 }
 
 /* Signals are the loop's; the thread must not take them. */
-static void start_thread(struct lazyfree *lf) {
+static void start_thread(void) {
+    pthread_t thread;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&lf->thread, NULL, run_thread, lf);
+    queue.started = pthread_create(&thread, NULL, run_thread, NULL) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    lf->started = error == 0;
+    if (queue.started)
+        pthread_detach(thread);
 }
 
-static void submit(struct lazyfree *lf, struct job *job) {
-    atomic_fetch_add(&lf->pending, job->keys_count);
-    if (!lf->started)
-        start_thread(lf);
-    if (!lf->started) { /* no thread to be had: free it here and now */
-        run_job(lf, job);
+static void submit(struct job *job) {
+    atomic_fetch_add(&queue.pending, job->keys_count);
+    if (!queue.started)
+        start_thread();
+    if (!queue.started) { /* no thread to be had: free it here and now */
+        run_job(job);
         return;
     }
-    pthread_mutex_lock(&lf->lock);
-    *lf->last = job;
-    lf->last = &job->next;
-    pthread_cond_signal(&lf->wake);
-    pthread_mutex_unlock(&lf->lock);
+    pthread_mutex_lock(&queue.lock);
+    *queue.last = job;
+    queue.last = &job->next;
+    pthread_cond_signal(&queue.wake);
+    pthread_mutex_unlock(&queue.lock);
 }
 
-void lazyfree_tables(struct lazyfree *lf, struct table *keys, struct table *expires) {
+void lazyfree_tables(struct table *keys, struct table *expires) {
     if (table_count(keys) == 0)
         return;
     struct job *job = mem_calloc(1, sizeof *job);
@@ -99,35 +93,20 @@ void lazyfree_tables(struct lazyfree *lf, struct table *keys, struct table *expi
     table_init(expires, expires->type);
     table_set_paused(keys, paused);
     table_set_paused(expires, paused);
-    submit(lf, job);
+    submit(job);
 }
 
-void lazyfree_entry(struct lazyfree *lf, struct entry *e) {
+void lazyfree_entry(struct entry *e) {
     struct job *job = mem_calloc(1, sizeof *job);
     job->entry = e;
     job->keys_count = 1;
-    submit(lf, job);
+    submit(job);
 }
 
-uint64_t lazyfree_pending(const struct lazyfree *lf) {
-    return atomic_load(&lf->pending);
+uint64_t lazyfree_pending(void) {
+    return atomic_load(&queue.pending);
 }
 
-uint64_t lazyfree_done(const struct lazyfree *lf) {
-    return atomic_load(&lf->done);
-}
-
-void lazyfree_free(struct lazyfree **lf_io) {
-    struct lazyfree *lf = *lf_io;
-    if (lf->started) {
-        pthread_mutex_lock(&lf->lock);
-        lf->stopping = true;
-        pthread_cond_signal(&lf->wake);
-        pthread_mutex_unlock(&lf->lock);
-        pthread_join(lf->thread, NULL);
-    }
-    pthread_cond_destroy(&lf->wake);
-    pthread_mutex_destroy(&lf->lock);
-    mem_free(lf);
-    *lf_io = NULL;
+uint64_t lazyfree_done(void) {
+    return atomic_load(&queue.done);
 }

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+/* An argument may be longer than the file, if the file is cut within it. */
+static const uint64_t BULK_MAX = (uint64_t)1 << 48;
 enum { READ_BYTES = 256 * 1024, PROGRESS_COMMANDS = 1024, ANNOTATION_MAX = 1024 };
 
 struct log_reader {
@@ -115,7 +117,7 @@ static int apply_transaction(struct log_reader *r) {
     size_t done = 0, used;
     int result = 0;
     resp_parser_init(&parser);
-    parser.bulk_max = r->total;
+    parser.bulk_max = BULK_MAX;
     while (result == 0 && done < r->transaction.len &&
            resp_parse(&parser, r->transaction.data + done, r->transaction.len - done, &used) ==
                RESP_COMMAND) {
@@ -309,7 +311,7 @@ int aof_load_fd(int fd, uint64_t total, const struct aof_load_job *job, struct a
                            .error = error_r,
                            .error_bytes = error_bytes};
     resp_parser_init(&r.parser);
-    r.parser.bulk_max = total;
+    r.parser.bulk_max = BULK_MAX;
     int result = read_commands(&r, loaded_r->end);
     resp_parser_free(&r.parser);
     buf_free(&r.window);

@@ -235,6 +235,10 @@ void router_forget(struct router *r, struct pipeline *p) {
 }
 
 void calls_free(struct router *r) {
+    for (uint32_t slot = 0; slot < r->slab_size; slot++) {
+        if (r->slab[slot])
+            call_free(r, r->slab[slot]->call);
+    }
     LIST_EACH(node, &r->free_calls) {
         struct call *call = LIST_ENTRY(node, struct call, link);
         list_remove(&call->link);

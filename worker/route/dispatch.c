@@ -123,9 +123,13 @@ static void run_scan(struct request *q) {
     struct router *r = q->r;
     uint64_t local;
     uint32_t shard;
-    if (!scan_cursor_split(q->ctx->argv[1], &local, &shard) || shard >= r->shards) {
+    if (!scan_cursor_split(q->ctx->argv[1], &local, &shard)) {
         run_here(q); /* the handler knows what to say to a bad cursor */
         return;
+    }
+    if (shard >= r->shards) { /* none of ours, but a number: it is past the end */
+        shard = r->shards - 1;
+        local = SCAN_LOCAL_END;
     }
     struct bytes *argv = mem_alloc(q->ctx->argc * sizeof(*argv));
     memcpy(argv, q->ctx->argv, q->ctx->argc * sizeof(*argv));

@@ -272,6 +272,8 @@ static struct gather_shard *shard_of_key(struct router *r, struct gather *g, str
 }
 
 static void collect_changes(struct router *r, struct gather *g) {
+    if (g->changed_count == 0)
+        return;
     qsort(g->changed, g->changed_count, sizeof(*g->changed), compare_changed);
     for (uint32_t i = 0; i < g->changed_count; i++) {
         if (i > 0 && compare_changed(&g->changed[i], &g->changed[i - 1]) == 0)

@@ -32,6 +32,7 @@ struct peer {
     bool up, published;
     uint64_t room_told;  /* reader position at which the writer was last told of room */
     uint32_t generation; /* the newest heard of; 0: none yet */
+    uint32_t lost;       /* generations up to this one are dead: what they left in the ring too */
     uint64_t down_since_ms;
     struct list backlog; /* struct waiting */
     uint64_t backlog_bytes;
@@ -71,6 +72,11 @@ struct links *links_create(const struct segment *segment, uint32_t self, uint32_
         const struct status_page *page = segment_status(segment, i);
         peer->generation = atomic_load(&page->generation);
         peer->up = atomic_load(&page->state) == CHILD_UP;
+    }
+    /* A predecessor may have died between publishing and ringing: ring for it. */
+    for (uint32_t i = 0; i < links->workers; i++) {
+        if (i != self)
+            doorbell_ring(links->peers[i].bell, links->peers[i].bell_fd);
     }
     return links;
 }
@@ -222,7 +228,8 @@ void links_flush(struct links *links) {
  * supervisor's word of it is still under way. */
 static bool frame_is_current(struct links *links, uint32_t from, const struct relay_frame *frame) {
     struct peer *peer = &links->peers[from];
-    if (frame->to_generation != links->generation || frame->from_generation < peer->generation)
+    if (frame->to_generation != links->generation || frame->from_generation < peer->generation ||
+        frame->from_generation <= peer->lost)
         return false;
     if (frame->from_generation > peer->generation)
         link_peer_up(links, from, frame->from_generation);
@@ -346,7 +353,7 @@ void links_awake(struct links *links) {
 
 static void peer_lose(struct links *links, uint32_t index) {
     struct peer *peer = &links->peers[index];
-    uint32_t generation = peer->generation;
+    uint32_t generation = peer->lost = peer->generation;
     if (peer->up)
         peer->down_since_ms = clock_mono_ms();
     peer->up = false;
@@ -368,9 +375,9 @@ void link_peer_up(struct links *links, uint32_t index, uint32_t generation) {
     if (index >= links->workers || index == links->self)
         return;
     struct peer *peer = &links->peers[index];
-    if (generation < peer->generation)
+    if (generation < peer->generation || generation <= peer->lost)
         return;
-    if (generation > peer->generation && peer->generation != 0)
+    if (generation > peer->generation && peer->generation > peer->lost)
         peer_lose(links, index);
     peer->generation = generation;
     peer->up = true;
@@ -380,15 +387,11 @@ void link_peer_down(struct links *links, uint32_t index, uint32_t generation) {
     if (index >= links->workers || index == links->self)
         return;
     struct peer *peer = &links->peers[index];
-    /* An older generation's death was already noticed through its successor. */
-    if (generation < peer->generation)
+    /* Noticed already, through its successor's first frame. */
+    if (generation < peer->generation || generation <= peer->lost)
         return;
     peer->generation = generation;
     peer_lose(links, index);
-}
-
-uint32_t link_generation(const struct links *links, uint32_t peer) {
-    return links->peers[peer].generation;
 }
 
 bool link_is_up(const struct links *links, uint32_t peer) {

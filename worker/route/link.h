@@ -44,7 +44,6 @@ bool link_withdraw(struct links *links, uint32_t peer, uint64_t token, uint8_t t
 uint64_t link_backlog_bytes(const struct links *links, uint32_t peer);
 uint64_t links_backlog_bytes(const struct links *links); /* of all peers */
 
-uint32_t link_generation(const struct links *links, uint32_t peer);
 bool link_is_up(const struct links *links, uint32_t peer);
 /* When the peer went down, monotonic; meaningless while it is up. */
 uint64_t link_down_since_ms(const struct links *links, uint32_t peer);

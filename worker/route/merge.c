@@ -9,8 +9,6 @@
 
 #include <stdlib.h>
 
-enum { SCAN_SHARD_BITS = 7 };
-
 typedef void merge_function(struct router *r, struct call *call, struct buf *out);
 
 static struct bytes part_reply(const struct call *call, uint32_t i) {

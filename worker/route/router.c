@@ -140,6 +140,13 @@ static void receive_frame(void *arg, uint32_t peer, const struct relay_frame *fr
 
 static void peer_lost(void *arg, uint32_t peer, uint32_t generation) {
     struct router *r = arg;
+    LIST_EACH(node, &r->lock.parked) {
+        struct parked *parked = LIST_ENTRY(node, struct parked, link);
+        if (parked->peer == peer) {
+            list_remove(&parked->link);
+            mem_free(parked);
+        }
+    }
     if (r->lock.held && r->lock.by == peer && r->lock.generation == generation)
         serve_unlock(r);
     LIST_EACH(node, &r->held) {
@@ -232,6 +239,7 @@ void router_refresh_status(struct router *r) {
         if (part && part->peer != r->self && !link_is_up(r->links, part->peer))
             waiting++;
     }
+    status_set(page, METRIC_commands_processed, r->processed);
     status_set(page, METRIC_commands_relayed, r->relayed);
     status_set(page, METRIC_relay_requests_sent, r->requests_sent);
     status_set(page, METRIC_relay_requests_served, r->served);

@@ -161,6 +161,8 @@ void park_frame(struct list *where, uint32_t peer, const struct relay_frame *fra
 /* All parts of a call have their replies: build the client's and finish the call. */
 void merge_parts(struct router *r, struct call *call);
 /* SCAN's cursor on the public port: shard in the low 7 bits, the shard's own cursor above. */
+enum { SCAN_SHARD_BITS = 7 };
+#define SCAN_LOCAL_END ((1ULL << 48) - 1)
 bool scan_cursor_split(struct bytes text, uint64_t *local_r, uint32_t *shard_r);
 void scan_cursor_rewrite(struct router *r, struct bytes reply, uint32_t shard, struct buf *out);
 

@@ -99,10 +99,7 @@ void serve_parked(struct router *r) {
             return;
         first = false;
         list_remove(&parked->link);
-        bool current = parked->peer == r->self ||
-                       parked->frame.from_generation == link_generation(r->links, parked->peer);
-        if (current)
-            serve_now(r, parked->peer, &parked->frame, bytes_of(parked->body, parked->len));
+        serve_now(r, parked->peer, &parked->frame, bytes_of(parked->body, parked->len));
         mem_free(parked);
     }
 }

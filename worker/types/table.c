@@ -1,185 +1,25 @@
-/* table.c - buckets of one cache line, found by multiply-shift, in chunks.
- *
- *   bucket (64 bytes)  [ meta: tag 0..6, state ][ lane 0 ]...[ lane 6 ]
- *   tag                0: free lane; else 7 bits of the hash, and SPILLED if the entry's home is
- *                      the bucket before this one
- *   state              low bits: how many entries of this home are spilled into the next bucket;
- *                      CHAINED: lane 6 is no entry but a further bucket of this home
- *   lane               address of the entry (48 bits), hint (16 more bits of the hash)
- *
- *   hash     [ 7 | hint 16 | tag 7 | 18 | 16 ]   all but the last 16: its position
- *
- * An entry is in its home bucket, else in the one after it, else in the home's chain; so that at 92%
- * load one line, or two side by side, answer a lookup. Home is (position * buckets) >> 48: any number
- * of buckets will do, and homes have the order of positions, whatever the size. Home, hint and tag
- * together tell nearly always where an entry belongs in a table of another size, so that resizing
- * does not look into entries. Homes below `moved` are in part[1], the others in part[0]. Buckets come
- * in chunks, allocated when first written and freed when moved; nothing spills into the next one. */
-#include "worker/types/table.h"
-#include "shared/base/clock.h"
+/* table.c - placing, finding and taking out entries, and resizing. table_private.h has the layout. */
+#include "worker/types/table_private.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+
+#define RESERVE_MAX ((uint64_t)1 << 32)
 
 enum {
-    LANES = 7,
-    TAG_SHIFT = 34, /* of the hash */
-    TAG_MASK = 0x7f,
-    TAG_UNSURE = 0x7f, /* stands for 0 too */
-    HINT_SHIFT = 41,
-    HINT_MASK = 0xffff,
-    ADDRESS_BITS = 48,
     KNOWN_BITS = 41, /* of a position: those from UNKNOWN_BITS to here are in hint and tag */
     UNKNOWN_BITS = 18,
     HINTED_BUCKETS_MIN = 256, /* from here on the home tells the bits above */
-    CHUNK_SHIFT = 10,
-    CHUNK_BUCKETS = 1 << CHUNK_SHIFT,
-    SPILLED = 0x80,     /* in a tag */
-    CHAINED = 0x80,     /* in the state */
-    SPILL_COUNT = 0x07, /* in the state */
     SPILL_MAX = LANES - 1,
     SHIFT_MAX = 8, /* buckets looked at for room before a chain is made */
-    STATE_SHIFT = 56,
-    POSITION_BITS = 48,
     LOAD_MAX_PERCENT = 92,
     LOAD_MAX_PAUSED_PERCENT = 150,
     LOAD_MIN_PERCENT = 30,
     LOAD_AFTER_PERCENT = 75, /* what a shrink or a reservation aims at */
     BUCKETS_DOUBLING = 4096, /* below it tables double, above it they grow by a fifth */
-    MOVES_PER_WRITE = 2,
-    RANDOM_TRIES = 128,
-    GATHER_STACK = 64
+    MOVES_PER_WRITE = 2
 };
-#define ALL_LANES 0x0080808080808080ull
-#define LOW_BITS  0x7f7f7f7f7f7f7f7full
-#define EACH_BYTE 0x0101010101010101ull
-/* Leak checkers know an address only if it stands alone. */
-#ifdef REMUDA_SANITIZE
-enum { HINTS = 0 };
-#else
-enum { HINTS = HINT_MASK };
-#endif
-
-struct table_bucket {
-    uint64_t meta;
-    uint64_t lane[LANES];
-};
-
-/* ---- hashing ---- */
-
-static struct {
-    bool set;
-    uint64_t random;
-    unsigned char secret[XXH3_SECRET_SIZE_MIN];
-} seed;
-
-void table_set_seed(const uint64_t key[2]) {
-    if (seed.set)
-        return;
-    if (XXH3_generateSecret(seed.secret, sizeof seed.secret, key, 2 * sizeof key[0]) != XXH_OK)
-        PANIC("no secret can be made from the hash seed");
-    seed.set = true;
-}
-
-uint64_t table_hash(struct bytes key) {
-    if (__builtin_expect(!seed.set, 0))
-        table_set_seed((const uint64_t[2]){clock_mono_us(), (uint64_t)clock_wall_us()});
-    return XXH3_64bits_withSecret(key.ptr, key.len, seed.secret, sizeof seed.secret);
-}
-
-uint64_t table_random_number(void) {
-    if (seed.random == 0)
-        seed.random = clock_mono_us() ^ ((uint64_t)clock_wall_us() << 20);
-    uint64_t z = seed.random += 0x9e3779b97f4a7c15ull;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
-
-static uint64_t random_below(uint64_t limit) {
-    return (uint64_t)(((unsigned __int128)table_random_number() * limit) >> 64);
-}
-
-static inline uint64_t tag_of(uint64_t hash) {
-    uint64_t tag = (hash >> TAG_SHIFT) & TAG_MASK;
-    return tag ? tag : TAG_UNSURE;
-}
-
-static inline uint64_t word_of(uint64_t hash, const void *entry) {
-    return (uint64_t)(uintptr_t)entry | ((hash >> HINT_SHIFT) & HINTS) << ADDRESS_BITS;
-}
-static inline void *word_entry(uint64_t word) {
-    return (void *)(uintptr_t)(word & (((uint64_t)1 << ADDRESS_BITS) - 1));
-}
-
-static inline uint64_t home_of(uint64_t hash, uint64_t buckets) {
-    uint64_t position = hash & ~(uint64_t)0xffff;
-    return (uint64_t)(((unsigned __int128)position * buckets) >> 64);
-}
-
-/* The first position whose home is `bucket`. */
-static uint64_t first_position(uint64_t bucket, uint64_t buckets) {
-    unsigned __int128 scaled = (unsigned __int128)bucket << POSITION_BITS;
-    return (uint64_t)((scaled + buckets - 1) / buckets);
-}
-
-static inline uint64_t entry_hash(const struct table *t, const void *entry) {
-    return t->type->hash ? t->type->hash(entry) : table_hash(t->type->key(entry));
-}
-
-/* ---- one bucket ---- */
-
-/* Lanes come as a mask with the top bit of each lane's byte. */
-static inline uint64_t lanes_matching(uint64_t meta, uint64_t tag) {
-    uint64_t x = meta ^ (tag * EACH_BYTE);
-    return ~(((x & LOW_BITS) + LOW_BITS) | x | LOW_BITS) & ALL_LANES;
-}
-static inline uint32_t lane_first(uint64_t lanes) {
-    return (uint32_t)__builtin_ctzll(lanes) >> 3;
-}
-static inline uint64_t state_of(uint64_t meta) {
-    return meta >> STATE_SHIFT;
-}
-static inline bool is_chained(const struct table_bucket *b) {
-    return state_of(b->meta) & CHAINED;
-}
-static inline struct table_bucket *chain_of(const struct table_bucket *b) {
-    return is_chained(b) ? word_entry(b->lane[LANES - 1]) : NULL;
-}
-static inline uint64_t lanes_used(const struct table_bucket *b) {
-    return ALL_LANES & ~lanes_matching(b->meta, 0);
-}
-static inline uint64_t lanes_spilled(const struct table_bucket *b) {
-    return b->meta & ALL_LANES;
-}
-static inline uint64_t lanes_free(const struct table_bucket *b) {
-    uint64_t lanes = lanes_matching(b->meta, 0);
-    return is_chained(b) ? lanes & ~((uint64_t)0x80 << (8 * (LANES - 1))) : lanes;
-}
-static inline uint64_t lane_tag(const struct table_bucket *b, uint32_t lane) {
-    return (b->meta >> (8 * lane)) & 0xff;
-}
-static inline void *lane_entry(const struct table_bucket *b, uint32_t lane) {
-    return word_entry(b->lane[lane]);
-}
-static inline void lane_put(struct table_bucket *b, uint32_t lane, uint64_t tag, uint64_t word) {
-    b->meta |= tag << (8 * lane);
-    b->lane[lane] = word;
-}
-static inline void lane_clear(struct table_bucket *b, uint32_t lane) {
-    b->meta &= ~((uint64_t)0xff << (8 * lane));
-    b->lane[lane] = 0;
-}
-static inline void state_add(struct table_bucket *b, int64_t change) {
-    b->meta += (uint64_t)change << STATE_SHIFT;
-}
 
 /* ---- parts and chunks ---- */
-
-static inline bool is_resizing(const struct table *t) {
-    return t->part[1].buckets != 0;
-}
 
 static uint64_t chunk_buckets(const struct table_part *p, uint64_t chunk) {
     uint64_t left = p->buckets - (chunk << CHUNK_SHIFT);
@@ -188,11 +28,6 @@ static uint64_t chunk_buckets(const struct table_part *p, uint64_t chunk) {
 
 static uint64_t chunk_count(const struct table_part *p) {
     return (p->buckets + CHUNK_BUCKETS - 1) >> CHUNK_SHIFT;
-}
-
-static inline struct table_bucket *bucket_at(const struct table_part *p, uint64_t i) {
-    struct table_bucket *chunk = p->chunks[i >> CHUNK_SHIFT];
-    return chunk ? chunk + (i & (CHUNK_BUCKETS - 1)) : NULL;
 }
 
 /* The bucket that bucket i spills into, or NULL: none spills out of its chunk. */
@@ -232,19 +67,6 @@ static void part_close(struct table *t, struct table_part *p) {
     *p = (struct table_part){0};
 }
 
-/* Part and number of the home bucket of a hash. The table is not empty. */
-static inline const struct table_part *home_part(const struct table *t, uint64_t hash,
-                                                 uint64_t *home_r) {
-    const struct table_part *p = &t->part[0];
-    uint64_t home = home_of(hash, p->buckets);
-    if (__builtin_expect(home < t->moved, 0)) {
-        p = &t->part[1];
-        home = home_of(hash, p->buckets);
-    }
-    *home_r = home;
-    return p;
-}
-
 /* ---- placing and taking ---- */
 
 static void chain_insert(struct table *t, struct table_bucket *b, uint64_t tag, uint64_t word) {
@@ -270,10 +92,6 @@ static void chain_insert(struct table *t, struct table_bucket *b, uint64_t tag, 
     lane_clear(b, last);
     b->lane[last] = word_of(0, more);
     state_add(b, CHAINED);
-}
-
-static inline uint64_t lanes_native(const struct table_bucket *b) {
-    return lanes_used(b) & ~lanes_spilled(b);
 }
 
 static inline bool may_spill(const struct table_bucket *b) {
@@ -502,13 +320,6 @@ static void move_entry(struct table *t, const struct leaving *l) {
     place(t, &t->part[1], hash, entry);
 }
 
-static void bucket_prefetch_entries(const struct table_part *p, uint64_t i) {
-    const struct table_bucket *b = i < p->buckets ? bucket_at(p, i) : NULL;
-    if (b)
-        for (uint64_t m = lanes_used(b); m; m &= m - 1)
-            __builtin_prefetch(lane_entry(b, lane_first(m)));
-}
-
 /* Move up to `buckets` full ones, and pass by some more of empty ones. */
 static void resize_step(struct table *t, uint32_t buckets) {
     struct table_part *from = &t->part[0];
@@ -570,7 +381,7 @@ void table_set_paused(struct table *t, bool paused) {
 }
 
 void table_reserve(struct table *t, uint64_t count) {
-    uint64_t buckets = buckets_for(count);
+    uint64_t buckets = buckets_for(count < RESERVE_MAX ? count : RESERVE_MAX);
     if (is_resizing(t) || buckets <= t->part[0].buckets)
         return;
     resize_start(t, buckets);
@@ -605,13 +416,27 @@ void table_clear(struct table *t) {
     t->moved = t->count = 0;
 }
 
-void table_prefetch(const struct table *t, uint64_t hash) {
+static struct table_bucket *home_bucket(const struct table *t, uint64_t hash) {
     uint64_t i;
     if (t->count == 0)
-        return;
+        return NULL;
     const struct table_part *p = home_part(t, hash, &i);
-    const struct table_bucket *b = bucket_at(p, i);
-    __builtin_prefetch(b);
+    return bucket_at(p, i);
+}
+
+void table_prefetch(const struct table *t, uint64_t hash) {
+    __builtin_prefetch(home_bucket(t, hash));
+}
+
+void table_prefetch_entry(const struct table *t, uint64_t hash) {
+    const struct table_bucket *b = home_bucket(t, hash);
+    if (!b)
+        return;
+    for (uint64_t m = lanes_matching(b->meta, tag_of(hash)); m; m &= m - 1)
+        __builtin_prefetch(lane_entry(b, lane_first(m)));
+    if (state_of(b->meta) & SPILL_COUNT)
+        for (uint64_t m = lanes_matching(b[1].meta, tag_of(hash) | SPILLED); m; m &= m - 1)
+            __builtin_prefetch(lane_entry(b + 1, lane_first(m)));
 }
 
 void *table_find(const struct table *t, uint64_t hash, struct bytes key) {
@@ -622,6 +447,7 @@ void *table_find(const struct table *t, uint64_t hash, struct bytes key) {
 
 void table_insert(struct table *t, uint64_t hash, void *entry) {
     uint64_t i;
+    ASSERT((uintptr_t)entry >> ADDRESS_BITS == 0);
     before_insert(t);
     const struct table_part *p = home_part(t, hash, &i);
     place(t, &t->part[p - t->part], hash, entry);
@@ -663,149 +489,4 @@ bool table_holds(const struct table *t, uint64_t hash, const void *entry) {
     struct spot s;
     struct wanted w = {.hash = hash, .entry = entry};
     return find_spot(t, &w, &s);
-}
-
-/* ---- random ---- */
-
-/* Buckets that can hold something, as one row: the rest of part[0], then part[1]. */
-static uint64_t live_buckets(const struct table *t) {
-    return t->part[0].buckets - t->moved + t->part[1].buckets;
-}
-
-static struct table_bucket *live_bucket(const struct table *t, uint64_t i) {
-    uint64_t left = t->part[0].buckets - t->moved;
-    return i < left ? bucket_at(&t->part[0], t->moved + i) : bucket_at(&t->part[1], i - left);
-}
-
-static void *chain_random(const struct table_bucket *chain) {
-    uint32_t count = 0, pick;
-    for (const struct table_bucket *b = chain; b; b = chain_of(b))
-        count += (uint32_t)__builtin_popcountll(lanes_used(b));
-    pick = (uint32_t)random_below(count);
-    for (const struct table_bucket *b = chain; b; b = chain_of(b))
-        for (uint64_t m = lanes_used(b); m; m &= m - 1)
-            if (pick-- == 0)
-                return lane_entry(b, lane_first(m));
-    return NULL;
-}
-
-void *table_random(const struct table *t) {
-    if (t->count == 0)
-        return NULL;
-    uint64_t live = live_buckets(t);
-    for (uint32_t tries = 0; tries < RANDOM_TRIES; tries++) {
-        struct table_bucket *b = live_bucket(t, random_below(live));
-        uint32_t lane = (uint32_t)random_below(LANES);
-        if (!b)
-            continue;
-        if (lane_tag(b, lane))
-            return lane_entry(b, lane);
-        if (lane == LANES - 1 && is_chained(b))
-            return chain_random(chain_of(b));
-    }
-    void *entry = NULL;
-    table_sample(t, &entry, 1);
-    return entry;
-}
-
-uint32_t table_sample(const struct table *t, void **entries_r, uint32_t max) {
-    uint64_t live = live_buckets(t);
-    uint32_t found = 0;
-    if (t->count == 0)
-        return 0;
-    uint64_t start = random_below(live);
-    for (uint64_t i = 0; i < live && found < max; i++) {
-        uint64_t at = start + i < live ? start + i : start + i - live;
-        for (const struct table_bucket *b = live_bucket(t, at); b; b = chain_of(b))
-            for (uint64_t m = lanes_used(b); m && found < max; m &= m - 1)
-                entries_r[found++] = lane_entry(b, lane_first(m));
-    }
-    return found;
-}
-
-/* ---- scan and iteration ---- */
-
-/* Entries gathered before any is reported, since a report may change the buckets. */
-struct gathered {
-    void **entries;
-    uint32_t count, room;
-    void *stack[GATHER_STACK];
-};
-
-static void gather(struct gathered *g, const struct table_bucket *b, uint64_t lanes) {
-    if (g->count + LANES > g->room) {
-        uint32_t room = 2 * g->room;
-        void **more = mem_alloc(room * sizeof *more);
-        memcpy(more, g->entries, g->count * sizeof *more);
-        if (g->entries != g->stack)
-            mem_free(g->entries);
-        g->entries = more;
-        g->room = room;
-    }
-    for (; lanes; lanes &= lanes - 1) {
-        void *entry = lane_entry(b, lane_first(lanes));
-        __builtin_prefetch(entry);
-        g->entries[g->count++] = entry;
-    }
-}
-
-static void gather_home(struct gathered *g, const struct table_part *p, uint64_t home) {
-    const struct table_bucket *b = bucket_at(p, home);
-    if (!b)
-        return;
-    gather(g, b, lanes_used(b) & ~lanes_spilled(b));
-    if (state_of(b->meta) & SPILL_COUNT)
-        gather(g, b + 1, lanes_spilled(b + 1));
-    for (const struct table_bucket *c = chain_of(b); c; c = chain_of(c))
-        gather(g, c, lanes_used(c));
-}
-
-uint64_t table_scan(struct table *t, uint64_t cursor, void (*found)(void *arg, void *entry),
-                    void *arg) {
-    if (t->count == 0 || cursor >> POSITION_BITS)
-        return 0;
-    uint64_t home, end;
-    const struct table_part *p = home_part(t, cursor << 16, &home);
-    end = first_position(home + 1, p->buckets);
-    if (p == &t->part[1]) { /* from `moved` on the entries are in part[0] */
-        uint64_t border = first_position(t->moved, t->part[0].buckets);
-        end = end < border ? end : border;
-    }
-    bool from_middle = cursor > first_position(home, p->buckets);
-    struct gathered g = {.room = GATHER_STACK};
-    g.entries = g.stack;
-    gather_home(&g, p, home);
-    for (uint32_t i = 0; i < g.count; i++)
-        if (!from_middle || entry_hash(t, g.entries[i]) >> 16 >= cursor)
-            found(arg, g.entries[i]);
-    if (g.entries != g.stack)
-        mem_free(g.entries);
-    return end >> POSITION_BITS ? 0 : end;
-}
-
-static bool iterator_next_bucket(struct table_iterator *it) {
-    for (; it->part < 2; it->part++, it->bucket = 0) {
-        const struct table_part *p = &it->table->part[it->part];
-        while (it->bucket < p->buckets) {
-            it->at = bucket_at(p, it->bucket);
-            if (it->at) {
-                bucket_prefetch_entries(p, ++it->bucket);
-                return true;
-            }
-            it->bucket = (it->bucket | (CHUNK_BUCKETS - 1)) + 1;
-        }
-    }
-    return false;
-}
-
-void *table_next(struct table_iterator *it) {
-    for (;;) {
-        for (; it->at && it->lane < LANES; it->lane++)
-            if (lane_tag(it->at, it->lane))
-                return lane_entry(it->at, it->lane++);
-        it->lane = 0;
-        it->at = it->at ? chain_of(it->at) : NULL;
-        if (!it->at && !iterator_next_bucket(it))
-            return NULL;
-    }
 }

@@ -52,8 +52,9 @@ static inline uint64_t table_bytes(const struct table *t) {
     return t->bytes;
 }
 
-/* Start fetching the line where a key of this hash would be. */
+/* Looking up many keys: first fetch the bucket of each, then each entry, then look them up. */
 void table_prefetch(const struct table *t, uint64_t hash);
+void table_prefetch_entry(const struct table *t, uint64_t hash);
 /* hash is table_hash(key) here and below. NULL: absent. */
 void *table_find(const struct table *t, uint64_t hash, struct bytes key);
 /* The key must be absent. */
@@ -90,7 +91,7 @@ static inline struct table_iterator table_iterate(const struct table *t) {
 }
 void *table_next(struct table_iterator *it);
 
-/* Make room for so many entries in all, before they come. */
+/* Make room for so many entries in all, before they come. The count is a hint and may be wrong. */
 void table_reserve(struct table *t, uint64_t count);
 /* While paused the table resizes only when it is really crowded. */
 void table_set_paused(struct table *t, bool paused);

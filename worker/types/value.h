@@ -27,8 +27,10 @@ const char *value_type_name(enum value_type type);
 #define VALUE_ENCODINGS(X)                                                                         \
     X(INT, "int")                                                                                  \
     X(EMBSTR, "embstr")                                                                            \
-    X(RAW, "raw") X(LISTPACK, "listpack") X(HASHTABLE, "hashtable") X(INTSET, "intset")            \
-        X(SKIPLIST, "skiplist") X(QUICKLIST, "quicklist") X(STREAM, "stream")
+    X(RAW, "raw")                                                                                  \
+    X(LISTPACK, "listpack")                                                                        \
+    X(HASHTABLE, "hashtable")                                                                      \
+    X(INTSET, "intset") X(SKIPLIST, "skiplist") X(QUICKLIST, "quicklist") X(STREAM, "stream")
 enum value_encoding {
 #define X(encoding, name) ENCODING_##encoding,
     VALUE_ENCODINGS(X)

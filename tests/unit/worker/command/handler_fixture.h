@@ -33,6 +33,19 @@ const char *fixture_inline(struct fixture *f, const char *text);
 void expect_at(struct fixture *f, const char *text, const char *want, const char *file, int line);
 /* The same for what the last command would log; "" for nothing. */
 void expect_log_at(struct fixture *f, const char *want, const char *file, int line);
+#define REPLY_OK     "+OK\r\n"
+#define REPLY_NIL    "$-1\r\n"
+#define REPLY_ZERO   ":0\r\n"
+#define REPLY_ONE    ":1\r\n"
+#define REPLY_TYPE   "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+#define REPLY_INT    "-ERR value is not an integer or out of range\r\n"
+#define REPLY_SYNTAX "-ERR syntax error\r\n"
+
+/* A test with a fixture of its own in *state. */
+int fixture_set_up(void **state);
+int fixture_tear_down(void **state);
+#define FIXTURE_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
+
 #define expect(f, text, want) expect_at(f, text, want, __FILE__, __LINE__)
 #define expect_log(f, want)   expect_log_at(f, want, __FILE__, __LINE__)
 

@@ -12,9 +12,9 @@ static void test_on_access(void **state) {
     struct keyref ref;
     fixture_begin(&f);
     fixture_set_expiring(&f, 2, "k", FIXTURE_NOW_MS + 10);
-    keyspace_set_now(f.ks, FIXTURE_NOW_MS + 9);
+    keyspace_set_now(f.ks, FIXTURE_NOW_MS + 10); /* its last millisecond */
     fixture_expect(&f, 2, "k", "k");
-    keyspace_set_now(f.ks, FIXTURE_NOW_MS + 10);
+    keyspace_set_now(f.ks, FIXTURE_NOW_MS + 11);
     assert_false(keyspace_find(f.ks, 2, bytes_of_text("k"), KEY_READ, &ref));
     assert_int_equal(f.expired, 1);
     assert_string_equal(f.last_key, "k");
@@ -63,7 +63,7 @@ static void test_cycle(void **state) {
     fill(&f, 1, "fresh", 2000, FIXTURE_NOW_MS + 100000);
     fill(&f, 3, "stale", 100, FIXTURE_NOW_MS + 1);
     assert_int_equal(keyspace_expire_cycle(f.ks, LONG_ENOUGH_US, 1), 0);
-    keyspace_set_now(f.ks, FIXTURE_NOW_MS + 1);
+    keyspace_set_now(f.ks, FIXTURE_NOW_MS + 2);
     assert_true(keyspace_expire_cycle(f.ks, LONG_ENOUGH_US, 1) > 15000);
     for (int i = 0; i < 2000 && keyspace_expires_count(f.ks, 1) > 2000; i++)
         keyspace_expire_cycle(f.ks, LONG_ENOUGH_US, 1);
@@ -78,8 +78,8 @@ static void test_cycle(void **state) {
 static void test_cycle_budget(void **state) {
     struct fixture f;
     fixture_begin(&f);
-    fill(&f, 0, "stale", 5000, FIXTURE_NOW_MS);
-    fill(&f, 1, "stale", 5000, FIXTURE_NOW_MS);
+    fill(&f, 0, "stale", 5000, FIXTURE_NOW_MS - 1);
+    fill(&f, 1, "stale", 5000, FIXTURE_NOW_MS - 1);
     uint64_t first = keyspace_expire_cycle(f.ks, 0, 1);
     assert_true(first >= 20 && first < 100);
     for (int i = 0; i < 1000; i++)

@@ -49,6 +49,28 @@ static void test_hits_and_misses(void **state) {
     fixture_end(&f);
 }
 
+/* Fetching ahead changes nothing, for keys that are there or not. */
+static void test_prefetch(void **state) {
+    enum { COUNT = 5000, GROUP = 50 };
+    static char text[COUNT][16];
+    struct bytes keys[GROUP];
+    struct keyref ref;
+    struct fixture f;
+    fixture_begin(&f);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(text[i], sizeof text[i], "k%d", i);
+        if (i % GROUP == 0 && i > 0)
+            keyspace_prefetch(f.ks, 0, keys, (uint32_t)(i / GROUP % GROUP));
+        keys[i % GROUP] = bytes_of_text(text[i]);
+        if (i % 3)
+            fixture_set(&f, 0, text[i], text[i]);
+    }
+    for (int i = 0; i < GROUP; i++)
+        assert_int_equal(keyspace_find(f.ks, 0, keys[i], KEY_READ, &ref),
+                         (COUNT - GROUP + i) % 3 != 0);
+    fixture_end(&f);
+}
+
 /* ---- layouts ---- */
 
 static const size_t key_lengths[] = {0,   1,   7,   16,    100,   254,  255,
@@ -324,10 +346,11 @@ static void test_objects(void **state) {
     hash = big_hash(5000);
     fixture_find(&f, 0, "lazy", &ref);
     keyspace_store(&ref, &hash);
+    uint64_t freed = keyspace_lazyfreed(f.ks);
     assert_true(keyspace_delete(&ref, true));
     while (keyspace_lazyfree_pending(f.ks))
         ;
-    assert_int_equal(keyspace_lazyfreed(f.ks), 1);
+    assert_int_equal(keyspace_lazyfreed(f.ks), freed + 1);
     hash = big_hash(10);
     fixture_find(&f, 0, "left", &ref);
     keyspace_store(&ref, &hash);
@@ -350,6 +373,7 @@ static void fill(struct fixture *f, uint32_t db, uint32_t count) {
 static void test_flush(void **state) {
     struct fixture f;
     fixture_begin(&f);
+    uint64_t freed = keyspace_lazyfreed(f.ks);
     for (int lazy = 0; lazy < 2; lazy++) {
         fill(&f, 0, 10000);
         fill(&f, 2, 1000);
@@ -365,7 +389,7 @@ static void test_flush(void **state) {
     }
     while (keyspace_lazyfree_pending(f.ks))
         ;
-    assert_int_equal(keyspace_lazyfreed(f.ks), 10000 + 100 + 1000);
+    assert_int_equal(keyspace_lazyfreed(f.ks), freed + 10000 + 100 + 1000);
     assert_int_equal(f.changed_all, 6);
     fixture_end(&f);
 }
@@ -425,7 +449,7 @@ static void test_random(void **state) {
     for (int i = 1; i < 16; i += 2)
         assert_true(seen[i]);
     keyspace_flush(f.ks, 0, false);
-    fixture_set_expiring(&f, 0, "gone", FIXTURE_NOW_MS + 6);
+    fixture_set_expiring(&f, 0, "gone", FIXTURE_NOW_MS + 5);
     assert_false(keyspace_random(f.ks, 0, &ref));
     assert_int_equal(keyspace_count(f.ks, 0), 0);
     fixture_end(&f);
@@ -512,6 +536,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_basics),
         cmocka_unit_test(test_hits_and_misses),
+        cmocka_unit_test(test_prefetch),
         cmocka_unit_test(test_layouts),
         cmocka_unit_test(test_key_lengths),
         cmocka_unit_test(test_store_own_bytes),

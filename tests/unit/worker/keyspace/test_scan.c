@@ -101,7 +101,7 @@ static void test_scan_skips_expired(void **state) {
     fixture_set(&f, 0, "stays", "x");
     fixture_set_expiring(&f, 0, "goes", FIXTURE_NOW_MS + 1);
     seen->delete = false;
-    keyspace_set_now(f.ks, FIXTURE_NOW_MS + 1);
+    keyspace_set_now(f.ks, FIXTURE_NOW_MS + 2);
     fixture_set(&f, 1, "other", "x");
     struct keyref ref;
     fixture_find(&f, 0, "stays", &ref);

@@ -1,0 +1,114 @@
+/* test_propagate.c - what reaches the log's file: the commands, and SELECT where the database
+ * changes. */
+#include "tests/unit/worker/persist/shard_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "worker/resp/parse.h"
+
+static int begin(void **state) {
+    struct shard *s = shard_create();
+    shard_configure(s, "appendonly", "yes");
+    assert_int_equal(shard_open(s), 0);
+    *state = s;
+    return 0;
+}
+
+static int end(void **state) {
+    shard_free((struct shard **)state);
+    return 0;
+}
+
+/* The commands of the log but for its checksums, words by spaces, commands by '|'. */
+static void expect_logged(struct shard *s, const char *want) {
+    shard_turn(s);
+    struct buf log = shard_read_file(s, "appendonlydir/appendonly.aof.1.incr.aof");
+    struct buf text = {0};
+    struct resp_parser parser;
+    size_t at = 0, used;
+    resp_parser_init(&parser);
+    parser.bulk_max = 1024 * 1024;
+    while (at < log.len &&
+           resp_parse(&parser, log.data + at, log.len - at, &used) == RESP_COMMAND) {
+        at += used;
+        if (parser.argc == 0 || bytes_equal_nocase(parser.argv[0], "PING"))
+            continue;
+        if (text.len > 0)
+            buf_append_text(&text, "|");
+        for (uint32_t i = 0; i < parser.argc; i++) {
+            if (i > 0)
+                buf_append_text(&text, " ");
+            buf_append_bytes(&text, parser.argv[i]);
+        }
+    }
+    assert_int_equal(at, log.len);
+    buf_append(&text, "", 1);
+    assert_string_equal(text.data, want);
+    resp_parser_free(&parser);
+    buf_free(&text);
+    buf_free(&log);
+}
+
+static void the_first_command_selects_its_database(void **state) {
+    struct shard *s = *state;
+    const struct bytes set[] = {BYTES_LITERAL("SET"), BYTES_LITERAL("a"), BYTES_LITERAL("1")};
+    propagate_command(s->propagate, 0, 3, set);
+    propagate_command(s->propagate, 0, 3, set);
+    expect_logged(s, "SELECT 0|SET a 1|SET a 1");
+}
+
+static void select_is_put_in_where_the_database_changes(void **state) {
+    struct shard *s = *state;
+    const struct bytes set[] = {BYTES_LITERAL("SET"), BYTES_LITERAL("a"), BYTES_LITERAL("1")};
+    propagate_command(s->propagate, 0, 3, set);
+    propagate_delete(s->propagate, 12, BYTES_LITERAL("k"));
+    propagate_raw(s->propagate, 12, BYTES_LITERAL("*1\r\n$1\r\nA\r\n*1\r\n$1\r\nB\r\n"));
+    propagate_raw(s->propagate, 3, (struct bytes){0});
+    propagate_command(s->propagate, 0, 3, set);
+    expect_logged(s, "SELECT 0|SET a 1|SELECT 12|DEL k|A|B|SELECT 0|SET a 1");
+}
+
+static void a_new_file_begins_with_select(void **state) {
+    struct shard *s = *state;
+    propagate_delete(s->propagate, 0, BYTES_LITERAL("a"));
+    propagate_forget_db(s->propagate);
+    propagate_delete(s->propagate, 0, BYTES_LITERAL("b"));
+    expect_logged(s, "SELECT 0|DEL a|SELECT 0|DEL b");
+}
+
+static void executed_commands_are_logged_as_their_handlers_say(void **state) {
+    struct shard *s = *state;
+    shard_expect(s, "SET a 1", "+OK\r\n");
+    shard_expect(s, "GET a", "$1\r\n1\r\n");
+    shard_expect(s, "INCRBYFLOAT a 0.5", "$3\r\n1.5\r\n");
+    shard_expect(s, "DEL nosuch", ":0\r\n");
+    shard_expect(s, "SELECT 2", "+OK\r\n");
+    shard_expect(s, "SET b 2", "+OK\r\n");
+    shard_expect(s, "SWAPDB 2 3", "+OK\r\n");
+    shard_expect(s, "FLUSHDB", "+OK\r\n");
+    expect_logged(s, "SELECT 0|SET a 1|SET a 1.5 KEEPTTL|SELECT 2|SET b 2|SWAPDB 2 3|FLUSHDB");
+    assert_int_equal(persist_dirty(s->persist), 5);
+}
+
+static void without_a_log_nothing_is_done(void **state) {
+    struct propagate *p = propagate_create(NULL);
+    propagate_delete(p, 0, BYTES_LITERAL("a"));
+    propagate_raw(p, 1, BYTES_LITERAL("*1\r\n$1\r\nA\r\n"));
+    propagate_free(&p);
+    assert_null(p);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_first_command_selects_its_database, begin, end),
+        cmocka_unit_test_setup_teardown(select_is_put_in_where_the_database_changes, begin, end),
+        cmocka_unit_test_setup_teardown(a_new_file_begins_with_select, begin, end),
+        cmocka_unit_test_setup_teardown(executed_commands_are_logged_as_their_handlers_say, begin,
+                                        end),
+        cmocka_unit_test(without_a_log_nothing_is_done),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,482 @@
+/* test_router.c - three shards in one process: every span, order of replies, lock and gather, shards
+ * that die at every awkward moment. */
+#include "tests/unit/worker/route/route_fixture.h"
+
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+struct setting {
+    struct pool_fixture *pool;
+    struct route_client *client;
+    char key[3][64]; /* one of each shard */
+};
+
+static int set_up_with(void **state, uint32_t ring_bytes) {
+    struct setting *s = mem_calloc(1, sizeof(*s));
+    s->pool = pool_create(3, ring_bytes);
+    s->client = client_create(s->pool, 0, SESSION_PUBLIC);
+    for (uint32_t i = 0; i < 3; i++)
+        key_of_shard(s->pool, i, "k", s->key[i], sizeof(s->key[i]));
+    *state = s;
+    return 0;
+}
+
+static int set_up(void **state) {
+    return set_up_with(state, 64 * 1024);
+}
+
+static int tear_down(void **state) {
+    struct setting *s = *state;
+    client_free(&s->client);
+    pool_free(&s->pool);
+    mem_free(s);
+    return 0;
+}
+
+static const char *ask(struct setting *s, const char *format, ...) {
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    return client_ask(s->client, line);
+}
+
+#define K0 s->key[0]
+#define K1 s->key[1]
+#define K2 s->key[2]
+
+static void single_keys_go_to_their_owner(void **state) {
+    struct setting *s = *state;
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(ask(s, "SET %s v%d", s->key[i], i), "+OK\r\n");
+        assert_int_equal(keyspace_count(s->pool->shard[i].ks, 0), 1);
+    }
+    assert_string_equal(ask(s, "GET %s", K1), "$2\r\nv1\r\n");
+    assert_string_equal(ask(s, "GET"), "-ERR wrong number of arguments for 'get' command\r\n");
+    assert_string_equal(ask(s, "SELECT 3"), "+OK\r\n");
+    assert_string_equal(ask(s, "GET %s", K1), "$-1\r\n");
+}
+
+static void replies_keep_the_order_of_commands(void **state) {
+    struct setting *s = *state;
+    struct buf want = {0};
+    char line[100];
+    for (int i = 0; i < 300; i++) {
+        snprintf(line, sizeof(line), "SET %s-%d %d", s->key[i % 3], i, i);
+        assert_true(client_send(s->client, line));
+        snprintf(line, sizeof(line), "GET %s-%d", s->key[i % 3], i);
+        assert_true(client_send(s->client, line));
+        assert_true(client_send(s->client, "PING"));
+        char digits[16];
+        snprintf(digits, sizeof(digits), "%d", i);
+        buf_printf(&want, "+OK\r\n$%zu\r\n%s\r\n+PONG\r\n", strlen(digits), digits);
+    }
+    /* The others answer in the reverse order of asking. */
+    pool_turn(s->pool, 0);
+    for (int i = 0; i < 10; i++) {
+        pool_turn(s->pool, 2);
+        pool_turn(s->pool, 0);
+        pool_turn(s->pool, 1);
+        pool_turn(s->pool, 0);
+    }
+    assert_int_equal(s->client->pipeline.in_flight, 0);
+    buf_append(&want, "", 1);
+    assert_string_equal(client_take(s->client), want.data);
+    buf_free(&want);
+}
+
+static void several_keys_are_split_and_merged(void **state) {
+    struct setting *s = *state;
+    assert_string_equal(ask(s, "MSET %s a %s b %s c %s d", K2, K0, K1, K2), "+OK\r\n");
+    assert_string_equal(ask(s, "MGET %s %s nokey %s %s", K1, K0, K2, K1),
+                        "*5\r\n$1\r\nc\r\n$1\r\nb\r\n$-1\r\n$1\r\nd\r\n$1\r\nc\r\n");
+    assert_string_equal(ask(s, "EXISTS %s %s %s %s", K0, K1, K2, K2), ":4\r\n");
+    assert_string_equal(ask(s, "TOUCH %s %s x", K0, K1), ":2\r\n");
+    assert_string_equal(ask(s, "DEL %s %s %s", K0, K1, K1), ":2\r\n");
+    assert_string_equal(ask(s, "UNLINK %s %s", K0, K2), ":1\r\n");
+    assert_string_equal(ask(s, "MSET %s a %s", K0, K1),
+                        "-ERR wrong number of arguments for 'mset' command\r\n");
+}
+
+static void all_shards_answer_as_one(void **state) {
+    struct setting *s = *state;
+    assert_string_equal(ask(s, "RANDOMKEY"), "$-1\r\n");
+    assert_string_equal(ask(s, "KEYS *"), "*0\r\n");
+    for (int i = 0; i < 300; i++)
+        ask(s, "SET key:%d %d", i, i);
+    assert_string_equal(ask(s, "DBSIZE"), ":300\r\n");
+    assert_memory_equal(ask(s, "KEYS *"), "*300\r\n", 6);
+    assert_memory_equal(ask(s, "RANDOMKEY"), "$", 1);
+    assert_string_equal(ask(s, "FLUSHALL"), "+OK\r\n");
+    assert_string_equal(ask(s, "DBSIZE"), ":0\r\n");
+}
+
+/* Cursor of a SCAN reply. */
+static unsigned long long cursor_of(const char *reply) {
+    const char *at = strchr(strchr(reply, '$'), '\n');
+    return strtoull(at + 1, NULL, 10);
+}
+
+static void scan_walks_all_shards_with_one_cursor(void **state) {
+    struct setting *s = *state;
+    enum { KEYS = 500 };
+    bool seen[KEYS] = {0};
+    for (int i = 0; i < KEYS; i++)
+        ask(s, "SET key:%d %d", i, i);
+    unsigned long long cursor = 0;
+    int calls = 0;
+    do {
+        const char *reply = ask(s, "SCAN %llu COUNT 17", cursor);
+        cursor = cursor_of(reply);
+        for (const char *at = strstr(reply, "key:"); at; at = strstr(at + 1, "key:"))
+            seen[atoi(at + 4)] = true;
+        assert_true(++calls < 2000);
+    } while (cursor != 0);
+    for (int i = 0; i < KEYS; i++)
+        assert_true(seen[i]);
+    assert_string_equal(ask(s, "SCAN x"), "-ERR invalid cursor\r\n");
+    assert_memory_equal(ask(s, "SCAN 127"), "*2\r\n$1\r\n0\r\n", 11);
+    assert_string_equal(ask(s, "SCAN 1 COUNT x"),
+                        "-ERR value is not an integer or out of range\r\n");
+}
+
+static void gather_runs_commands_over_shards(void **state) {
+    struct setting *s = *state;
+    ask(s, "SET %s hello EX 100", K0);
+    assert_string_equal(ask(s, "RENAME %s %s", K0, K1), "+OK\r\n");
+    assert_string_equal(ask(s, "GET %s", K1), "$5\r\nhello\r\n");
+    assert_string_equal(ask(s, "TTL %s", K1), ":100\r\n");
+    assert_string_equal(ask(s, "EXISTS %s", K0), ":0\r\n");
+    assert_string_equal(ask(s, "RENAME %s %s", K0, K1), "-ERR no such key\r\n");
+    assert_string_equal(ask(s, "COPY %s %s", K1, K2), ":1\r\n");
+    assert_string_equal(ask(s, "COPY %s %s DB 5", K1, K0), ":1\r\n");
+    assert_string_equal(ask(s, "EXISTS %s %s", K0, K2), ":1\r\n");
+    assert_int_equal(keyspace_count(s->pool->shard[0].ks, 5), 1);
+    assert_string_equal(ask(s, "MSETNX %s 1 %s 2", K0, K1), ":0\r\n");
+    assert_string_equal(ask(s, "EXISTS %s", K0), ":0\r\n");
+    assert_string_equal(ask(s, "DEL %s %s", K1, K2), ":2\r\n");
+    assert_string_equal(ask(s, "MSETNX %s abc %s abd %s x", K0, K1, K2), ":1\r\n");
+    assert_string_equal(ask(s, "BITOP XOR %s %s %s", K2, K0, K1), ":3\r\n");
+    assert_string_equal(ask(s, "BITCOUNT %s", K2), ":3\r\n");
+    assert_string_equal(ask(s, "LCS %s %s", K0, K1), "$2\r\nab\r\n");
+    ask(s, "DEL %s", K2);
+    ask(s, "HSET %s f v", K2);
+    assert_string_equal(ask(s, "RENAME %s %s", K2, K0), "+OK\r\n");
+    assert_string_equal(ask(s, "HGETALL %s", K0), "*2\r\n$1\r\nf\r\n$1\r\nv\r\n");
+    for (int i = 0; i < 3; i++)
+        assert_false(s->pool->shard[i].router->lock.held);
+}
+
+/* Many clients on all shards move units between keys of different shards, some by RENAME: nothing
+ * appears or disappears, whatever the order of turns. */
+static void gathers_are_atomic_in_any_order_of_turns(void **state) {
+    struct setting *s = *state;
+    unsigned seed = (unsigned)time(NULL);
+    print_message("seed %u\n", seed);
+    srand(seed);
+    struct route_client *clients[9];
+    for (int i = 0; i < 9; i++)
+        clients[i] = client_create(s->pool, (uint32_t)i % 3, SESSION_PUBLIC);
+    for (int i = 0; i < 10; i++)
+        ask(s, "SET token:%d t", i);
+    for (int step = 0; step < 6000; step++) {
+        char line[100];
+        snprintf(line, sizeof(line), "RENAMENX token:%d token:%d", rand() % 40, rand() % 40);
+        client_send(clients[rand() % 9], line);
+        pool_turn(s->pool, (uint32_t)rand() % 3);
+    }
+    pool_turns(s->pool, 500);
+    for (int i = 0; i < 9; i++) {
+        assert_int_equal(clients[i]->pipeline.in_flight, 0);
+        client_free(&clients[i]);
+    }
+    assert_string_equal(ask(s, "DBSIZE"), ":10\r\n");
+    for (int i = 0; i < 3; i++) {
+        assert_false(s->pool->shard[i].router->lock.held);
+        assert_true(router_idle(s->pool->shard[i].router));
+    }
+}
+
+static void a_locked_shard_makes_its_clients_wait(void **state) {
+    struct setting *s = *state;
+    struct route_client *other = client_create(s->pool, 1, SESSION_PUBLIC);
+    ask(s, "SET %s x", K1);
+    char line[200];
+    snprintf(line, sizeof(line), "RENAME %s %s", K1, K2);
+    assert_true(client_send(s->client, line));
+    pool_turn(s->pool, 0); /* LOCK is on its way to 1 */
+    pool_turn(s->pool, 1); /* and taken */
+    assert_true(s->pool->shard[1].router->lock.held);
+    snprintf(line, sizeof(line), "EXISTS %s", K1);
+    assert_false(client_send(other, line));
+    assert_true(other->pipeline.stalled);
+    assert_false(client_send(other, "PING")); /* in order behind the other one */
+    pool_turns(s->pool, 6);
+    assert_string_equal(client_take(s->client), "+OK\r\n");
+    assert_false(other->pipeline.stalled);
+    assert_string_equal(client_ask(other, line), ":0\r\n");
+    client_free(&other);
+}
+
+static void a_dead_lock_holder_frees_the_shard(void **state) {
+    struct setting *s = *state;
+    struct route_client *victim = client_create(s->pool, 1, SESSION_PUBLIC);
+    ask(s, "SET %s x", K0);
+    char line[200];
+    snprintf(line, sizeof(line), "RENAME %s %s", K0, K2);
+    assert_true(client_send(victim, line));
+    pool_turn(s->pool, 1);
+    pool_turn(s->pool, 0);
+    assert_true(s->pool->shard[0].router->lock.held);
+    client_free(&victim);
+    pool_kill(s->pool, 1);
+    pool_tell_down(s->pool, 1);
+    assert_false(s->pool->shard[0].router->lock.held);
+    assert_string_equal(ask(s, "GET %s", K0), "$1\r\nx\r\n");
+}
+
+static void a_shard_lost_during_gather_unlocks_the_others(void **state) {
+    struct setting *s = *state;
+    ask(s, "SET %s x", K1);
+    char line[200];
+    snprintf(line, sizeof(line), "RENAME %s %s", K1, K2);
+    assert_true(client_send(s->client, line));
+    pool_turn(s->pool, 0);
+    pool_turn(s->pool, 1);
+    pool_turn(s->pool, 0); /* LOCK goes to 2, which dies */
+    pool_kill(s->pool, 2);
+    pool_tell_down(s->pool, 2);
+    pool_turns(s->pool, 3);
+    assert_non_null(strstr(client_take(s->client), "-ERR shard 2 is waiting (killed by the test)"));
+    assert_false(s->pool->shard[1].router->lock.held);
+    assert_string_equal(ask(s, "GET %s", K1), "$1\r\nx\r\n");
+}
+
+static void a_write_lost_with_its_owner_is_not_run_again(void **state) {
+    struct setting *s = *state;
+    char line[200];
+    snprintf(line, sizeof(line), "INCR %s", K1);
+    assert_true(client_send(s->client, line));
+    pool_turn(s->pool, 0);
+    pool_kill(s->pool, 1);
+    pool_tell_down(s->pool, 1);
+    assert_string_equal(
+        client_take(s->client),
+        "-ERR shard 1 is waiting (killed by the test); it went down while it ran this "
+        "command, which may or may not have been executed\r\n");
+    pool_revive(s->pool, 1);
+    pool_turns(s->pool, 5);
+    assert_string_equal(ask(s, "GET %s", K1), "$-1\r\n");
+}
+
+static void a_read_lost_with_its_owner_runs_again(void **state) {
+    struct setting *s = *state;
+    char line[200];
+    snprintf(line, sizeof(line), "GET %s", K1);
+    assert_true(client_send(s->client, line));
+    pool_turn(s->pool, 0);
+    pool_kill(s->pool, 1);
+    pool_tell_down(s->pool, 1);
+    assert_int_equal(s->client->pipeline.in_flight, 1);
+    pool_revive(s->pool, 1);
+    pool_turns(s->pool, 5);
+    assert_string_equal(client_take(s->client), "$-1\r\n");
+}
+
+static void commands_wait_for_an_owner_that_is_down(void **state) {
+    struct setting *s = *state;
+    pool_kill(s->pool, 1);
+    pool_tell_down(s->pool, 1);
+    char line[200];
+    for (int i = 0; i < 3; i++) {
+        snprintf(line, sizeof(line), "INCR %s", K1);
+        assert_true(client_send(s->client, line));
+    }
+    pool_turns(s->pool, 3);
+    assert_int_equal(s->client->pipeline.in_flight, 3);
+    pool_revive(s->pool, 1);
+    pool_turns(s->pool, 3);
+    assert_string_equal(client_take(s->client), ":1\r\n:2\r\n:3\r\n");
+}
+
+static void waiting_is_bounded_and_what_timed_out_never_runs(void **state) {
+    struct setting *s = *state;
+    pool_kill(s->pool, 1);
+    pool_tell_down(s->pool, 1);
+    char line[200];
+    snprintf(line, sizeof(line), "INCR %s", K1);
+    assert_true(client_send(s->client, line));
+    pool_configure(s->pool, "relay-wait", "0"); /* any wait is over now */
+    router_cron(s->pool->shard[0].router);
+    assert_non_null(strstr(client_take(s->client), "was not executed\r\n"));
+    assert_true(client_send(s->client, line));
+    assert_non_null(strstr(client_take(s->client), "the command was not executed\r\n"));
+    pool_revive(s->pool, 1);
+    pool_turns(s->pool, 3);
+    assert_string_equal(ask(s, "GET %s", K1), "$-1\r\n");
+}
+
+static void a_new_generation_is_noticed_by_its_first_frame(void **state) {
+    struct setting *s = *state;
+    char line[200];
+    snprintf(line, sizeof(line), "INCR %s", K1);
+    assert_true(client_send(s->client, line));
+    pool_turn(s->pool, 0);
+    pool_kill(s->pool, 1);
+    pool_revive(s->pool, 1); /* its PEER_UP overtakes the PEER_DOWN of the old one */
+    pool_turns(s->pool, 3);
+    assert_non_null(strstr(client_take(s->client), "may or may not have been executed"));
+    router_peer_down(s->pool->shard[0].router, 1, s->pool->shard[1].generation - 1);
+    assert_string_equal(ask(s, "INCR %s", K1), ":1\r\n");
+}
+
+static int set_up_small(void **state) {
+    return set_up_with(state, 4096);
+}
+
+static void a_full_ring_stalls_the_client_and_loses_nothing(void **state) {
+    struct setting *s = *state;
+    char value[2001], line[2200];
+    memset(value, 'x', 2000);
+    value[2000] = 0;
+    int sent = 0;
+    for (; sent < 1000; sent++) {
+        snprintf(line, sizeof(line), "APPEND %s %s", K1, value);
+        if (!client_send(s->client, line))
+            break;
+    }
+    assert_true(sent > 0 && sent < 10); /* far larger than a record, so it waits at once */
+    assert_true(s->client->pipeline.stalled);
+    pool_turns(s->pool, 200);
+    assert_false(s->client->pipeline.stalled);
+    char want[64];
+    client_take(s->client);
+    snprintf(want, sizeof(want), ":%d\r\n", sent * 2000);
+    assert_string_equal(ask(s, "STRLEN %s", K1), want);
+    const char *reply = ask(s, "GET %s", K1);
+    assert_int_equal(strlen(reply), (size_t)sent * 2000 + strlen(want) + 2);
+}
+
+static void a_node_port_redirects(void **state) {
+    struct setting *s = *state;
+    struct route_client *node = client_create(s->pool, 1, SESSION_NODE);
+    char line[200], want[100];
+    snprintf(line, sizeof(line), "SET %s x", K1);
+    assert_string_equal(client_ask(node, line), "+OK\r\n");
+    snprintf(line, sizeof(line), "GET %s", K2);
+    snprintf(want, sizeof(want), "-MOVED %u 127.0.0.1:6402\r\n", slot_of_key(bytes_of_text(K2)));
+    assert_string_equal(client_ask(node, line), want);
+    snprintf(line, sizeof(line), "MGET %s %s", K1, K2);
+    assert_string_equal(client_ask(node, line),
+                        "-CROSSSLOT Keys in request don't hash to the same slot\r\n");
+    assert_string_equal(client_ask(node, "DBSIZE"), ":1\r\n");
+    client_free(&node);
+}
+
+static void client_reply_modes_hide_replies_of_any_shard(void **state) {
+    struct setting *s = *state;
+    assert_string_equal(ask(s, "CLIENT REPLY OFF"), "");
+    assert_string_equal(ask(s, "SET %s 1", K0), "");
+    assert_string_equal(ask(s, "SET %s 1", K1), "");
+    assert_string_equal(ask(s, "CLIENT REPLY ON"), "+OK\r\n");
+    assert_string_equal(ask(s, "CLIENT REPLY SKIP"), "");
+    assert_string_equal(ask(s, "GET %s", K1), "");
+    assert_string_equal(ask(s, "GET %s", K1), "$1\r\n1\r\n");
+    assert_string_equal(ask(s, "CLIENT REPLY SKIP"), "");
+    assert_string_equal(ask(s, "GET %s", K0), "");
+    assert_string_equal(ask(s, "GET %s", K0), "$1\r\n1\r\n");
+}
+
+static void clients_may_leave_with_commands_in_flight(void **state) {
+    struct setting *s = *state;
+    char line[200];
+    for (int i = 0; i < 50; i++) {
+        struct route_client *c = client_create(s->pool, 0, SESSION_PUBLIC);
+        snprintf(line, sizeof(line), "INCR %s", K1);
+        while (!client_send(c, line))
+            pool_turns(s->pool, 1);
+        snprintf(line, sizeof(line), "RENAME %s %s-%d", K0, K2, i);
+        client_send(c, line);
+        if (i % 2)
+            pool_turns(s->pool, 1);
+        client_free(&c);
+    }
+    pool_turns(s->pool, 300);
+    assert_string_equal(ask(s, "GET %s", K1), "$2\r\n50\r\n");
+    assert_true(router_idle(s->pool->shard[0].router));
+}
+
+static void garbage_in_a_ring_does_no_harm(void **state) {
+    struct setting *s = *state;
+    struct ring_writer w;
+    unsigned seed = (unsigned)time(NULL);
+    print_message("seed %u\n", seed);
+    srand(seed);
+    ask(s, "SET %s 1", K1);
+    segment_ring_writer(&s->pool->segment, 2, 0, &w);
+    for (int i = 0; i < 2000; i++) {
+        uint32_t bytes = (uint32_t)rand() % 200;
+        unsigned char *record = ring_reserve(&w, bytes);
+        if (!record)
+            break;
+        for (uint32_t k = 0; k < bytes; k++)
+            record[k] = (unsigned char)rand();
+        struct relay_frame frame = {.type = (uint8_t)(rand() % 9),
+                                    .flags = (uint8_t)(rand() % 4 ? 0 : rand()),
+                                    .command = (uint16_t)(rand() % 300),
+                                    .argc = (uint32_t)rand() % 4,
+                                    .from_generation = 1,
+                                    .to_generation = 1,
+                                    .token = (uint64_t)rand(),
+                                    .db = (uint32_t)rand() % 20,
+                                    .body_bytes = (uint32_t)rand() % 200};
+        if (bytes >= sizeof(frame))
+            memcpy(record, &frame, sizeof(frame));
+        ring_commit(&w, bytes);
+        ring_publish(&w);
+        pool_turn(s->pool, 0);
+    }
+    /* Its sender dies, and with it whatever lock the garbage took. */
+    pool_kill(s->pool, 2);
+    pool_tell_down(s->pool, 2);
+    pool_turns(s->pool, 5);
+    assert_string_equal(ask(s, "GET %s", K1), "$1\r\n1\r\n");
+}
+
+int main(void) {
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        T(single_keys_go_to_their_owner),
+        T(replies_keep_the_order_of_commands),
+        T(several_keys_are_split_and_merged),
+        T(all_shards_answer_as_one),
+        T(scan_walks_all_shards_with_one_cursor),
+        T(gather_runs_commands_over_shards),
+        T(gathers_are_atomic_in_any_order_of_turns),
+        T(a_locked_shard_makes_its_clients_wait),
+        T(a_dead_lock_holder_frees_the_shard),
+        T(a_shard_lost_during_gather_unlocks_the_others),
+        T(a_write_lost_with_its_owner_is_not_run_again),
+        T(a_read_lost_with_its_owner_runs_again),
+        T(commands_wait_for_an_owner_that_is_down),
+        T(waiting_is_bounded_and_what_timed_out_never_runs),
+        T(a_new_generation_is_noticed_by_its_first_frame),
+        cmocka_unit_test_setup_teardown(a_full_ring_stalls_the_client_and_loses_nothing,
+                                        set_up_small, tear_down),
+        T(a_node_port_redirects),
+        T(client_reply_modes_hide_replies_of_any_shard),
+        T(clients_may_leave_with_commands_in_flight),
+        T(garbage_in_a_ring_does_no_harm),
+    };
+    log_set_level(LOG_WARNING + 1); /* what garbage makes the router say would fill the screen */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

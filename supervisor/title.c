@@ -16,25 +16,27 @@ static char *run_end(int argc, char **argv) {
     return end;
 }
 
+/* One block for all strings, kept for good: variables taken out later must stay valid. */
 static void copy_environment(void) {
-    size_t count = 0;
-    while (environ[count])
-        count++;
-    char **copy = mem_calloc(count + 1, sizeof(*copy));
-    for (size_t i = 0; i < count; i++)
-        copy[i] = mem_strdup(environ[i]);
+    static char **copy, *strings;
+    size_t count = 0, bytes = 0;
+    for (; environ[count]; count++)
+        bytes += strlen(environ[count]) + 1;
+    copy = mem_calloc(count + 1, sizeof(*copy));
+    char *at = strings = mem_alloc(bytes + 1);
+    for (size_t i = 0; i < count; i++) {
+        copy[i] = at;
+        at = stpcpy(at, environ[i]) + 1;
+    }
     environ = copy;
 }
 
 void title_set(int argc, char **argv, const char *text) {
-    static char **kept; /* reachable for leak checkers */
     size_t room = (size_t)(run_end(argc, argv) - argv[0]);
     size_t length = strlen(text);
     if (argc < 1 || room < 2)
         return;
     copy_environment();
-    kept = environ;
-    (void)kept;
     memset(argv[0], 0, room);
     memcpy(argv[0], text, length < room ? length : room - 1);
     for (int i = 1; i < argc; i++)

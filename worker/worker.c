@@ -128,8 +128,8 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
                                   .synced = on_synced,
                                   .fork_want = on_fork_want,
                                   .fork_done = on_fork_done,
-                                  .apply = on_apply,
                                   .log_began = on_log_began,
+                                  .apply = on_apply,
                                   .progress = on_progress};
     w->persist =
         persist_create(w->loop, dir, w->config, w->ks, w->status, &hooks, error, error_bytes);

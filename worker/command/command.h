@@ -150,7 +150,6 @@ struct command_ctx {
     uint32_t argc;
     struct reply reply;
     uint64_t dirty;      /* changes made; > 0 of a write command: propagated */
-    bool accepted;         /* admitted once already, elsewhere: no limit may refuse it now */
     bool deferred_reply; /* the reply comes later through env (CONFIG SET) */
     /* What to log instead of the arguments, if the handler said so; see propagate_instead(). */
     struct buf *instead;

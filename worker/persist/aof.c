@@ -194,6 +194,10 @@ void aof_set_synced(struct aof *aof, uint64_t offset) {
     aof->synced_hook(aof->arg);
 }
 
+static bool sync_is_due(const struct aof *aof) {
+    return aof->config->appendfsync == APPENDFSYNC_ALWAYS || aof->synced < aof->owed_offset;
+}
+
 static void sync_done(struct background_job *job) {
     struct aof *aof = LIST_ENTRY(job, struct aof, sync_job);
     aof->syncing = false;
@@ -203,7 +207,7 @@ static void sync_done(struct background_job *job) {
     }
     status_add(aof->status, METRIC_aof_fsyncs, 1);
     aof_set_synced(aof, aof->sync_offset);
-    if (aof->config->appendfsync == APPENDFSYNC_ALWAYS)
+    if (sync_is_due(aof))
         aof_request_sync(aof);
 }
 
@@ -220,6 +224,11 @@ void aof_request_sync(struct aof *aof) {
     background_submit(aof->background, &aof->sync_job);
 }
 
+void aof_owe_sync(struct aof *aof) {
+    aof->owed_offset = aof->executed;
+    aof_request_sync(aof);
+}
+
 static void count_delay(struct aof *aof) {
     if (!aof->syncing || aof->delay_counted || aof->written == aof->sync_offset ||
         clock_mono_us() - aof->last_sync_us < SYNC_LATE_US)
@@ -233,13 +242,13 @@ static void count_delay(struct aof *aof) {
 void aof_turn_end(struct aof *aof) {
     if (aof->trouble == AOF_FINE)
         aof_write_pending(aof);
-    if (aof->config->appendfsync == APPENDFSYNC_ALWAYS)
+    if (sync_is_due(aof))
         aof_request_sync(aof);
 }
 
 void aof_cron(struct aof *aof, bool child_alive) {
     aof_write_pending(aof);
-    if (aof->config->appendfsync == APPENDFSYNC_ALWAYS)
+    if (sync_is_due(aof))
         aof_request_sync(aof);
     if (aof->config->appendfsync != APPENDFSYNC_EVERYSEC)
         return;

@@ -60,6 +60,7 @@ struct aof {
     struct background_job sync_job;
     int sync_fd;
     uint64_t sync_offset; /* what the sync in flight covers */
+    uint64_t owed_offset; /* replies wait for this one, whatever the policy is by now */
     uint64_t last_sync_us;
     bool syncing, delay_counted;
     _Atomic int sync_errno; /* set by the thread; stays */
@@ -86,6 +87,8 @@ void aof_turn_end(struct aof *aof);
 void aof_cron(struct aof *aof, bool child_alive);
 /* Ask for a sync of all that is written, unless one is in flight. */
 void aof_request_sync(struct aof *aof);
+/* See to it that all that was executed so far gets synced, under any policy. */
+void aof_owe_sync(struct aof *aof);
 /* Write and sync on this thread, for stopping. 0, or -1 with a text. */
 int aof_finish(struct aof *aof, char *error_r, size_t error_bytes);
 /* All bytes up to offset are safe. */

@@ -239,5 +239,5 @@ void persist_cron(struct persist *p) {
 /* Replies that wait for a sync under `always` get theirs even if the policy asks for none any more. */
 void persist_config_changed(struct persist *p) {
     if (p->aof_on && p->config->appendfsync != APPENDFSYNC_ALWAYS)
-        aof_request_sync(&p->aof);
+        aof_owe_sync(&p->aof);
 }

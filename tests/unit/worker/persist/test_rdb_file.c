@@ -291,7 +291,7 @@ static void a_file_of_redis_1_has_no_checksum(void **state) {
 /* ---- failing disks ---- */
 static void a_full_disk_leaves_the_old_snapshot(void **state) {
     struct shard *s = open_shard();
-    char error[256], path[512], link[512];
+    char error[256], path[512], link[600];
     shard_run(s, "SET k v");
     shard_run(s, "SAVE");
     struct buf before = shard_read_file(s, "dump.rdb");

@@ -2,6 +2,9 @@
  * operator's subcommands. */
 #include "supervisor/cli.h"
 
+#include "shared/base/panic.h"
+
 int main(int argc, char **argv) {
+    panic_on_fatal_signals();
     return cli_run(argc, argv);
 }

@@ -1,6 +1,7 @@
 /* spawn.h - start a child with exactly the descriptors of shared/ipc/inherit.h, and nothing else.
  *
- * The child is a process group of its own, so that a terminal's ^C reaches the supervisor only. It
+ * The child is a process group of its own: a terminal's ^C reaches the supervisor only, and if the
+ * supervisor dies the kernel wakes and hangs up a stopped child, so that it cannot stay behind. It
  * gets no death signal: losing its supervisor it reads EOF on the control socket, and finishes its
  * writes before it ends. */
 #ifndef REMUDA_SUPERVISOR_SPAWN_H

@@ -3,6 +3,7 @@
 #include "worker/worker.h"
 
 #include "shared/base/bytes.h"
+#include "shared/base/panic.h"
 #include "shared/ipc/inherit.h"
 
 #include <stdio.h>
@@ -18,6 +19,7 @@ int main(int argc, char **argv) {
                 "remuda-worker is started by remuda, which gives it its shard; start that.\n");
         return EXIT_BAD_START;
     }
+    panic_on_fatal_signals();
     static struct worker worker;
     int code = worker_open(&worker, (uint32_t)shard, (uint32_t)generation);
     return code ? code : worker_run(&worker);

@@ -58,7 +58,8 @@ static void on_expire(struct ev_loop *loop, ev_timer *timer, int events) {
     struct worker *w = timer->data;
     /* A quarter of the time between two calls at the most, as Redis spends. */
     uint64_t budget_us = 250000 / (uint64_t)w->config->hz;
-    keyspace_expire_cycle(w->ks, budget_us, (uint32_t)w->config->active_expire_effort);
+    if (!w->env.active_expiry_paused)
+        keyspace_expire_cycle(w->ks, budget_us, (uint32_t)w->config->active_expire_effort);
     keyspace_background(w->ks, 1000);
     timer->repeat = 1.0 / (double)w->config->hz;
     ev_timer_again(loop, timer);

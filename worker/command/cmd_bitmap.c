@@ -13,9 +13,7 @@ bool bit_offset_parse(struct command_ctx *ctx, uint32_t index, uint32_t width, u
         text = bytes_of(text.ptr + 1, text.len - 1);
     bool ok = bytes_to_i64(text, &offset) && offset >= 0 &&
               (!counted || !__builtin_mul_overflow(offset, (int64_t)width, &offset));
-    uint64_t limit_bytes = (uint64_t)ctx_config(ctx)->proto_max_bulk_len;
-    if (ctx->session->port != SESSION_INTERNAL)
-        ok = ok && (uint64_t)offset / BITS_PER_BYTE < limit_bytes;
+    ok = ok && (uint64_t)offset / BITS_PER_BYTE < handler_length_max(ctx);
     if (ok)
         *offset_r = (uint64_t)offset;
     else

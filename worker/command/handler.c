@@ -45,10 +45,16 @@ bool handler_long_double(struct command_ctx *ctx, uint32_t index, long double *v
     return false;
 }
 
+uint64_t handler_length_max(const struct command_ctx *ctx) {
+    /* What a log holds was admitted once, perhaps under a higher limit than today's; but a log is
+     * input too, so that not any length will do. */
+    const uint64_t log_max = UINT64_C(512) << 20;
+    uint64_t limit = (uint64_t)ctx_config(ctx)->proto_max_bulk_len;
+    return ctx->session->port == SESSION_INTERNAL && limit < log_max ? log_max : limit;
+}
+
 bool handler_length_ok(struct command_ctx *ctx, uint64_t len) {
-    /* What a log holds was admitted once, perhaps under a higher limit. */
-    if (ctx->session->port == SESSION_INTERNAL ||
-        len <= (uint64_t)ctx_config(ctx)->proto_max_bulk_len)
+    if (len <= handler_length_max(ctx))
         return true;
     reply_error(&ctx->reply, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     return false;

@@ -26,7 +26,9 @@ bool handler_long_double(struct command_ctx *ctx, uint32_t index, long double *v
 static inline bool handler_arg_is(const struct command_ctx *ctx, uint32_t index, const char *word) {
     return bytes_equal_nocase(ctx->argv[index], word);
 }
-/* A string of `len` bytes may be made. False: past proto-max-bulk-len. */
+/* The longest string that may be made: proto-max-bulk-len, or more if a log is replayed. */
+uint64_t handler_length_max(const struct command_ctx *ctx);
+/* A string of `len` bytes may be made. */
 bool handler_length_ok(struct command_ctx *ctx, uint64_t len);
 /* Argument `index` as the other database of MOVE or COPY: one that exists. On a node port there is
  * only database 0: cluster_error is the answer to another. */

@@ -73,6 +73,11 @@ struct links *links_create(const struct segment *segment, uint32_t self, uint32_
         peer->generation = atomic_load(&page->generation);
         peer->up = atomic_load(&page->state) == CHILD_UP;
     }
+    /* A predecessor may have died between publishing and ringing: ring for it. */
+    for (uint32_t i = 0; i < links->workers; i++) {
+        if (i != self)
+            doorbell_ring(links->peers[i].bell, links->peers[i].bell_fd);
+    }
     return links;
 }
 

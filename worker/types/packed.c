@@ -150,9 +150,19 @@ uint64_t packed_count(struct bytes packed) {
 
 /* ---- reading ---- */
 
-size_t packed_next(struct bytes packed, size_t at) {
-    size_t body = head_bytes_of(byte_at(packed, at)) + text_bytes_of(packed, at);
+/* Short texts and small integers, which is nearly all there is, without a look at anything else. */
+static inline size_t next(struct bytes packed, size_t at) {
+    uint8_t head = byte_at(packed, at);
+    if (head <= HEAD_TEXT6_MAX)
+        return at + 1 + head + 1;
+    if (head >= HEAD_SMALL)
+        return at + 1 + 1;
+    size_t body = head_bytes_of(head) + text_bytes_of(packed, at);
     return at + body + back_bytes_of(body);
+}
+
+size_t packed_next(struct bytes packed, size_t at) {
+    return next(packed, at);
 }
 
 size_t packed_prev(struct bytes packed, size_t at) {
@@ -205,9 +215,14 @@ struct bytes packed_text(struct bytes packed, size_t at, char *digits) {
     return bytes_of(digits, bytes_from_i64(digits, element.number));
 }
 
-/* Equal texts have equal heads, so a comparison of the bytes as stored is enough. */
-static bool element_is(struct bytes packed, size_t at, const struct encoded *needle) {
+/* Equal texts have equal heads, so a comparison of the bytes as stored is enough. Fields of one
+ * collection are often of one length and differ at the end: the last byte is looked at first. */
+static inline bool element_is(struct bytes packed, size_t at, const struct encoded *needle) {
     if (byte_at(packed, at) != needle->head[0])
+        return false;
+    size_t text_len = needle->text.len;
+    if (text_len > 0 && needle->head_bytes == 1 &&
+        packed.ptr[at + text_len] != needle->text.ptr[text_len - 1])
         return false;
     return memcmp(packed.ptr + at, needle->head, needle->head_bytes) == 0 &&
            (needle->text.len == 0 ||
@@ -224,7 +239,7 @@ size_t packed_find(struct bytes packed, size_t from, struct bytes text, uint32_t
         if (element_is(packed, at, &needle))
             return at;
         for (uint32_t i = 0; i < stride && at < packed.len; i++)
-            at = packed_next(packed, at);
+            at = next(packed, at);
     }
     return packed.len;
 }

@@ -1,4 +1,5 @@
-/* table.c - placing, finding and taking out entries, and resizing. table_private.h has the layout. */
+/* table.c - placing, finding and taking out entries, and resizing. Memory running out is a panic.
+ * table_private.h has the layout. */
 #include "worker/types/table_private.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
@@ -104,8 +105,8 @@ static void spill_into(struct table_bucket *b, uint64_t tag, uint64_t word) {
     state_add(b - 1, 1);
 }
 
-/* Place an entry in the bucket after its full home; if that is full too, make room by spilling one of
- * its natives into the next, and so on for a few buckets. Only these lines are touched. */
+/* Place an entry in the bucket after its full home; if that is full too, make room by spilling one
+ * of its natives into the next, and so on for a few buckets. Only these lines are touched. */
 static bool spill(const struct table_part *p, uint64_t i, struct table_bucket *home, uint64_t tag,
                   uint64_t word) {
     struct table_bucket *to = home;

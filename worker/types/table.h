@@ -1,7 +1,7 @@
 /* table.h - the hash table under everything: keys of a database, fields of a big hash, ...
  *
- * It holds pointers to entries it knows nothing of but their key. It grows and shrinks a few buckets
- * at a time, with every write; no call pauses for a whole table, and the old array is given back
+ * It holds pointers to entries it knows nothing of but their key. It grows and shrinks a few
+ * buckets at a time, with every write; no call pauses for a whole table, and the old array is given back
  * while the new one fills, so that both never stand side by side.
  *
  * Scan cursors are positions in hash space, not in the table: they stay good through any resize.
@@ -59,7 +59,7 @@ void table_prefetch_entry(const struct table *t, uint64_t hash);
 void *table_find(const struct table *t, uint64_t hash, struct bytes key);
 /* The key must be absent. */
 void table_insert(struct table *t, uint64_t hash, void *entry);
-/* Put `entry`, of the same key, where `old` is. `old` is not looked into: it may be freed already. */
+/* Put `entry`, of the same key, where `old` is; `old` is not looked into, it may be freed already. */
 void table_replace(struct table *t, uint64_t hash, const void *old, void *entry);
 /* Take out the entry of a key, or NULL; the caller owns it then. */
 void *table_remove(struct table *t, uint64_t hash, struct bytes key);

@@ -38,12 +38,13 @@ enum { HINTS = 0 };
 enum { HINTS = HINT_MASK };
 #endif
 
-/* An entry is in its home bucket, else in the one after it, else in the home's chain; so that at 92%
- * load one line, or two side by side, answer a lookup. Home is (position * buckets) >> 48: any number
- * of buckets will do, and homes have the order of positions, whatever the size. Home, hint and tag
- * together tell nearly always where an entry belongs in a table of another size, so that resizing
- * does not look into entries. Homes below `moved` are in part[1], the others in part[0]. Buckets come
- * in chunks, allocated when first written and freed when moved; nothing spills into the next one. */
+/* An entry is in its home bucket, else in the one after it, else in the home's chain; so that at
+ * 92% load one line, or two side by side, answer a lookup. Home is (position * buckets) >> 48: any
+ * number of buckets will do, and homes have the order of positions, whatever the size. Home, hint
+ * and tag together tell nearly always where an entry belongs in a table of another size, so that
+ * resizing does not look into entries. Homes below `moved` are in part[1], the others in part[0].
+ * Buckets come in chunks, allocated when first written and freed when moved; nothing spills into
+ * the next chunk. */
 struct table_bucket {
     uint64_t meta;
     uint64_t lane[LANES];

@@ -158,6 +158,11 @@ static void test_length_limit(void **state) {
     expect(f, "APPEND a x", "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n");
     expect(f, "SETBIT a 8388608 1", "-ERR bit offset is not an integer or out of range\r\n");
     expect(f, "STRLEN a", ":1048576\r\n");
+    f->session.port = SESSION_INTERNAL;
+    expect(f, "APPEND a x", ":1048577\r\n");
+    expect(f, "SETRANGE a 536870912 x",
+           "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n");
+    expect(f, "SETBIT a 4294967296 1", "-ERR bit offset is not an integer or out of range\r\n");
 }
 
 static void test_integers(void **state) {

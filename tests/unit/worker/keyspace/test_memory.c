@@ -1,4 +1,4 @@
-/* test_memory.c - bytes a key costs, all told, at a million keys: the house's aims, and 5% for luck. */
+/* test_memory.c - bytes a key costs, all told, at a million keys, against the aims and 5%. */
 #include "tests/unit/worker/keyspace/keyspace_fixture.h"
 #include "shared/base/mem.h"
 #include <stdio.h>

@@ -83,6 +83,7 @@ static void spawn_pool(struct pool *pool) {
 static struct pool *create(const struct pool_options *options) {
     struct pool *pool = calloc(1, sizeof(*pool));
     assert_non_null(pool);
+    signal(SIGPIPE, SIG_IGN); /* hiredis writes to connections that the server may have closed */
     if (options)
         pool->options = *options;
     pool->workers = pool->options.workers ? pool->options.workers : 3;

@@ -44,8 +44,8 @@ WORKER_SRC     := $(filter-out worker/main.c,$(shell find worker -name '*.c'))
 SUPERVISOR_SRC := $(filter-out supervisor/main.c,$(shell find supervisor -name '*.c'))
 UNIT_SRC       := $(shell find tests/unit -name 'test_*.c')
 UNIT_HELP_SRC  := $(filter-out $(UNIT_SRC),$(shell find tests/unit -name '*.c'))
-INTEG_SRC      := $(wildcard tests/integration/[0-9]*.c tests/interop/*.c)
-INTEG_HELP_SRC := $(filter-out $(INTEG_SRC),$(wildcard tests/integration/*.c))
+INTEG_SRC      := $(wildcard tests/integration/[0-9]*.c tests/interop/[0-9]*.c)
+INTEG_HELP_SRC := $(filter-out $(INTEG_SRC),$(wildcard tests/integration/*.c tests/interop/*.c))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 

@@ -109,6 +109,19 @@ static void on_removed(void *arg, uint32_t db, struct bytes key) {
 
 /* ---- open ---- */
 
+enum { ORPHAN_SECONDS = 2 };
+
+static void on_orphaned(int signal_number) {
+    alarm(ORPHAN_SECONDS);
+}
+
+/* An orphan sees its end of the control socket and leaves by itself. One that hangs never would, and
+ * would keep the data directory locked: SIGALRM ends it. What it had acknowledged is written. */
+static void die_soon_without_supervisor(void) {
+    signal(SIGUSR2, on_orphaned);
+    prctl(PR_SET_PDEATHSIG, SIGUSR2);
+}
+
 static int fail(struct worker *w, int code, const char *why) {
     log_warning("%s", why);
     control_report(w, CONTROL_REPORT_FAILED, 0, (uint64_t)code, bytes_of_text(why));
@@ -139,6 +152,7 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
 int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
     char error[CONFIG_ERROR_BYTES + 128], role[16];
     signal(SIGPIPE, SIG_IGN);
+    die_soon_without_supervisor();
     snprintf(role, sizeof(role), "%u", shard);
     log_open(role, LOG_NOTICE, NULL);
     w->started_us = (int64_t)clock_mono_us();

@@ -80,6 +80,11 @@ static uint32_t descriptors_raise(const struct front *front) {
         if (setrlimit(RLIMIT_NOFILE, &limit))
             limit.rlim_cur = before;
     }
+    if (limit.rlim_cur < wanted)
+        log_notice(
+            "maxclients could need %llu descriptors here, %llu are allowed: accepting pauses "
+            "when they run out",
+            (unsigned long long)wanted, (unsigned long long)limit.rlim_cur);
     if (limit.rlim_cur < own + WAITING_MIN)
         return WAITING_MIN;
     uint64_t left = limit.rlim_cur - own;

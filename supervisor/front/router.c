@@ -186,6 +186,7 @@ static void accept_pause(struct router *r) {
         status_add(r->page, METRIC_front_accept_paused, 1);
         status_set_text(r->page->note, "accepting pauses: out of descriptors (%u sockets kept)",
                         r->open);
+        log_warning("Accepting pauses: out of descriptors (%u sockets kept)", r->open);
         r->paused = true;
     }
     for (uint32_t i = 0; i < r->listeners; i++)

@@ -63,6 +63,13 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
     return at;
 }
 
+/* For CLIENT LIST. */
+static void client_measure(struct client *c) {
+    c->session.query_bytes = c->in.len;
+    c->session.query_free_bytes = c->in.cap - c->in.len;
+    c->session.memory_bytes = sizeof(*c) + c->in.cap + c->pipeline.out.cap;
+}
+
 static void set_reading(struct client *c) {
     bool want = pipeline_may_begin(&c->pipeline) && !c->session.close_after_reply && !c->ended;
     if (want)
@@ -88,8 +95,7 @@ static void consume(struct client *c, const char *data, size_t len) {
         log_warning("Closing client %s that reached max query buffer length", c->session.peer);
         client_close_later(c);
     }
-    c->session.query_bytes = c->in.len;
-    c->session.query_free_bytes = c->in.cap - c->in.len;
+    client_measure(c);
     set_reading(c);
     client_mark_flush(c);
 }

@@ -291,10 +291,10 @@ static int load_rdb_part(int fd, uint64_t total, const struct aof_load_job *job,
                                .progress = job->progress,
                                .arg = job->progress_arg};
     struct rdb_loaded found;
-    loaded->has_rdb = true;
     if (rdb_load_fd(fd, total, &rdb, &found, error_r, error_bytes) != 0)
         return -1;
     loaded->end = found.end;
+    loaded->keys = found.keys;
     return 0;
 }
 

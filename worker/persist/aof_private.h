@@ -111,7 +111,7 @@ struct aof_loaded {
     uint64_t commands;  /* applied */
     uint64_t cut_bytes; /* behind end */
     uint64_t checksums; /* verified */
-    bool has_rdb;       /* the file begins as an RDB */
+    uint64_t keys;      /* of the RDB it begins with, if it does */
 };
 /* Read fd, which stands at its beginning and has `total` bytes. 0, or -1 with a text that begins with
  * the offset. Changes nothing on disk. */

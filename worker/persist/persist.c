@@ -132,7 +132,10 @@ struct persist *persist_create(void *loop, const char *dir, const struct config 
 }
 
 int persist_load(struct persist *p, char *error_r, size_t error_bytes) {
+    char quarantine[PERSIST_PATH_BYTES];
+    snprintf(quarantine, sizeof quarantine, "%s/quarantine", p->dir);
     persist_remove_temps(p->dir);
+    persist_remove_temps(quarantine);
     p->loading = true;
     keyspace_set_now(p->ks, clock_wall_ms());
     keyspace_set_expiry_passive(p->ks, true);

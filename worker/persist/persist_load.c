@@ -160,8 +160,9 @@ static int load_log_file(struct persist *p, const char *dir, const char *name, b
     file_done(p, s);
     if (result != 0)
         return name_file(s, text, error_r, error_bytes);
-    log_notice("Log file %s loaded: %" PRIu64 " commands, %" PRIu64 " batches verified", s->path,
-               end->loaded.commands, end->loaded.checksums);
+    log_notice("Log file %s loaded: %" PRIu64 " keys, %" PRIu64 " commands, %" PRIu64
+               " batches verified",
+               s->path, end->loaded.keys, end->loaded.commands, end->loaded.checksums);
     return check_cut(p, end, error_r, error_bytes);
 }
 
@@ -356,8 +357,58 @@ static int load_single(struct persist *p, char *error_r, size_t error_bytes) {
     return take_in(p, &single, error_r, error_bytes);
 }
 
+/* ---- the first start ---- */
+static bool ends_with(const char *name, const char *end) {
+    size_t len = strlen(name), end_len = strlen(end);
+    return len >= end_len && strcmp(name + len - end_len, end) == 0;
+}
+
+/* A file of a log that says something: not an empty increment. */
+static bool is_log_file(const struct persist *p, const char *name) {
+    const char *prefix = p->config->appendfilename;
+    struct aof_file file = {0};
+    if (strncmp(name, prefix, strlen(prefix)) != 0 || strlen(name) > AOF_NAME_MAX ||
+        (!ends_with(name, ".incr.aof") && !ends_with(name, ".base.rdb") &&
+         !ends_with(name, ".base.aof")))
+        return false;
+    strcpy(file.name, name);
+    return size_of(p, &file) > 0;
+}
+
+/* A first start that was cut off leaves a base which nobody has written on: set aside, not used.
+ * Anything else is a log whose manifest is lost, and which must not be taken for no log. */
+static int check_no_lost_log(struct persist *p, char *error_r, size_t error_bytes) {
+    char first[AOF_NAME_MAX + 1], path[PERSIST_PATH_BYTES], kept[PERSIST_PATH_BYTES];
+    DIR *d = opendir(p->aof_dir);
+    struct dirent *entry;
+    int result = 0;
+    bool first_found = false;
+    snprintf(first, sizeof first, "%s.1.base.rdb", p->config->appendfilename);
+    while (d != NULL && result == 0 && (entry = readdir(d)) != NULL) {
+        if (!is_log_file(p, entry->d_name))
+            continue;
+        if (strcmp(entry->d_name, first) == 0) {
+            first_found = true;
+            continue;
+        }
+        snprintf(error_r, error_bytes, "%s holds %s but no manifest that says how to read it",
+                 p->aof_dir, entry->d_name);
+        result = -1;
+    }
+    if (d != NULL)
+        closedir(d);
+    if (result != 0 || !first_found)
+        return result;
+    snprintf(path, sizeof path, "%s/%s", p->aof_dir, first);
+    if (quarantine_file(p->dir, path, first, kept, sizeof kept, error_r, error_bytes) != 0)
+        return -1;
+    log_warning("%s is of a start that was cut off: moved to %s/%s", path, p->dir, kept);
+    return 0;
+}
+
 static int start_first_log(struct persist *p, char *error_r, size_t error_bytes) {
-    if (persist_load_snapshot(p, false, error_r, error_bytes) != 0)
+    if (check_no_lost_log(p, error_r, error_bytes) != 0 ||
+        persist_load_snapshot(p, false, error_r, error_bytes) != 0)
         return -1;
     if (rewrite_first(p, error_r, error_bytes) != 0)
         return -1;

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { COPY_BYTES = 64 * 1024, SAME_NAME_MAX = 10000 };
+enum { COPY_BYTES = 64 * 1024, SAME_NAME_MAX = 10000, DIR_BYTES = 2048, NAME_BYTES = 512 };
 
 static int copy_range(int to_fd, int from_fd, uint64_t from, uint64_t to) {
     static char block[COPY_BYTES];
@@ -55,16 +55,23 @@ static int choose_name(const char *dir, const char *origin, uint64_t from, char 
     return -1;
 }
 
-int quarantine_tail(const char *shard_dir, int fd, const char *origin, uint64_t from, uint64_t to,
-                    char *name_r, size_t name_bytes, char *error_r, size_t error_bytes) {
-    char dir[2048], name[512], temp[64], temp_path[2200];
-    snprintf(dir, sizeof dir, "%s/quarantine", shard_dir);
+/* The folder, made if it is missing, and a name in it. */
+static int open_quarantine(const char *shard_dir, const char *origin, uint64_t from,
+                           char dir[DIR_BYTES], char name[NAME_BYTES], char *error_r,
+                           size_t error_bytes) {
+    snprintf(dir, DIR_BYTES, "%s/quarantine", shard_dir);
     if ((mkdir(dir, 0755) != 0 && errno != EEXIST) ||
-        choose_name(dir, origin, from, name, sizeof name) != 0) {
+        choose_name(dir, origin, from, name, NAME_BYTES) != 0) {
         snprintf(error_r, error_bytes, "cannot use %s: %s", dir, strerror(errno));
         return -1;
     }
-    if (publish_sync_dir(shard_dir, error_r, error_bytes) != 0)
+    return publish_sync_dir(shard_dir, error_r, error_bytes);
+}
+
+int quarantine_tail(const char *shard_dir, int fd, const char *origin, uint64_t from, uint64_t to,
+                    char *name_r, size_t name_bytes, char *error_r, size_t error_bytes) {
+    char dir[DIR_BYTES], name[NAME_BYTES], temp[64], temp_path[DIR_BYTES + 64];
+    if (open_quarantine(shard_dir, origin, from, dir, name, error_r, error_bytes) != 0)
         return -1;
     snprintf(temp, sizeof temp, "temp-%d.quarantine", (int)getpid());
     int copy = publish_begin(dir, temp, error_r, error_bytes);
@@ -80,4 +87,18 @@ int quarantine_tail(const char *shard_dir, int fd, const char *origin, uint64_t 
     }
     snprintf(name_r, name_bytes, "quarantine/%s", name);
     return publish_commit(copy, dir, temp, name, error_r, error_bytes);
+}
+
+int quarantine_file(const char *shard_dir, const char *path, const char *origin, char *name_r,
+                    size_t name_bytes, char *error_r, size_t error_bytes) {
+    char dir[DIR_BYTES], name[NAME_BYTES], to[DIR_BYTES + NAME_BYTES + 2];
+    if (open_quarantine(shard_dir, origin, 0, dir, name, error_r, error_bytes) != 0)
+        return -1;
+    snprintf(to, sizeof to, "%s/%s", dir, name);
+    if (rename(path, to) != 0) {
+        snprintf(error_r, error_bytes, "cannot move %s into quarantine: %s", path, strerror(errno));
+        return -1;
+    }
+    snprintf(name_r, name_bytes, "quarantine/%s", name);
+    return publish_sync_dir(dir, error_r, error_bytes);
 }

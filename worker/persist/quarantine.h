@@ -8,5 +8,8 @@
  * disk when this returns. name_r gets the path. 0, or -1 with a text. */
 int quarantine_tail(const char *shard_dir, int fd, const char *origin, uint64_t from, uint64_t to,
                     char *name_r, size_t name_bytes, char *error_r, size_t error_bytes);
+/* Move a whole file of the same file system there. */
+int quarantine_file(const char *shard_dir, const char *path, const char *origin, char *name_r,
+                    size_t name_bytes, char *error_r, size_t error_bytes);
 
 #endif

@@ -19,8 +19,16 @@ static void note_good(struct persist *p, uint64_t started_us) {
     s->last_good_s = persist_now_s();
     s->last_us = clock_mono_us() - started_us;
     s->last_seconds = (int64_t)(s->last_us / 1000000);
-    s->last_ok = true;
     s->count++;
+    if (!s->last_ok && p->aof.trouble == AOF_FINE)
+        status_set_text(p->status->note, "%s", "");
+    s->last_ok = true;
+}
+
+static void note_bad(struct persist *p, const char *why) {
+    p->snapshots.last_ok = false;
+    if (p->aof.trouble == AOF_FINE)
+        status_set_text(p->status->note, "the last snapshot failed: %s", why);
 }
 
 int persist_save(struct persist *p, char *error_r, size_t error_bytes) {
@@ -35,7 +43,7 @@ int persist_save(struct persist *p, char *error_r, size_t error_bytes) {
     if (rdb_save_file(p->dir, p->config->dbfilename, &job, &saved, text, sizeof text) != 0) {
         log_warning("Snapshot: %s", text);
         snprintf(error_r, error_bytes, "ERR %s", text);
-        p->snapshots.last_ok = false;
+        note_bad(p, text);
         return -1;
     }
     note_good(p, started_us);
@@ -53,7 +61,7 @@ static void on_child_done(void *arg, bool ok) {
         s->dirty -= s->dirty_at_fork < s->dirty ? s->dirty_at_fork : s->dirty;
         log_notice("Background saving terminated with success");
     } else {
-        s->last_ok = false;
+        note_bad(p, p->child.error);
         s->last_us = clock_mono_us() - p->child.started_us;
         s->last_seconds = (int64_t)(s->last_us / 1000000);
         log_warning("Background saving error: %s", p->child.error);
@@ -73,7 +81,7 @@ void snapshot_granted(struct persist *p) {
     if (snapshot_child_start(&p->child, p->loop, &order, on_child_done, p, text, sizeof text) !=
         0) {
         log_warning("%s", text);
-        s->last_ok = false;
+        note_bad(p, text);
         persist_end_turn(p);
         return;
     }

@@ -1,5 +1,6 @@
 /* dispatch.c - which shard or shards a client's command goes to. One short path, top to bottom; how a
  * command meets several shards is the span of its row. */
+#include "worker/command/error_stats.h"
 #include "worker/route/router_private.h"
 
 #include "shared/base/mem.h"
@@ -18,9 +19,11 @@ static void run_here(struct request *q) {
     execute(q->ctx);
 }
 
-/* A router error in place of running the command. */
-static void refuse(struct request *q, const char *error) {
-    reply_error(&q->ctx->reply, error);
+/* An error of the router's own, written in place of running the command, counts like any other. */
+static void count_refusal(struct request *q) {
+    const struct buf *out = q->ctx->reply.out;
+    error_stats_count(bytes_of(out->data + q->out_start, out->len - q->out_start));
+    status_add(q->r->env->status, METRIC_error_replies, 1);
 }
 
 /* ---- at one other shard ---- */
@@ -32,6 +35,7 @@ static bool shard_takes(struct request *q, uint32_t shard) {
         reply_error_format(&q->ctx->reply,
                            "ERR relay-backlog-limit reached for shard %u; not executed", shard);
         r->failed++;
+        count_refusal(q);
         return false;
     }
     if (link_is_up(r->links, shard))
@@ -40,6 +44,7 @@ static bool shard_takes(struct request *q, uint32_t shard) {
     if (atomic_load(&page->state) != CHILD_FAILED && r->env->config->relay_wait > 0)
         return true;
     down_error(r, shard, "the command was not executed", q->ctx->reply.out);
+    count_refusal(q);
     return false;
 }
 
@@ -220,6 +225,7 @@ static void refuse_moved(struct request *q, uint32_t slot) {
     uint32_t owner = slots->owner[slot];
     reply_error_format(&q->ctx->reply, "MOVED %u %s:%u", slot, slots->announce_host,
                        slots->port[owner]);
+    count_refusal(q);
 }
 
 /* A cluster node: all keys in one slot, and that slot ours. */
@@ -227,7 +233,8 @@ static void run_keyed_node(struct request *q, int32_t keys) {
     uint32_t slot = slot_of_key(q->ctx->argv[q->r->positions[0]]);
     for (int32_t i = 1; i < keys; i++) {
         if (slot_of_key(q->ctx->argv[q->r->positions[i]]) != slot) {
-            refuse(q, "CROSSSLOT Keys in request don't hash to the same slot");
+            reply_error(&q->ctx->reply, "CROSSSLOT Keys in request don't hash to the same slot");
+            count_refusal(q);
             return;
         }
     }

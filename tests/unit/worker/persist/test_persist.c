@@ -209,6 +209,29 @@ static void a_take_in_that_was_cut_off_is_repeated(void **state) {
     shard_free(&s);
 }
 
+static void a_log_without_manifest_is_not_taken_for_none(void **state) {
+    struct shard *s = open_logged("everysec");
+    char path[512];
+    shard_run(s, "SET a 1");
+    shard_turn(s);
+    shard_crash(s);
+    shard_path(s, MANIFEST, path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(shard_open(s), -1);
+    assert_non_null(strstr(s->error, "appendonly.aof.1.incr.aof but no manifest"));
+    /* As a first start leaves it that was cut off before its manifest. */
+    shard_write_file(s, "appendonlydir/appendonly.aof.1.incr.aof", (struct bytes){0});
+    must_open(s);
+    assert_true(shard_file_exists(s, "quarantine/appendonly.aof.1.base.rdb.at-0"));
+    expect_file(s, MANIFEST,
+                "file appendonly.aof.1.base.rdb seq 1 type b\n"
+                "file appendonly.aof.2.incr.aof seq 2 type i\n");
+    shard_run(s, "SET a 2");
+    shard_turn(s);
+    crash_and_compare(s);
+    shard_free(&s);
+}
+
 static void leftovers_are_removed(void **state) {
     struct shard *s = open_logged("everysec");
     shard_run(s, "SET a 1");
@@ -451,11 +474,13 @@ static void a_failed_snapshot_closes_the_shard_for_writes(void **state) {
     assert_memory_equal(persist_write_refusal(s->persist), "MISCONF Redis is configured to save",
                         35);
     assert_memory_equal(shard_run(s, "SET a 2"), "-MISCONF Redis is", 17);
+    assert_string_equal(s->status->note, "the last snapshot failed: killed by signal 9");
     shard_configure(s, "stop-writes-on-bgsave-error", "no");
     assert_null(persist_write_refusal(s->persist));
     shard_configure(s, "stop-writes-on-bgsave-error", "yes");
     shard_expect(s, "SAVE", "+OK\r\n");
     assert_null(persist_write_refusal(s->persist));
+    assert_string_equal(s->status->note, "");
     shard_free(&s);
 }
 
@@ -582,6 +607,7 @@ int main(void) {
         cmocka_unit_test(a_snapshot_becomes_the_first_base),
         cmocka_unit_test(a_single_file_becomes_the_base),
         cmocka_unit_test(a_take_in_that_was_cut_off_is_repeated),
+        cmocka_unit_test(a_log_without_manifest_is_not_taken_for_none),
         cmocka_unit_test(leftovers_are_removed),
         cmocka_unit_test(a_cut_tail_goes_to_quarantine),
         cmocka_unit_test(every_named_file_must_be_whole),

@@ -1,0 +1,384 @@
+/* 10_differential: the scripts of tests/interop/scripts, said to a real redis-server, to a pool of one
+ * worker and to a pool of three, over RESP2 and RESP3; what they reply is compared byte for byte.
+ * script.h has the notation. How a reply is compared, if not byte for byte:
+ *
+ *   ~sort, ~pairs         elements of the array in any order (pairs: two by two)
+ *   ~deep, ~shape         every array in any order; types and sizes only
+ *   ~near N               an integer, give or take N
+ *   ~until "bytes"        said again until every peer replies this
+ *   ~walk                 SCAN, HSCAN: from cursor 0 to the end, all elements in any order
+ *   ~exchange KEY         every peer's DUMP of KEY is restored at every peer, as KEY:0 .. KEY:2
+ *   ~raw N "bytes"        sent as they are, for N replies; ~closes "bytes": till the other side closes
+ *   ~instead "why" "bytes"  a named deviation: the pools reply this, the redis-server something else
+ *   ~pools "why" "bytes"    the same for what redis-server cannot be asked
+ *   %on N, %close N       from here on connection N; close it.  %resp 2: only over RESP2 */
+#include "tests/interop/normal.h"
+#include "tests/interop/peers.h"
+#include "tests/interop/script.h"
+#include <glob.h>
+
+enum { SHOWN_DIFFERENCES_MAX = 60, SHOWN_BYTES_MAX = 600, WALK_STEPS_MAX = 100000 };
+
+struct run {
+    const struct script *script;
+    const struct script_line *line;
+    unsigned resp, connection, differences;
+    unsigned long steps;
+};
+struct test {
+    char name[128], path[256];
+    unsigned resp;
+};
+
+static struct peers *peers;
+
+/* ---- what is compared ---- */
+
+static struct octets request_of(const struct words *words, unsigned from) {
+    unsigned count = words->count - from;
+    const char **argv = calloc(count, sizeof(*argv));
+    size_t *lengths = calloc(count, sizeof(*lengths));
+    assert_true(argv && lengths);
+    for (unsigned i = 0; i < count; i++) {
+        argv[i] = words->word[from + i].data;
+        lengths[i] = words->word[from + i].len;
+    }
+    struct octets request = resp_command(count, argv, lengths);
+    free(argv);
+    free(lengths);
+    return request;
+}
+
+static void ask_all(struct run *run, const struct octets *request, unsigned count,
+                    struct octets replies[PEERS]) {
+    for (unsigned i = 0; i < PEERS; i++)
+        replies[i] = peer_ask(peers, i, run->connection, request, count);
+}
+
+static void free_all(struct octets replies[PEERS]) {
+    for (unsigned i = 0; i < PEERS; i++)
+        free(replies[i].data);
+}
+
+static bool same(const struct octets *a, const struct octets *b) {
+    return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+}
+
+static void report(struct run *run, const struct octets replies[PEERS], const char *what) {
+    if (run->differences++ >= SHOWN_DIFFERENCES_MAX)
+        return;
+    print_error("%s:%u (RESP%u) %s%.300s\n", run->script->path, run->line->number, run->resp, what,
+                run->line->text);
+    for (unsigned i = 0; i < PEERS; i++) {
+        char *shown = octets_show(replies[i].data, replies[i].len, SHOWN_BYTES_MAX);
+        print_error("    %-12s %s\n", peer_names[i], shown);
+        free(shown);
+    }
+}
+
+static void compare(struct run *run, const struct octets replies[PEERS]) {
+    if (!same(&replies[ORACLE], &replies[POOL_OF_1]) ||
+        !same(&replies[ORACLE], &replies[POOL_OF_3]))
+        report(run, replies, "");
+}
+
+typedef struct octets normalise(const struct octets *reply);
+
+static struct octets sorted(const struct octets *reply) {
+    return normal_sorted(reply, 1);
+}
+
+static struct octets sorted_pairs(const struct octets *reply) {
+    return normal_sorted(reply, 2);
+}
+
+static void compare_as(struct run *run, const struct words *words, normalise *change) {
+    struct octets request = request_of(words, 1), replies[PEERS], changed[PEERS];
+    ask_all(run, &request, 1, replies);
+    for (unsigned i = 0; i < PEERS; i++)
+        changed[i] = change(&replies[i]);
+    compare(run, changed);
+    free_all(changed);
+    free_all(replies);
+    free(request.data);
+}
+
+/* ---- directives ---- */
+
+static void do_command(struct run *run, const struct words *words) {
+    struct octets request = request_of(words, 0), replies[PEERS];
+    ask_all(run, &request, 1, replies);
+    compare(run, replies);
+    free_all(replies);
+    free(request.data);
+}
+
+static void do_sort(struct run *run, const struct words *words) {
+    compare_as(run, words, sorted);
+}
+
+static void do_pairs(struct run *run, const struct words *words) {
+    compare_as(run, words, sorted_pairs);
+}
+
+static void do_deep(struct run *run, const struct words *words) {
+    compare_as(run, words, normal_deep);
+}
+
+static void do_shape(struct run *run, const struct words *words) {
+    compare_as(run, words, normal_shape);
+}
+
+static void do_near(struct run *run, const struct words *words) {
+    long allowed = strtol(words->word[1].data, NULL, 10);
+    struct octets request = request_of(words, 2), replies[PEERS];
+    ask_all(run, &request, 1, replies);
+    bool near = true;
+    for (unsigned i = 0; i < PEERS; i++) {
+        long long apart =
+            strtoll(replies[i].data + 1, NULL, 10) - strtoll(replies[ORACLE].data + 1, NULL, 10);
+        near &= replies[i].data[0] == ':' && apart <= allowed && apart >= -allowed;
+    }
+    if (!near)
+        report(run, replies, "");
+    free_all(replies);
+    free(request.data);
+}
+
+static void do_until(struct run *run, const struct words *words) {
+    struct octets request = request_of(words, 2), replies[PEERS];
+    uint64_t until_ms = clock_mono_ms() + POOL_WAIT_S * 1000;
+    for (bool all = false; !all;) {
+        ask_all(run, &request, 1, replies);
+        all = true;
+        for (unsigned i = 0; i < PEERS; i++)
+            all &= same(&replies[i], &words->word[1]);
+        if (!all && clock_mono_ms() > until_ms) {
+            report(run, replies, "never: ");
+            all = true;
+        }
+        free_all(replies);
+        if (!all)
+            usleep(2000);
+    }
+    free(request.data);
+}
+
+/* All that one peer gives from cursor 0 to the end, as one array without repetitions. */
+static struct octets walk(struct run *run, unsigned peer, struct words *words, unsigned stride) {
+    unsigned cursor_at = 1;
+    while (cursor_at + 1 < words->count && strcmp(words->word[cursor_at].data, "0") != 0)
+        cursor_at++;
+    struct octets first = words->word[cursor_at], all = {strdup("*0\r\n"), 4};
+    for (unsigned steps = 0; steps < WALK_STEPS_MAX; steps++) {
+        struct octets request = request_of(words, 1);
+        struct octets reply = peer_ask(peers, peer, run->connection, &request, 1);
+        free(request.data);
+        if (words->word[cursor_at].data != first.data)
+            free(words->word[cursor_at].data);
+        words->word[cursor_at] = first;
+        if (normal_count(&reply) != 2) {
+            free(all.data);
+            return reply;
+        }
+        struct octets cursor = normal_element(&reply, 0), found = normal_element(&reply, 1);
+        free(reply.data);
+        size_t head = (size_t)(strchr(found.data, '\n') + 1 - found.data);
+        all.data = realloc(all.data, all.len + found.len + 1);
+        memcpy(all.data + all.len, found.data + head, found.len - head);
+        all.len += found.len - head;
+        free(found.data);
+        const char *digits = strchr(cursor.data, '\n') + 1;
+        size_t len = strcspn(digits, "\r");
+        bool end = len == 1 && *digits == '0';
+        if (!end)
+            words->word[cursor_at] = (struct octets){strndup(digits, len), len};
+        free(cursor.data);
+        if (end)
+            break;
+    }
+    struct octets ordered = normal_sorted(&all, stride);
+    free(all.data);
+    return ordered;
+}
+
+static void do_walk(struct run *run, const struct words *words) {
+    bool pairs = strcasecmp(words->word[1].data, "HSCAN") == 0;
+    struct octets found[PEERS];
+    for (unsigned i = 0; i < PEERS; i++) {
+        struct words own = {words->count, malloc(words->count * sizeof(*own.word))};
+        memcpy(own.word, words->word, words->count * sizeof(*own.word));
+        found[i] = walk(run, i, &own, pairs ? 2 : 1);
+        free(own.word);
+    }
+    compare(run, found);
+    free_all(found);
+}
+
+static void do_exchange(struct run *run, const struct words *words) {
+    const char *key = words->word[1].data;
+    for (unsigned from = 0; from < PEERS; from++) {
+        const char *dump[] = {"DUMP", key};
+        struct octets request = resp_command(2, dump, NULL), replies[PEERS];
+        struct octets reply = peer_ask(peers, from, run->connection, &request, 1);
+        free(request.data);
+        char name[256];
+        size_t head = (size_t)(strchr(reply.data, '\n') + 1 - reply.data);
+        snprintf(name, sizeof(name), "%s:%u", key, from);
+        assert_true(reply.data[0] == '$' && reply.data[1] != '-');
+        const char *restore[] = {"RESTORE", name, "0", reply.data + head, "REPLACE"};
+        size_t lengths[] = {7, strlen(name), 1, reply.len - head - 2, 7};
+        request = resp_command(5, restore, lengths);
+        ask_all(run, &request, 1, replies);
+        for (unsigned i = 0; i < PEERS; i++) {
+            if (strcmp(replies[i].data, "+OK\r\n") != 0) {
+                report(run, replies, "RESTORE failed: ");
+                break;
+            }
+        }
+        free_all(replies);
+        free(request.data);
+        free(reply.data);
+    }
+}
+
+static void do_raw(struct run *run, const struct words *words) {
+    struct octets replies[PEERS];
+    ask_all(run, &words->word[2], (unsigned)atoi(words->word[1].data), replies);
+    compare(run, replies);
+    free_all(replies);
+}
+
+static void do_closes(struct run *run, const struct words *words) {
+    struct run own = *run;
+    struct octets replies[PEERS];
+    own.connection = PEER_CONNECTIONS - 1;
+    peers_open(peers, own.connection);
+    ask_all(&own, &words->word[1], UINT32_MAX, replies);
+    compare(run, replies);
+    free_all(replies);
+    peers_close(peers, own.connection);
+}
+
+static void expect_of_pools(struct run *run, const struct words *words, unsigned first) {
+    struct octets request = request_of(words, 3), replies[PEERS] = {{0}};
+    bool right = words->word[1].len > 0;
+    for (unsigned i = first; i < PEERS; i++) {
+        replies[i] = peer_ask(peers, i, run->connection, &request, 1);
+        right &= same(&replies[i], &words->word[2]) == (i != ORACLE);
+    }
+    if (!right)
+        report(run, replies, "");
+    free_all(replies);
+    free(request.data);
+}
+
+static void do_instead(struct run *run, const struct words *words) {
+    expect_of_pools(run, words, ORACLE);
+}
+
+static void do_pools(struct run *run, const struct words *words) {
+    expect_of_pools(run, words, POOL_OF_1);
+}
+
+static void do_on(struct run *run, const struct words *words) {
+    run->connection = (unsigned)atoi(words->word[1].data);
+    assert_true(run->connection < PEER_CONNECTIONS - 1);
+    peers_open(peers, run->connection);
+}
+
+static void do_close(struct run *run, const struct words *words) {
+    peers_close(peers, (unsigned)atoi(words->word[1].data));
+}
+
+static void do_nothing(struct run *run, const struct words *words) {
+}
+
+static const struct directive {
+    const char *name;
+    unsigned words_min; /* itself included */
+    void (*act)(struct run *run, const struct words *words);
+} directives[] = {
+    {"~sort", 2, do_sort},     {"~pairs", 2, do_pairs},       {"~deep", 2, do_deep},
+    {"~shape", 2, do_shape},   {"~near", 3, do_near},         {"~until", 3, do_until},
+    {"~walk", 3, do_walk},     {"~exchange", 2, do_exchange}, {"~raw", 3, do_raw},
+    {"~closes", 2, do_closes}, {"~instead", 4, do_instead},   {"~pools", 4, do_pools},
+    {"%on", 2, do_on},         {"%close", 2, do_close},       {"%resp", 2, do_nothing},
+};
+
+/* ---- scripts ---- */
+
+static void step(struct run *run) {
+    struct words words = words_split(run->script, run->line);
+    void (*act)(struct run *, const struct words *) = do_command;
+    if (strchr("~%", run->line->text[0])) {
+        act = NULL;
+        for (size_t i = 0; i < sizeof(directives) / sizeof(directives[0]); i++) {
+            if (strcmp(words.word[0].data, directives[i].name) == 0 &&
+                words.count >= directives[i].words_min)
+                act = directives[i].act;
+        }
+        if (!act)
+            fail_msg("%s:%u: what is %s", run->script->path, run->line->number, run->line->text);
+    }
+    act(run, &words);
+    words_free(&words);
+}
+
+static void test_script(void **state) {
+    const struct test *test = *state;
+    if (!peers)
+        peers = peers_start();
+    struct script *script = script_read(test->path);
+    struct run run = {.script = script, .resp = test->resp};
+    peers_reset(peers, test->resp);
+    for (size_t i = 0; i < script->count; i++) {
+        run.line = &script->lines[i];
+        step(&run);
+        run.steps++;
+    }
+    print_message("%lu steps\n", run.steps);
+    unsigned differences = run.differences;
+    script_free(&script);
+    if (differences > 0)
+        fail_msg("%u differences", differences);
+}
+
+static bool wanted(const char *path, unsigned resp) {
+    char only[16];
+    int code;
+    snprintf(only, sizeof(only), "%%resp %u", resp == 2 ? 3 : 2);
+    free(run_shell(&code, "grep -qx '%s' '%s'", only, path));
+    return code != 0;
+}
+
+static void test_end(void **state) {
+    if (peers)
+        peers_end(&peers);
+}
+
+int main(int argc, char **argv) {
+    glob_t found;
+    if (glob(argc > 1 ? argv[1] : "tests/interop/scripts/*.txt", 0, NULL, &found) != 0) {
+        fprintf(stderr, "no scripts: start me at the top of the tree\n");
+        return 1;
+    }
+    struct test *data = calloc(found.gl_pathc * 2, sizeof(*data));
+    struct CMUnitTest *tests = calloc(found.gl_pathc * 2 + 1, sizeof(*tests));
+    size_t count = 0;
+    for (size_t i = 0; data && tests && i < found.gl_pathc * 2; i++) {
+        struct test *test = &data[count];
+        test->resp = 2 + i % 2;
+        snprintf(test->path, sizeof(test->path), "%s", found.gl_pathv[i / 2]);
+        snprintf(test->name, sizeof(test->name), "%.100s RESP%u",
+                 strrchr(found.gl_pathv[i / 2], '/') + 1, test->resp);
+        if (wanted(test->path, test->resp))
+            tests[count++] = (struct CMUnitTest){test->name, test_script, NULL, NULL, test};
+    }
+    tests[count++] = (struct CMUnitTest)cmocka_unit_test_teardown(test_end, pools_cleanup);
+    int failed = _cmocka_run_group_tests("scripts", tests, count, NULL, NULL);
+    globfree(&found);
+    free(data);
+    free(tests);
+    return failed;
+}

@@ -1,0 +1,94 @@
+/* normal.c - see the header. */
+#include "tests/interop/normal.h"
+#include "tests/integration/pool_fixture.h"
+
+static bool is_aggregate(const struct octets *reply) {
+    return reply->len > 0 && strchr("*~%>", reply->data[0]) && reply->data[1] != '-';
+}
+
+long normal_count(const struct octets *reply) {
+    return is_aggregate(reply) ? strtol(reply->data + 1, NULL, 10) : -1;
+}
+
+static size_t head_length(const struct octets *reply) {
+    return (size_t)((const char *)memchr(reply->data, '\n', reply->len) - reply->data) + 1;
+}
+
+static struct octets copy(const char *data, size_t len) {
+    struct octets out = {malloc(len + 1), len};
+    assert_non_null(out.data);
+    memcpy(out.data, data, len);
+    out.data[len] = 0;
+    return out;
+}
+
+static int compare(const void *a, const void *b) {
+    const struct octets *x = a, *y = b;
+    int order = memcmp(x->data, y->data, x->len < y->len ? x->len : y->len);
+    return order ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+typedef struct octets change(const struct octets *reply);
+
+static struct octets copy_all(const struct octets *reply) {
+    return copy(reply->data, reply->len);
+}
+
+/* Elements in groups, each element changed, the groups in order if `sorts`; the head as it is. */
+static struct octets rebuild(const struct octets *reply, unsigned stride, bool sorts,
+                             change *element) {
+    size_t at = head_length(reply), groups = 0;
+    struct octets out = copy(reply->data, at), *group = calloc(reply->len, sizeof(*group));
+    assert_non_null(group);
+    while (at < reply->len) {
+        struct octets joined = {calloc(1, 1), 0};
+        for (unsigned i = 0; i < stride && at < reply->len; i++) {
+            size_t length = resp_length(reply->data + at, reply->len - at);
+            assert_true(length > 0);
+            struct octets changed = element(&(struct octets){reply->data + at, length});
+            joined.data = realloc(joined.data, joined.len + changed.len + 1);
+            memcpy(joined.data + joined.len, changed.data, changed.len);
+            joined.len += changed.len;
+            free(changed.data);
+            at += length;
+        }
+        group[groups++] = joined;
+    }
+    if (sorts)
+        qsort(group, groups, sizeof(*group), compare);
+    for (size_t i = 0; i < groups; i++) {
+        out.data = realloc(out.data, out.len + group[i].len + 1);
+        memcpy(out.data + out.len, group[i].data, group[i].len);
+        out.len += group[i].len;
+        free(group[i].data);
+    }
+    out.data[out.len] = 0;
+    free(group);
+    return out;
+}
+
+struct octets normal_sorted(const struct octets *reply, unsigned stride) {
+    return is_aggregate(reply) ? rebuild(reply, stride, true, copy_all) : copy_all(reply);
+}
+
+struct octets normal_deep(const struct octets *reply) {
+    if (!is_aggregate(reply))
+        return copy_all(reply);
+    return rebuild(reply, reply->data[0] == '%' ? 2 : 1, true, normal_deep);
+}
+
+struct octets normal_shape(const struct octets *reply) {
+    if (is_aggregate(reply))
+        return rebuild(reply, 1, false, normal_shape);
+    if (reply->len > 1 && strchr("$*", reply->data[0]) && reply->data[1] == '-')
+        return copy_all(reply);
+    return copy(reply->data, reply->len > 0 ? 1 : 0);
+}
+
+struct octets normal_element(const struct octets *reply, unsigned index) {
+    assert_true(normal_count(reply) > (long)index);
+    size_t at = head_length(reply);
+    while (index-- > 0)
+        at += resp_length(reply->data + at, reply->len - at);
+    return copy(reply->data + at, resp_length(reply->data + at, reply->len - at));
+}

@@ -1,0 +1,18 @@
+/* normal.h - replies made comparable where Redis leaves something open: the order of elements, ids,
+ * times. Each takes one whole RESP value and gives a new one, freed by the caller. */
+#ifndef REMUDA_TESTS_NORMAL_H
+#define REMUDA_TESTS_NORMAL_H
+#include "tests/integration/client.h"
+
+/* The elements of the outermost array in byte order, so many at a time (2: pairs stay together). */
+struct octets normal_sorted(const struct octets *reply, unsigned stride);
+/* Every array, set and map within in byte order; maps by pairs. */
+struct octets normal_deep(const struct octets *reply);
+/* Types and numbers of elements only: what a text or number says is left out. */
+struct octets normal_shape(const struct octets *reply);
+/* The element of an array. Fails the running test if there is none. */
+struct octets normal_element(const struct octets *reply, unsigned index);
+/* Number of elements of an aggregate, -1 for anything else. */
+long normal_count(const struct octets *reply);
+
+#endif

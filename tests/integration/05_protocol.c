@@ -55,6 +55,8 @@ static void test_protocol_errors_close_the_connection(void **state) {
         free(got.data);
         assert_true(raw_closed_within(fd, 20));
         close(fd);
+        /* Nothing of it is left for the next client. */
+        exchange("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n", 1, "+OK\r\n");
     }
 }
 

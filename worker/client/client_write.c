@@ -27,7 +27,7 @@ static void apply_gates(struct client *c, uint64_t gate) {
         c->marks[c->mark_count - 1] = (struct gate_mark){end, gate};
         c->seen = end;
     }
-    uint64_t synced = persist_synced(c->owner->env->persist);
+    uint64_t synced = persist_reply_released(c->owner->env->persist);
     uint32_t passed = 0;
     while (passed < c->mark_count && c->marks[passed].gate <= synced)
         c->released = c->marks[passed++].end;

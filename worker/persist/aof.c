@@ -174,6 +174,10 @@ int aof_write_pending(struct aof *aof) {
     aof->pending_since_us = 0;
     if (aof->trouble == AOF_WRITE_FAILED)
         aof_set_trouble(aof, AOF_FINE, 0);
+    if (aof->replies_held) {
+        aof->replies_held = false;
+        aof->synced_hook(aof->arg);
+    }
     return 0;
 }
 

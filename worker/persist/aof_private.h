@@ -56,6 +56,7 @@ struct aof {
     uint64_t crc;                     /* of those */
     uint64_t total_bytes, base_bytes; /* of the whole log, of its base */
     bool held;                        /* between two files: nothing is written */
+    bool replies_held;                /* replies of that time wait for the next write */
 
     struct background_job sync_job;
     int sync_fd;

@@ -330,7 +330,7 @@ void rewrite_granted(struct persist *p) {
     if (w->afresh)
         cut_pending_at_fork(&p->aof);
     w->fork_offset = p->aof.executed;
-    p->aof.held = true;
+    p->aof.held = p->aof.replies_held = true;
     w->files_pending = true;
     p->snapshots.fork_us = p->child.fork_us;
     keyspace_set_child_alive(p->ks, true);

@@ -14,7 +14,7 @@ struct aof;
 
 struct persist_hooks {
     void *arg;
-    /* The write path's synced offset moved (called on the loop's thread): replies may go out. */
+    /* persist_reply_released() moved (called on the loop's thread): replies may go out. */
     void (*synced)(void *arg);
     /* Ask the scheduler for a turn to fork / give it back. persist_fork_granted() answers. */
     void (*fork_want)(void *arg, uint64_t id, uint64_t expected_bytes, const char *what);
@@ -87,9 +87,10 @@ struct write_path {
     uint64_t written_age_us, synced_age_us; /* of the oldest byte that has not got there; 0: none */
 };
 void persist_write_path(const struct persist *p, struct write_path *path_r);
-/* The offset a reply must wait for under appendfsync always, or 0 if nothing is to be waited for:
- * executed, while synced is behind it. */
+/* The log offset a reply made now must wait for, or 0 if it may leave at the end of the turn: under
+ * appendfsync always until it is synced, under the others until it is written. */
 uint64_t persist_reply_gate(const struct persist *p);
-uint64_t persist_synced(const struct persist *p);
+/* Replies that wait for an offset up to this one may leave. */
+uint64_t persist_reply_released(const struct persist *p);
 
 #endif

@@ -18,13 +18,21 @@ void persist_write_path(const struct persist *p, struct write_path *path_r) {
         .synced_age_us = age(aof->executed > aof->synced ? aof->unsynced_since_us : 0, now_us)};
 }
 
-uint64_t persist_reply_gate(const struct persist *p) {
-    const struct aof *aof = &p->aof;
-    if (!p->aof_on || p->config->appendfsync != APPENDFSYNC_ALWAYS || aof->synced >= aof->executed)
-        return 0;
-    return aof->executed;
+/* Under `always` a reply waits for the sync. Under the others it has waited for write(2) when the turn
+ * ends, unless the log is held between two files: then it waits for the new one. */
+static bool waits_for_sync(const struct persist *p) {
+    return p->config->appendfsync == APPENDFSYNC_ALWAYS;
 }
 
-uint64_t persist_synced(const struct persist *p) {
-    return p->aof.synced;
+uint64_t persist_reply_gate(const struct persist *p) {
+    const struct aof *aof = &p->aof;
+    if (!p->aof_on)
+        return 0;
+    if (waits_for_sync(p))
+        return aof->synced < aof->executed ? aof->executed : 0;
+    return aof->held && aof->written < aof->executed ? aof->executed : 0;
+}
+
+uint64_t persist_reply_released(const struct persist *p) {
+    return waits_for_sync(p) ? p->aof.synced : p->aof.written;
 }

@@ -255,14 +255,12 @@ void calls_free(struct router *r) {
 /* ---- when a shard is down ---- */
 
 void down_error(struct router *r, uint32_t shard, const char *what, struct buf *out) {
-    const struct status_page *page = segment_status(r->env->segment, shard);
-    enum child_state state = atomic_load(&page->state);
     char why[STATUS_TEXT_BYTES];
-    memcpy(why, page->last_exit, sizeof(why));
+    memcpy(why, segment_status(r->env->segment, shard)->last_exit, sizeof(why));
     why[sizeof(why) - 1] = 0;
     struct reply reply = {.out = out, .version = 2};
-    reply_error_format(&reply, "ERR shard %u is %s%s%s%s; %s", shard, child_state_name(state),
-                       why[0] ? " (" : "", why, why[0] ? ")" : "", what);
+    reply_error_format(&reply, "ERR shard %u %s (%s)", shard, what,
+                       why[0] ? why : "not started yet");
     r->failed++;
 }
 
@@ -283,9 +281,8 @@ static void part_lost(struct router *r, struct part *part) {
     if (!part->published)
         return;
     if (part->kept.len == 0 || part->call->cmd->span == SPAN_REFRESH) {
-        part_fail(
-            r, part,
-            "it went down while it ran this command, which may or may not have been executed");
+        part_fail(r, part,
+                  "went down while it ran this command, which may or may not have been executed");
         return;
     }
     part_release(r, part);
@@ -321,10 +318,10 @@ static void part_timeout(struct router *r, struct part *part) {
         return;
     char what[96];
     if (link_withdraw(r->links, part->peer, part_token(part), part->type))
-        snprintf(what, sizeof(what), "the command waited %llu ms and was not executed",
-                 (unsigned long long)waited_ms);
+        snprintf(what, sizeof(what), "is %s: the command waited %llu ms and was not executed",
+                 failed ? "marked failed" : "down", (unsigned long long)waited_ms);
     else
-        snprintf(what, sizeof(what), "the command may or may not have been executed");
+        snprintf(what, sizeof(what), "is down: the command may or may not have been executed");
     part_fail(r, part, what);
 }
 

@@ -43,7 +43,7 @@ static bool shard_takes(struct request *q, uint32_t shard) {
     const struct status_page *page = segment_status(r->env->segment, shard);
     if (atomic_load(&page->state) != CHILD_FAILED && r->env->config->relay_wait > 0)
         return true;
-    down_error(r, shard, "the command was not executed", q->ctx->reply.out);
+    down_error(r, shard, "is down: the command was not executed", q->ctx->reply.out);
     count_refusal(q);
     return false;
 }

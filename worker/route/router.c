@@ -196,7 +196,7 @@ bool router_turn_begin(struct router *r) {
 }
 
 void router_synced(struct router *r) {
-    uint64_t synced = persist_synced(r->env->persist);
+    uint64_t synced = persist_reply_released(r->env->persist);
     while (!list_empty(&r->held)) {
         struct held *held = LIST_ENTRY(r->held.next, struct held, link);
         if (held->gate > synced)

@@ -119,7 +119,7 @@ void part_done(struct router *r, struct part *part);
 void call_finish(struct router *r, struct call *call, struct bytes resp);
 void call_barrier(struct call *call);
 void calls_free(struct router *r);
-/* Write "-ERR shard N is down (why); what" as a reply. */
+/* Write "-ERR shard N <what> (why its process ended)" as a reply. */
 void down_error(struct router *r, uint32_t shard, const char *what, struct buf *out);
 /* A peer's generation is gone: its parts run again or fail. Parts whose wait is over fail. */
 void calls_peer_lost(struct router *r, uint32_t peer);

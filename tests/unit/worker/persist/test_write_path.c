@@ -99,7 +99,7 @@ static void replies_wait_for_the_sync_that_covers_them(void **state) {
     uint64_t second = persist_reply_gate(s->persist);
     assert_true(second > first);
     assert_int_equal(path_of(s).written, second);
-    assert_true(persist_synced(s->persist) < first);
+    assert_true(persist_reply_released(s->persist) < first);
     assert_int_equal(s->synced_calls, 0);
     assert_true(path_of(s).synced_age_us > 0);
     assert_int_equal(path_of(s).written_age_us, 0);
@@ -109,7 +109,7 @@ static void replies_wait_for_the_sync_that_covers_them(void **state) {
     assert_int_equal(calls, 2);
     assert_int_equal(in_flight_max, 1);
     assert_int_equal(s->synced_calls, 2);
-    assert_int_equal(persist_synced(s->persist), second);
+    assert_int_equal(persist_reply_released(s->persist), second);
     assert_int_equal(persist_reply_gate(s->persist), 0);
     assert_int_equal(path_of(s).synced_age_us, 0);
     shard_free(&s);
@@ -140,7 +140,7 @@ static void waiting_replies_are_freed_by_a_change_of_policy(void **state) {
     persist_config_changed(s->persist);
     set_hold(false);
     shard_await(s, shard_all_synced, "the syncs");
-    assert_int_equal(persist_synced(s->persist), gate);
+    assert_int_equal(persist_reply_released(s->persist), gate);
     shard_free(&s);
 }
 
@@ -282,7 +282,7 @@ static void a_failed_sync_is_never_repeated(void **state) {
     persist_turn_end(s->persist);
     background_drain(s->persist->background);
     int before = calls;
-    uint64_t gate = persist_reply_gate(s->persist), synced = persist_synced(s->persist);
+    uint64_t gate = persist_reply_gate(s->persist), synced = persist_reply_released(s->persist);
     assert_true(gate > synced);
     assert_string_equal(persist_write_refusal(s->persist),
                         "MISCONF Errors writing to the AOF file: Input/output error");
@@ -292,12 +292,12 @@ static void a_failed_sync_is_never_repeated(void **state) {
     }
     background_drain(s->persist->background);
     assert_int_equal(calls, before);
-    assert_int_equal(persist_synced(s->persist), synced);
+    assert_int_equal(persist_reply_released(s->persist), synced);
     /* The turn comes: a new base from memory, a new increment; the reply that waited may go. */
     s->withhold_turns = false;
     persist_fork_granted(s->persist, s->wish);
     shard_await(s, writable, "the new log");
-    assert_true(persist_synced(s->persist) >= gate);
+    assert_true(persist_reply_released(s->persist) >= gate);
     assert_false(shard_file_exists(s, "appendonlydir/appendonly.aof.1.incr.aof"));
     shard_run(s, "INCR a");
     shard_await(s, shard_all_synced, "a sync of the new file");
@@ -335,6 +335,34 @@ static void a_sync_that_fails_at_a_rewrites_start_starts_afresh(void **state) {
     shard_free(&s);
 }
 
+static bool log_goes_on(struct shard *s) {
+    return !s->persist->aof.held;
+}
+
+/* Not even the kernel has what is executed now: a kill -9 must not take back what a client was told. */
+static void replies_of_a_change_of_files_wait_for_the_new_one(void **state) {
+    struct shard *s = open_logged("everysec");
+    shard_run(s, "SET a 1");
+    shard_turn(s);
+    assert_int_equal(persist_reply_gate(s->persist), 0);
+    set_hold(true);
+    assert_int_equal(persist_bgrewriteaof(s->persist), REWRITE_STARTED);
+    shard_run(s, "SET b 2");
+    persist_turn_end(s->persist);
+    uint64_t gate = persist_reply_gate(s->persist), calls_before = s->synced_calls;
+    assert_true(gate > 0);
+    assert_true(persist_reply_released(s->persist) < gate);
+    set_hold(false);
+    shard_await(s, log_goes_on, "the new file");
+    shard_turn(s);
+    assert_true(persist_reply_released(s->persist) >= gate);
+    assert_true(s->synced_calls > calls_before);
+    assert_int_equal(persist_reply_gate(s->persist), 0);
+    shard_await(s, shard_no_child, "the rewrite");
+    crash_and_compare(s);
+    shard_free(&s);
+}
+
 static void an_abandoned_shard_is_synced(void **state) {
     struct shard *s = open_logged("everysec");
     shard_run(s, "SET a 1");
@@ -358,6 +386,7 @@ int main(void) {
         cmocka_unit_test_setup(a_failed_sync_is_never_repeated, setup),
         cmocka_unit_test_setup(a_failed_sync_at_the_stop_is_said, setup),
         cmocka_unit_test_setup(a_sync_that_fails_at_a_rewrites_start_starts_afresh, setup),
+        cmocka_unit_test_setup(replies_of_a_change_of_files_wait_for_the_new_one, setup),
         cmocka_unit_test_setup(an_abandoned_shard_is_synced, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

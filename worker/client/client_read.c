@@ -52,7 +52,7 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
         }
         if (result == RESP_PROTOCOL_ERROR) {
             protocol_error(c, parser->error);
-            resp_parser_free(parser); /* it may be the next client's, too */
+            resp_parser_free(parser); /* the next client begins afresh */
             break;
         }
         if (parser->argc > 0 &&

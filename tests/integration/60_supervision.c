@@ -105,8 +105,8 @@ static void test_crash_loop(void **state) {
     /* The rest serves; who asks for the failed shard hears so at once. */
     expect_text(c, "OK", "SET %s 1", pool_key(pool, 0, 0));
     expect_text(c, "OK", "SET %s 1", pool_key(pool, 2, 0));
-    expect_error(c, "ERR shard 1 is failed (", "GET %s", pool_key(pool, 1, 0));
-    expect_error(c, "ERR shard 1 is failed (", "SET %s 2", pool_key(pool, 1, 0));
+    expect_error(c, "ERR shard 1 is marked failed: the command ", "GET %s", pool_key(pool, 1, 0));
+    expect_error(c, "ERR shard 1 is marked failed: the command ", "SET %s 2", pool_key(pool, 1, 0));
     redisContext *fresh = pool_connect(pool);
     expect_text(fresh, "1", "GET %s", pool_key(pool, 2, 0));
     redisFree(fresh);
@@ -202,7 +202,7 @@ static void test_write_in_flight(void **state) {
         assert_int_equal(kill(pid, SIGKILL), 0);
         redisReply *reply = next_reply(c);
         assert_int_equal(reply->type, REDIS_REPLY_ERROR);
-        assert_int_equal(strncmp(reply->str, "ERR shard 1 is ", 15), 0);
+        assert_int_equal(strncmp(reply->str, "ERR shard 1 went down", 21), 0);
         assert_non_null(strstr(reply->str, "may or may not have been executed"));
         freeReplyObject(reply);
         /* The read behind it runs at the next generation. */
@@ -248,8 +248,8 @@ static void test_waiting_has_an_end(void **state) {
     expect_integer(c, 1, "INCR %s", key);
     assert_int_equal(kill(pool_worker_pid(pool, 1), SIGKILL), 0);
     AWAIT(strcmp(state_of(pool, 1), "waiting") == 0);
-    expect_error(c, "ERR shard 1 is waiting (killed by SIGKILL)", "INCR %s", key);
-    expect_error(c, "ERR shard 1 is waiting (killed by SIGKILL)", "GET %s", key);
+    expect_error(c, "ERR shard 1 is down: the command waited ", "INCR %s", key);
+    expect_error(c, "ERR shard 1 is down: the command waited ", "GET %s", key);
     /* In a pipeline the others' replies come, in order. */
     redisAppendCommand(c, "SET %s 1", pool_key(pool, 2, 0));
     redisAppendCommand(c, "GET %s", key);

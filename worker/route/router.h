@@ -39,6 +39,8 @@ bool router_turn_begin(struct router *router);
 void router_turn_end(struct router *router);
 /* Release replies to other shards that waited for a sync. */
 void router_synced(struct router *router);
+/* Answers of other shards are awaited, and few commands were handled since the last call. */
+bool router_turn_was_short(struct router *router);
 /* About to sleep: true if there is work after all. Awake again. */
 bool router_sleep(struct router *router);
 void router_awake(struct router *router);

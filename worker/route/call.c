@@ -185,6 +185,7 @@ static void pipeline_advance(struct router *r, struct pipeline *p) {
             break;
         buf_append(&p->out, call->single.reply.data, call->single.reply.len);
         buf_append(&p->out, call->after.data, call->after.len);
+        p->queued_bytes -= call->single.reply.len + call->after.len;
         p->in_flight--;
         call_free(r, call);
     }
@@ -213,6 +214,7 @@ void call_finish(struct router *r, struct call *call, struct bytes resp) {
     } else {
         call->single.reply.len = resp.len;
     }
+    p->queued_bytes += call->single.reply.len;
     pipeline_advance(r, p);
 }
 

@@ -10,6 +10,7 @@
 enum {
     READ_BYTES = 64 * 1024,       /* read from one client a turn */
     READ_BIG_BYTES = 1024 * 1024, /* the same while a big argument comes in */
+    WRITE_BYTES = 1024 * 1024,    /* written to one client a turn */
     KEEP_OUT_BYTES = 16 * 1024,   /* an output buffer larger than this is given back when empty */
     ACCEPTS_PER_TURN = 64,
     GATE_MARKS = 4,

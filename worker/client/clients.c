@@ -255,7 +255,7 @@ void client_mark_flush(struct client *c) {
         list_push_back(&c->owner->flush, &c->flush_link);
 }
 
-bool clients_turn_begin(struct clients *clients) {
+void clients_turn_begin(struct clients *clients) {
     /* Only those that are ready now: a client that becomes ready again waits for the next turn. */
     struct list now;
     list_init(&now);
@@ -270,7 +270,10 @@ bool clients_turn_begin(struct clients *clients) {
         if (!c->session.close_now)
             client_resume(c);
     }
-    return !list_empty(&clients->ready);
+}
+
+bool clients_waiting(const struct clients *clients) {
+    return !list_empty(&clients->ready) || !list_empty(&clients->flush);
 }
 
 void clients_turn_end(struct clients *clients) {

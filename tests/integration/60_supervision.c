@@ -131,6 +131,8 @@ static void test_front_killed(void **state) {
         expect_text(c[i], "OK", "SET %s %u", pool_key(pool, i, 0), i);
     }
     load_start(&load, pool, pool->port, 2);
+    /* Connected is who has been handed to a worker. */
+    AWAIT(pool_number(pool, "pool.clients") == 3 + 2);
     for (unsigned round = 0; round < 4; round++) {
         pid_t front = pool_front_pid(pool);
         assert_int_equal(kill(front, SIGKILL), 0);
@@ -301,8 +303,16 @@ static void supervisor_killed(unsigned troubled,
     pool_end(&pool);
 }
 
+static bool process_stopped(pid_t pid) {
+    int code;
+    free(run_shell(&code, "grep -q '^State:.T' /proc/%d/status", (int)pid));
+    return code == 0;
+}
+
 static void stop_worker(struct pool *pool, unsigned worker) {
-    assert_int_equal(kill(pool_worker_pid(pool, worker), SIGSTOP), 0);
+    pid_t pid = pool_worker_pid(pool, worker);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    AWAIT(process_stopped(pid));
 }
 
 static void keep_worker_busy(struct pool *pool, unsigned worker) {

@@ -290,6 +290,7 @@ struct router *router_create(struct command_env *env, struct keyspace *ks) {
     r->remote.authenticated = r->internal.authenticated = true;
     struct link_hooks hooks = {.arg = r,
                                .receive = receive_frame,
+                               .ahead = prefetch_records,
                                .peer_lost = peer_lost,
                                .published = message_published,
                                .enough = served_enough,

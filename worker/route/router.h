@@ -22,6 +22,10 @@ void router_free(struct router **router);
  * command was not begun (the shard is locked): offer it again after wake(). */
 bool router_command(struct router *router, struct pipeline *pipeline, struct session *session,
                     const struct bytes *argv, uint32_t argc);
+/* So many commands of a client, at most ROUTER_AHEAD, come soon; these may be their keys. */
+enum { ROUTER_AHEAD = 16 };
+void router_prefetch(struct router *router, const struct session *session, const struct bytes *keys,
+                     uint32_t count);
 /* The client is gone: its calls in flight finish without it. */
 void router_forget(struct router *router, struct pipeline *pipeline);
 

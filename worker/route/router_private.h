@@ -146,6 +146,10 @@ void router_wake_stalled(struct router *r, uint32_t waits_for);
 int32_t router_key_positions(struct router *r, const struct command *cmd, const struct bytes *argv,
                              uint32_t argc);
 
+/* ---- prefetch.c ---- */
+/* A link's hook: these records come next. */
+void prefetch_records(void *arg, struct ring_reader ahead);
+
 /* ---- serve.c ---- */
 void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *frame,
                  struct bytes body);

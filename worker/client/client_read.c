@@ -33,6 +33,14 @@ static void drop_parser(struct client *c) {
     c->parser = NULL;
 }
 
+/* Has this client had its share of the turn? *since_us_r: when its first command ended, 0 before. */
+static bool had_its_share(uint64_t *since_us) {
+    uint64_t now_us = execute_ended_us();
+    if (*since_us == 0)
+        *since_us = now_us;
+    return now_us - *since_us > RUN_US;
+}
+
 /* Returns how many commands the glance covers, at least the one at data. */
 static uint32_t look_ahead(struct client *c, const char *data, size_t len) {
     struct bytes words[ROUTER_AHEAD];
@@ -43,13 +51,14 @@ static uint32_t look_ahead(struct client *c, const char *data, size_t len) {
     return count;
 }
 
-/* Run the commands that lie whole in data. Returns the bytes used; *partial_r: what is left is the
- * beginning of a command. */
+/* Run the commands that lie whole in data, as many as its share of the turn allows. Returns the bytes
+ * used; *partial_r: what is left is the beginning of a command. */
 static size_t run_commands(struct client *c, const char *data, size_t len, bool *partial_r) {
     struct session *s = &c->session;
     struct clients *clients = c->owner;
     struct resp_parser *parser = c->parser ? c->parser : &clients->parser;
     size_t at = 0;
+    uint64_t since_us = 0;
     uint32_t ahead = 0;
     *partial_r = false;
     parser->bulk_max = (uint64_t)clients->env->config->proto_max_bulk_len;
@@ -74,6 +83,10 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
             break;
         at += used;
         s->commands++;
+        if (had_its_share(&since_us) && at < len) {
+            client_mark_ready(c);
+            break;
+        }
     }
     resp_parser_trim(parser);
     return at;
@@ -87,7 +100,8 @@ static void client_measure(struct client *c) {
 }
 
 static void set_reading(struct client *c) {
-    bool want = pipeline_may_begin(&c->pipeline) && !c->session.close_after_reply && !c->ended;
+    bool want = pipeline_may_begin(&c->pipeline) && list_empty(&c->ready_link) &&
+                !c->session.close_after_reply && !c->ended;
     if (want)
         ev_io_start(c->owner->loop, &c->read_io);
     else
@@ -162,6 +176,8 @@ void client_on_readable(struct ev_loop *loop, ev_io *io, int events) {
         input_ended(c);
         return;
     }
+    /* Each client has its share, but there may be thousands in this turn. */
+    status_beat(c->owner->env->status);
     c->owner->net_in += (uint64_t)n;
     c->session.net_in_bytes += (uint64_t)n;
     c->session.last_active_mono_ms = clock_mono_ms();

@@ -4,6 +4,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
+#include "worker/resp/peek.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -32,6 +33,16 @@ static void drop_parser(struct client *c) {
     c->parser = NULL;
 }
 
+/* Returns how many commands the glance covers, at least the one at data. */
+static uint32_t look_ahead(struct client *c, const char *data, size_t len) {
+    struct bytes words[ROUTER_AHEAD];
+    uint32_t count = resp_peek_words(data, len, words, ROUTER_AHEAD);
+    if (count <= 1)
+        return 1;
+    router_prefetch(c->owner->router, &c->session, words, count);
+    return count;
+}
+
 /* Run the commands that lie whole in data. Returns the bytes used; *partial_r: what is left is the
  * beginning of a command. */
 static size_t run_commands(struct client *c, const char *data, size_t len, bool *partial_r) {
@@ -39,10 +50,13 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
     struct clients *clients = c->owner;
     struct resp_parser *parser = c->parser ? c->parser : &clients->parser;
     size_t at = 0;
+    uint32_t ahead = 0;
     *partial_r = false;
     parser->bulk_max = (uint64_t)clients->env->config->proto_max_bulk_len;
     while (at < len && pipeline_may_begin(&c->pipeline) && !s->close_after_reply && !s->close_now) {
         size_t used;
+        if (ahead-- == 0)
+            ahead = look_ahead(c, data + at, len - at) - 1;
         parser->unauthenticated = !s->authenticated;
         enum resp_result result = resp_parse(parser, data + at, len - at, &used);
         if (result == RESP_MORE) {
@@ -52,6 +66,7 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
         }
         if (result == RESP_PROTOCOL_ERROR) {
             protocol_error(c, parser->error);
+            resp_parser_free(parser); /* the next client begins afresh */
             break;
         }
         if (parser->argc > 0 &&

@@ -291,8 +291,9 @@ static bool receive_ring(struct links *links, uint32_t from) {
     enum ring_result result = RING_OK;
     while (count < RECORDS_PER_TURN &&
            (result = ring_next(&peer->reader, &record, &bytes)) == RING_OK) {
+        if (count++ % LINK_AHEAD == 0)
+            links->hooks.ahead(links->hooks.arg, peer->reader);
         receive_record(links, from, record, bytes);
-        count++;
         /* Give room back in steps, so that a busy writer is not stopped by a long batch. */
         if (count % 256 == 0)
             ring_release(&peer->reader);

@@ -5,6 +5,8 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 
+enum { SHORT_TURN_COMMANDS = 16 };
+
 /* ---- small services of the folder ---- */
 
 struct command_ctx router_context(struct router *r, struct session *session,
@@ -211,6 +213,12 @@ void router_turn_end(struct router *r) {
     links_flush(r->links);
 }
 
+bool router_turn_was_short(struct router *r) {
+    uint64_t handled = r->processed + r->served, commands = handled - r->handled_before;
+    r->handled_before = handled;
+    return commands < SHORT_TURN_COMMANDS && r->slab_free_count != r->slab_size;
+}
+
 bool router_sleep(struct router *r) {
     if (!list_empty(&r->loopback) || (!r->lock.held && !list_empty(&r->lock.parked)))
         return true;
@@ -270,6 +278,7 @@ struct router *router_create(struct command_env *env, struct keyspace *ks) {
     r->remote.authenticated = r->internal.authenticated = true;
     struct link_hooks hooks = {.arg = r,
                                .receive = receive_frame,
+                               .ahead = prefetch_records,
                                .peer_lost = peer_lost,
                                .published = message_published,
                                .drained = backlog_drained};

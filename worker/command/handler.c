@@ -1,6 +1,8 @@
 /* handler.c - see handler.h. */
 #include "worker/command/handler.h"
 
+#include <limits.h>
+
 bool handler_check_type(struct command_ctx *ctx, const struct keyref *ref, enum value_type type) {
     if (!keyref_found(ref) || keyref_value(ref).type == type)
         return true;
@@ -36,6 +38,26 @@ bool handler_i64_or(struct command_ctx *ctx, uint32_t index, const char *error, 
 
 bool handler_i64(struct command_ctx *ctx, uint32_t index, int64_t *value_r) {
     return handler_i64_or(ctx, index, reply_err_not_integer, value_r);
+}
+
+bool handler_i64_least(struct command_ctx *ctx, uint32_t index, int64_t least, const char *error,
+                       int64_t *value_r) {
+    if (!handler_i64_or(ctx, index, error, value_r))
+        return false;
+    if (*value_r >= least)
+        return true;
+    reply_error(&ctx->reply, error);
+    return false;
+}
+
+bool handler_i64_negatable(struct command_ctx *ctx, uint32_t index, int64_t *value_r) {
+    if (!handler_i64(ctx, index, value_r))
+        return false;
+    if (*value_r != INT64_MIN)
+        return true;
+    reply_error_format(&ctx->reply, "ERR value is out of range, value must between %lld and %lld",
+                       -LLONG_MAX, LLONG_MAX);
+    return false;
 }
 
 bool handler_long_double(struct command_ctx *ctx, uint32_t index, long double *value_r) {

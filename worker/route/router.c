@@ -5,7 +5,7 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 
-enum { SHORT_TURN_COMMANDS = 16 };
+enum { SHORT_TURN_COMMANDS = 32 };
 
 /* ---- small services of the folder ---- */
 

@@ -227,7 +227,7 @@ static void test_databases_over_relay(void **state) {
             expect_text(c, "OK", "SET %s %d", pool_key(pool, w, 5), db);
     }
     for (int db = 0; db < 16; db++) {
-        char expected[8];
+        char expected[16];
         snprintf(expected, sizeof(expected), "%d", db);
         expect_text(c, "OK", "SELECT %d", db);
         for (unsigned w = 0; w < pool->workers; w++)

@@ -163,6 +163,11 @@ static unsigned sanitizer_reports(const struct pool *pool) {
     }
     if (directory)
         closedir(directory);
+    /* UBSan writes to stderr whatever it is told. */
+    if (pool_log_has(pool, "runtime error: ") || pool_log_has(pool, "ERROR: AddressSanitizer")) {
+        fixture_print_tail(pool->log, 100);
+        found++;
+    }
     return found;
 }
 

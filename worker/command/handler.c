@@ -87,6 +87,11 @@ bool handler_db(struct command_ctx *ctx, uint32_t index, const char *cluster_err
     int64_t db;
     if (!handler_i64(ctx, index, &db))
         return false;
+    if (db < INT32_MIN || db > INT32_MAX) {
+        reply_error_format(&ctx->reply, "ERR value is out of range, value must between %d and %d",
+                           INT32_MIN, INT32_MAX);
+        return false;
+    }
     if (db < 0 || db >= keyspace_databases(ctx->ks)) {
         reply_error(&ctx->reply, "ERR DB index is out of range");
         return false;

@@ -25,6 +25,8 @@ struct link_hooks {
     void (*peer_lost)(void *arg, uint32_t peer, uint32_t generation);
     /* A message that had waited is wholly in the ring now: it may run. */
     void (*published)(void *arg, uint64_t token);
+    /* Asked after each record: does the rest wait for the next turn? */
+    bool (*enough)(void *arg);
     /* A backlog that was not empty has drained. */
     void (*drained)(void *arg, uint32_t peer);
 };

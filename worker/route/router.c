@@ -5,7 +5,10 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 
-enum { SHORT_TURN_COMMANDS = 16 };
+enum {
+    SHORT_TURN_COMMANDS = 16,
+    SERVE_US = 20 * 1000 /* after this long the commands of others wait for the next turn */
+};
 
 /* ---- small services of the folder ---- */
 
@@ -161,6 +164,14 @@ static void peer_lost(void *arg, uint32_t peer, uint32_t generation) {
     calls_peer_lost(r, peer);
 }
 
+static bool served_enough(void *arg) {
+    struct router *r = arg;
+    uint64_t now_us = execute_ended_us();
+    if (r->serving_since_us == 0)
+        r->serving_since_us = now_us;
+    return now_us - r->serving_since_us > SERVE_US;
+}
+
 static void message_published(void *arg, uint64_t token) {
     struct part *part = part_find(arg, token);
     if (part)
@@ -185,6 +196,7 @@ void router_peer_down(struct router *r, uint32_t peer, uint32_t generation) {
 /* ---- turns ---- */
 
 bool router_turn_begin(struct router *r) {
+    r->serving_since_us = 0;
     serve_parked(r);
     bool more = links_receive(r->links);
     /* What gather says to this shard itself; answers may produce more, bounded by its steps. */
@@ -281,6 +293,7 @@ struct router *router_create(struct command_env *env, struct keyspace *ks) {
                                .ahead = prefetch_records,
                                .peer_lost = peer_lost,
                                .published = message_published,
+                               .enough = served_enough,
                                .drained = backlog_drained};
     r->links = links_create(env->segment, env->shard, env->generation, &hooks);
     return r;

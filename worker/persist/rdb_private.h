@@ -112,6 +112,14 @@ enum rdb_value_result rdb_get_list_ziplists(struct rdb_in *in, const struct conf
                                             struct value *value_r);
 enum rdb_value_result rdb_get_list_nodes(struct rdb_in *in, const struct config *config,
                                          struct value *value_r);
+/* Sets (rdb_set.c). */
+void rdb_put_set(struct rdb_out *out, const struct value *value);
+enum rdb_value_result rdb_get_set(struct rdb_in *in, const struct config *config,
+                                  struct value *value_r);
+enum rdb_value_result rdb_get_set_intset(struct rdb_in *in, const struct config *config,
+                                         struct value *value_r);
+enum rdb_value_result rdb_get_set_listpack(struct rdb_in *in, const struct config *config,
+                                           struct value *value_r);
 /* Name of a type byte for messages; NULL if it is none. */
 const char *rdb_type_name(uint8_t type);
 

@@ -58,11 +58,11 @@ static struct buf *in_scratch(const struct value *zset) {
     return scratch;
 }
 
-static void make_big(struct value *zset) {
+static void make_big(struct value *zset, uint64_t pairs) {
     struct zset_iterator it;
     struct bytes member;
     double score;
-    struct value big = zset_object_create(zset_count(zset));
+    struct value big = zset_object_create(pairs);
     zset_iterate(zset, 0, false, &it);
     while (zset_next(&it, &member, &score))
         object_insert(big.object, member, table_hash(member), score);
@@ -71,7 +71,7 @@ static void make_big(struct value *zset) {
 
 void zset_expect(struct value *zset, uint64_t pairs, const struct zset_limits *limits) {
     if (is_packed(zset) && pairs > limits->packed_entries)
-        make_big(zset);
+        make_big(zset, pairs);
 }
 
 /* ---- one member ---- */
@@ -169,7 +169,7 @@ enum zset_outcome zset_add(struct value *zset, struct bytes member, double *scor
     if (flags & ZSET_XX)
         return ZSET_REFUSED;
     if (!zset_fits_packed(zset_count(zset) + 1, member.len, zset->packed.len, limits)) {
-        make_big(zset);
+        make_big(zset, zset_count(zset) + 1);
         return object_add(zset, member, score, flags);
     }
     struct buf *scratch = in_scratch(zset);

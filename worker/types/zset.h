@@ -87,7 +87,6 @@ struct value zset_copy(const struct value *zset);
 /* Scores can be changed for as long as nothing is in order. All zero but for zset_builder_init(). */
 struct zset_builder {
     struct table elements; /* of struct ordered_element */
-    uint64_t longest;      /* member */
     struct ordered_element **sorted;
 };
 void zset_builder_init(struct zset_builder *b);

@@ -20,8 +20,6 @@ struct ordered_element *zset_builder_element(struct zset_builder *b, struct byte
     if (element == NULL) {
         element = ordered_element_create(0, member);
         table_insert(&b->elements, hash, element);
-        if (member.len > b->longest)
-            b->longest = member.len;
     }
     return element;
 }
@@ -57,18 +55,25 @@ static struct value finish_packed(const struct zset_builder *b, uint64_t count) 
     return zset;
 }
 
-/* No less than the elements take when packed. */
-static uint64_t packed_bytes_bound(const struct zset_builder *b, uint64_t count) {
-    enum { PAIR_OVERHEAD = 32 };
-    uint64_t bytes;
-    return __builtin_mul_overflow(count, b->longest + PAIR_OVERHEAD, &bytes) ? UINT64_MAX : bytes;
+static bool fits_packed(const struct zset_builder *b, uint64_t count,
+                        const struct zset_limits *limits) {
+    enum { PAIR_OVERHEAD = 32 }; /* no less than a pair takes besides its member */
+    uint64_t longest = 0, bytes = 0;
+    if (count > limits->packed_entries)
+        return false;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t len = ordered_element_member(b->sorted[i]).len;
+        bytes += len + PAIR_OVERHEAD;
+        longest = len > longest ? len : longest;
+    }
+    return zset_fits_packed(count, longest, bytes, limits);
 }
 
 struct value zset_builder_finish(struct zset_builder *b, const struct zset_limits *limits) {
     uint64_t count = zset_builder_count(b);
     struct value zset;
     zset_builder_sort(b);
-    if (zset_fits_packed(count, b->longest, packed_bytes_bound(b, count), limits)) {
+    if (fits_packed(b, count, limits)) {
         zset = finish_packed(b, count);
         table_clear(&b->elements);
     } else {

@@ -10,9 +10,7 @@
 
 void worker_heartbeat(struct worker *w) {
     w->turns++;
-    atomic_store_explicit(&w->status->heartbeat,
-                          atomic_load_explicit(&w->status->heartbeat, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
+    status_beat(w->status);
     /* The pool's maxmemory is judged by these: keep them fresh. */
     status_set(w->status, METRIC_used_memory_bytes, mem_used());
 }

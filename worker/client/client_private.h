@@ -10,6 +10,8 @@
 enum {
     READ_BYTES = 64 * 1024,       /* read from one client a turn */
     READ_BIG_BYTES = 1024 * 1024, /* the same while a big argument comes in */
+    WRITE_BYTES = 1024 * 1024,    /* written to one client a turn */
+    RUN_US = 20 * 1000,           /* after this long a client's commands wait for the next turn */
     KEEP_OUT_BYTES = 16 * 1024,   /* an output buffer larger than this is given back when empty */
     ACCEPTS_PER_TURN = 64,
     GATE_MARKS = 4,
@@ -61,6 +63,8 @@ void client_open(struct clients *clients, int fd, enum session_port port, bool u
                  const char *peer, const char *local);
 void client_close_later(struct client *c);
 void client_mark_flush(struct client *c);
+/* Its waiting input runs on in the next turn. */
+void client_mark_ready(struct client *c);
 /* client_read.c */
 void client_on_readable(struct ev_loop *loop, ev_io *io, int events);
 /* Run waiting input as far as allowed; restart or stop reading accordingly. */

@@ -58,10 +58,14 @@ static const char *refusal(struct clients *clients, enum session_port port, bool
     return NULL;
 }
 
-static void wake(struct pipeline *pipeline) {
-    struct client *c = pipeline->client;
+void client_mark_ready(struct client *c) {
     if (list_empty(&c->ready_link))
         list_push_back(&c->owner->ready, &c->ready_link);
+}
+
+static void wake(struct pipeline *pipeline) {
+    struct client *c = pipeline->client;
+    client_mark_ready(c);
     client_mark_flush(c);
 }
 
@@ -255,7 +259,7 @@ void client_mark_flush(struct client *c) {
         list_push_back(&c->owner->flush, &c->flush_link);
 }
 
-bool clients_turn_begin(struct clients *clients) {
+void clients_turn_begin(struct clients *clients) {
     /* Only those that are ready now: a client that becomes ready again waits for the next turn. */
     struct list now;
     list_init(&now);
@@ -270,7 +274,10 @@ bool clients_turn_begin(struct clients *clients) {
         if (!c->session.close_now)
             client_resume(c);
     }
-    return !list_empty(&clients->ready);
+}
+
+bool clients_waiting(const struct clients *clients) {
+    return !list_empty(&clients->ready) || !list_empty(&clients->flush);
 }
 
 void clients_turn_end(struct clients *clients) {

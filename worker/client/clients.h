@@ -23,8 +23,11 @@ void clients_open_handover(struct clients *clients);
 void clients_close_listeners(struct clients *clients);
 void clients_reopen(struct clients *clients);
 
-/* Clients that may go on: their waiting input is run. true: there is more, do not sleep. */
-bool clients_turn_begin(struct clients *clients);
+/* Clients that may go on: their waiting input is run. */
+void clients_turn_begin(struct clients *clients);
+/* Before sleeping: is there a client that may go on, or a reply that may leave? Sending may make room
+ * in a ring and so set clients going: ask after the rings were flushed. */
+bool clients_waiting(const struct clients *clients);
 /* After the log was written: send replies, as far as the write path allows. */
 void clients_turn_end(struct clients *clients);
 /* The log was synced: replies that waited may leave. */

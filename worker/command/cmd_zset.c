@@ -259,10 +259,9 @@ static void pop_from_one(struct command_ctx *ctx, bool highest) {
         reply_error(&ctx->reply, reply_err_syntax);
         return;
     }
-    if (given && (!bytes_to_i64(ctx->argv[2], &count) || count < 0)) {
-        reply_error(&ctx->reply, "ERR value is out of range, must be positive");
+    if (given &&
+        !handler_i64_least(ctx, 2, 0, "ERR value is out of range, must be positive", &count))
         return;
-    }
     if (!handler_find(ctx, 1, KEY_WRITE, VALUE_ZSET, &ref))
         return;
     if (!keyref_found(&ref) || count == 0)
@@ -285,17 +284,9 @@ struct multiple_pop {
     int64_t count;
 };
 
-static bool positive_argument(struct command_ctx *ctx, uint32_t index, const char *error,
-                              int64_t *value_r) {
-    if (bytes_to_i64(ctx->argv[index], value_r) && *value_r > 0)
-        return true;
-    reply_error(&ctx->reply, error);
-    return false;
-}
-
 static bool parse_multiple_pop(struct command_ctx *ctx, struct multiple_pop *p) {
     int64_t keys;
-    if (!positive_argument(ctx, 1, "ERR numkeys should be greater than 0", &keys))
+    if (!handler_i64_least(ctx, 1, 1, "ERR numkeys should be greater than 0", &keys))
         return false;
     bool ok = keys < (int64_t)ctx->argc - 2;
     uint32_t at = ok ? (uint32_t)keys + 2 : 0;
@@ -304,7 +295,8 @@ static bool parse_multiple_pop(struct command_ctx *ctx, struct multiple_pop *p) 
     ok = ok && (p->highest || handler_arg_is(ctx, at, "MIN"));
     if (ok && ctx->argc > at + 1) {
         ok = handler_arg_is(ctx, at + 1, "COUNT") && ctx->argc > at + 2;
-        if (ok && !positive_argument(ctx, at + 2, "ERR count should be greater than 0", &p->count))
+        if (ok &&
+            !handler_i64_least(ctx, at + 2, 1, "ERR count should be greater than 0", &p->count))
             return false;
         ok = ok && ctx->argc == at + 3;
     }

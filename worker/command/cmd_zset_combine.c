@@ -124,10 +124,8 @@ static bool parse_aggregate(struct command_ctx *ctx, uint32_t index, struct comb
 
 static bool parse_limit(struct command_ctx *ctx, uint32_t index, struct combination *c) {
     int64_t limit;
-    if (!bytes_to_i64(ctx->argv[index], &limit) || limit < 0) {
-        reply_error(&ctx->reply, "ERR LIMIT can't be negative");
+    if (!handler_i64_least(ctx, index, 0, "ERR LIMIT can't be negative", &limit))
         return false;
-    }
     c->limit = (uint64_t)limit;
     return true;
 }

@@ -5,14 +5,8 @@
 
 bool random_options_parse(struct command_ctx *ctx, const char *word,
                           struct random_options *options_r) {
-    if (!handler_i64(ctx, 2, &options_r->count))
+    if (!handler_i64_negatable(ctx, 2, &options_r->count))
         return false;
-    if (options_r->count == INT64_MIN) {
-        reply_error_format(&ctx->reply,
-                           "ERR value is out of range, value must between %lld and %lld",
-                           -LLONG_MAX, LLONG_MAX);
-        return false;
-    }
     options_r->with_word = ctx->argc > 3;
     if (ctx->argc > 4 || (options_r->with_word && !handler_arg_is(ctx, 3, word))) {
         reply_error(&ctx->reply, reply_err_syntax);

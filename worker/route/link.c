@@ -289,10 +289,13 @@ static bool receive_ring(struct links *links, uint32_t from) {
     uint32_t bytes;
     uint32_t count = 0;
     enum ring_result result = RING_OK;
-    while (count < RECORDS_PER_TURN &&
+    bool enough = false;
+    while (count < RECORDS_PER_TURN && !enough &&
            (result = ring_next(&peer->reader, &record, &bytes)) == RING_OK) {
+        if (count++ % LINK_AHEAD == 0)
+            links->hooks.ahead(links->hooks.arg, peer->reader);
         receive_record(links, from, record, bytes);
-        count++;
+        enough = links->hooks.enough(links->hooks.arg);
         /* Give room back in steps, so that a busy writer is not stopped by a long batch. */
         if (count % 256 == 0)
             ring_release(&peer->reader);
@@ -309,7 +312,7 @@ static bool receive_ring(struct links *links, uint32_t from) {
         peer->room_told = peer->reader.head;
         doorbell_ring(peer->bell, peer->bell_fd);
     }
-    return count == RECORDS_PER_TURN;
+    return count == RECORDS_PER_TURN || enough;
 }
 
 bool links_receive(struct links *links) {
@@ -359,13 +362,14 @@ static void peer_lose(struct links *links, uint32_t index) {
     peer->up = false;
     buf_clear(&peer->assembly);
     buf_shrink(&peer->assembly, ASSEMBLY_KEEP_BYTES);
-    /* Answers to a dead generation have no reader any more; a request begun starts over. */
+    /* Answers to a dead generation have no reader any more, and what was to be written under its
+     * lock none who may; a request begun starts over. An UNLOCK may follow a LOCK that stays. */
     LIST_EACH(node, &peer->backlog) {
         struct waiting *w = LIST_ENTRY(node, struct waiting, link);
         w->sent = 0;
-        bool answer = w->frame.type == RELAY_REPLY || w->frame.type == RELAY_LOCKED ||
-                      w->frame.type == RELAY_WRITTEN || w->frame.type == RELAY_UNLOCK;
-        if (answer)
+        bool stays = w->frame.type == RELAY_REQUEST || w->frame.type == RELAY_LOCK ||
+                     w->frame.type == RELAY_UNLOCK;
+        if (!stays)
             backlog_drop(peer, w);
     }
     links->hooks.peer_lost(links->hooks.arg, index, generation);

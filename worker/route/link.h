@@ -12,14 +12,21 @@
 
 struct links;
 
+enum { LINK_AHEAD = 16 };
+
 struct link_hooks {
     void *arg;
     /* A whole message of a living generation; body is valid during the call. */
     void (*receive)(void *arg, uint32_t peer, const struct relay_frame *frame, struct bytes body);
+    /* LINK_AHEAD records, if there are so many, will be received next; `ahead`, a copy of the
+     * reader, is the hook's to walk. */
+    void (*ahead)(void *arg, struct ring_reader ahead);
     /* A generation of a peer is seen to be gone (an order said so, or its successor's frame came). */
     void (*peer_lost)(void *arg, uint32_t peer, uint32_t generation);
     /* A message that had waited is wholly in the ring now: it may run. */
     void (*published)(void *arg, uint64_t token);
+    /* Asked after each record: does the rest wait for the next turn? */
+    bool (*enough)(void *arg);
     /* A backlog that was not empty has drained. */
     void (*drained)(void *arg, uint32_t peer);
 };

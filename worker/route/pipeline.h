@@ -12,15 +12,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Past either, the client waits for its earlier commands. */
+enum { PIPELINE_DEPTH_MAX = 4096, PIPELINE_QUEUED_MAX = 8 * 1024 * 1024 };
+
 struct pipeline {
     struct buf out;
     struct list calls; /* struct call, oldest first */
     uint32_t in_flight;
-    bool barrier;       /* the last command must end before another may begin */
-    bool stalled;       /* a ring is full or the shard is locked: begin no command */
-    uint32_t waits_for; /* while stalled: the peer, or this shard for the lock */
+    size_t queued_bytes; /* replies in calls: an earlier command's is still to come */
+    bool barrier;        /* the last command must end before another may begin */
+    bool stalled;        /* a ring is full or the shard is locked: begin no command */
+    uint32_t waits_for;  /* while stalled: the peer, or this shard for the lock */
     struct list stalled_link;
-    bool urgent_close; /* the client layer's: no reply will be sent any more */
     void *client;
     /* More of `out` may be sent, or commands may begin again. Called outside of router_command(). */
     void (*wake)(struct pipeline *pipeline);
@@ -29,7 +32,8 @@ struct pipeline {
 void pipeline_init(struct pipeline *pipeline, void *client, void (*wake)(struct pipeline *));
 /* May another command begin now? */
 static inline bool pipeline_may_begin(const struct pipeline *p) {
-    return !p->barrier && !p->stalled && p->in_flight < 4096;
+    return !p->barrier && !p->stalled && p->in_flight < PIPELINE_DEPTH_MAX &&
+           p->queued_bytes < PIPELINE_QUEUED_MAX;
 }
 /* Where a reply written now belongs. */
 struct buf *pipeline_tail(struct pipeline *pipeline);

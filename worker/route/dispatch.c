@@ -197,6 +197,7 @@ static void run_split(struct request *q, uint32_t keys, uint32_t step) {
     for (uint32_t i = 0; i < keys; i++)
         owners[i] = part_of[owners[i]];
     call->owners = owners;
+    call->argc = keys;
     if (own > 0)
         run_own_part(q, &call->parts[part_of[r->self]], sub, (uint32_t)own);
     mem_free(sub);
@@ -271,9 +272,22 @@ static void run_keyed(struct request *q) {
     run_at(q, shard);
 }
 
+/* Could it be sent to another shard, whatever its keys are? */
+static bool may_travel(const struct command_ctx *ctx) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < ctx->argc; i++)
+        bytes += sizeof(uint32_t) + ctx->argv[i].len;
+    return bytes <= LINK_BODY_MAX;
+}
+
 static void run(struct request *q) {
     enum command_span span = q->ctx->cmd->span;
-    if (span < SPAN_LOCAL)
+    if (q->r->shards > 1 && q->session->port != SESSION_NODE && !may_travel(q->ctx)) {
+        reply_error_format(&q->ctx->reply,
+                           "ERR the command is longer than what may pass between shards, %d bytes",
+                           LINK_BODY_MAX);
+        count_refusal(q);
+    } else if (span < SPAN_LOCAL)
         run_keyed(q);
     else if (span == SPAN_LOCAL || q->r->shards == 1 || q->session->port == SESSION_NODE)
         run_here(q);

@@ -11,8 +11,7 @@
 #include <stddef.h>
 
 enum {
-    RECORDS_PER_TURN = 4096,       /* read from one ring before the others get their turn */
-    MESSAGE_BYTES_MAX = INT32_MAX, /* a longer message is a bug or garbage */
+    RECORDS_PER_TURN = 4096, /* read from one ring before the others get their turn */
     ASSEMBLY_KEEP_BYTES = 64 * 1024
 };
 
@@ -148,6 +147,7 @@ enum link_sent link_send(struct links *links, uint32_t to, struct relay_frame fr
             return LINK_PUBLISHED;
         }
     }
+    ASSERT(len <= LINK_BODY_MAX);
     struct waiting *w = mem_alloc(sizeof(*w) + len);
     w->frame = frame;
     w->sent = 0;
@@ -264,7 +264,7 @@ static void receive_record(struct links *links, uint32_t from, const char *recor
         links->hooks.receive(links->hooks.arg, from, &frame, body);
         return;
     }
-    if (body.len > MESSAGE_BYTES_MAX - peer->assembly.len) {
+    if (body.len > LINK_BODY_MAX - peer->assembly.len) {
         links->stats.corrupt++;
         buf_clear(&peer->assembly);
         return;
@@ -301,6 +301,8 @@ static bool receive_ring(struct links *links, uint32_t from) {
         links->stats.corrupt++;
         log_warning("Ring from shard %u held garbage; what was in it is skipped", from);
         ring_skip_all(&peer->reader);
+        buf_clear(&peer->assembly);
+        links->hooks.garbled(links->hooks.arg, from);
     }
     if (count > 0)
         ring_release(&peer->reader);

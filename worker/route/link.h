@@ -12,6 +12,9 @@
 
 struct links;
 
+/* Longest body of a message. A longer one is never sent (ask before), and taken for garbage. */
+enum { LINK_BODY_MAX = INT32_MAX };
+
 struct link_hooks {
     void *arg;
     /* A whole message of a living generation; body is valid during the call. */
@@ -20,6 +23,8 @@ struct link_hooks {
     void (*peer_lost)(void *arg, uint32_t peer, uint32_t generation);
     /* A message that had waited is wholly in the ring now: it may run. */
     void (*published)(void *arg, uint64_t token);
+    /* The peer's ring held garbage and was skipped: answers may be among what is lost. */
+    void (*garbled)(void *arg, uint32_t peer);
     /* A backlog that was not empty has drained. */
     void (*drained)(void *arg, uint32_t peer);
 };

@@ -159,6 +159,14 @@ static void peer_lost(void *arg, uint32_t peer, uint32_t generation) {
     calls_peer_lost(r, peer);
 }
 
+/* What is lost cannot be told: whatever may have been among it ends as if the peer had died. */
+static void ring_garbled(void *arg, uint32_t peer) {
+    struct router *r = arg;
+    if (r->lock.held && r->lock.by == peer)
+        serve_unlock(r);
+    calls_peer_lost(r, peer);
+}
+
 static void message_published(void *arg, uint64_t token) {
     struct part *part = part_find(arg, token);
     if (part)
@@ -272,6 +280,7 @@ struct router *router_create(struct command_env *env, struct keyspace *ks) {
                                .receive = receive_frame,
                                .peer_lost = peer_lost,
                                .published = message_published,
+                               .garbled = ring_garbled,
                                .drained = backlog_drained};
     r->links = links_create(env->segment, env->shard, env->generation, &hooks);
     return r;

@@ -38,7 +38,7 @@ struct call {
     struct part *parts; /* &single, or an array */
     struct part single;
     uint64_t started_ms;
-    uint16_t *owners; /* MGET: part index of each key */
+    uint16_t *owners; /* MGET: part index of each of argc keys */
     struct gather *gather;
     struct session *session; /* of the client, while pipeline is set */
     struct buf args;         /* for spans that run a handler at the end: argc times {u32, bytes} */

@@ -7,6 +7,11 @@
 void serve_answer(struct router *r, uint32_t peer, const struct relay_frame *request, uint8_t type,
                   uint8_t flags, struct bytes body) {
     struct relay_frame frame = {.type = type, .flags = flags, .token = request->token};
+    if (body.len > LINK_BODY_MAX) {
+        frame.flags |= RELAY_ERROR;
+        body = BYTES_LITERAL("-ERR the reply is longer than what may pass between shards, "
+                             "2147483647 bytes\r\n");
+    }
     uint64_t gate = r->env->persist ? persist_reply_gate(r->env->persist) : 0;
     if (gate == 0 && list_empty(&r->held)) {
         router_deliver(r, peer, frame, body);

@@ -81,14 +81,30 @@ void router_stall(struct router *r, struct pipeline *p, uint32_t waits_for) {
     list_push_back(&r->stalled, &p->stalled_link);
 }
 
+static void unstall(struct pipeline *p) {
+    list_remove(&p->stalled_link);
+    p->stalled = false;
+    p->wake(p);
+}
+
 void router_wake_stalled(struct router *r, uint32_t waits_for) {
     LIST_EACH(node, &r->stalled) {
         struct pipeline *p = LIST_ENTRY(node, struct pipeline, stalled_link);
-        if (p->waits_for != waits_for)
-            continue;
-        list_remove(&p->stalled_link);
-        p->stalled = false;
-        p->wake(p);
+        if (p->waits_for == waits_for)
+            unstall(p);
+    }
+}
+
+/* Who found too much waiting goes on when half of it is gone. */
+static void wake_from_full(struct router *r) {
+    uint64_t low = (uint64_t)r->env->config->relay_backlog_limit / 2;
+    r->any_full = false;
+    for (uint32_t shard = 0; shard < r->shards; shard++) {
+        if (r->full[shard] && link_backlog_bytes(r->links, shard) <= low) {
+            r->full[shard] = false;
+            router_wake_stalled(r, shard);
+        }
+        r->any_full |= r->full[shard];
     }
 }
 
@@ -167,10 +183,15 @@ static void ring_garbled(void *arg, uint32_t peer) {
     calls_peer_lost(r, peer);
 }
 
+/* Its client has waited for just this: others' messages may fill the backlog for ever. */
 static void message_published(void *arg, uint64_t token) {
     struct part *part = part_find(arg, token);
-    if (part)
-        part->published = true;
+    if (!part)
+        return;
+    part->published = true;
+    struct pipeline *p = part->call->pipeline;
+    if (p && p->stalled && p->waits_for == part->peer)
+        unstall(p);
 }
 
 static void backlog_drained(void *arg, uint32_t peer) {
@@ -217,6 +238,8 @@ void router_synced(struct router *r) {
 
 void router_turn_end(struct router *r) {
     links_flush(r->links);
+    if (r->any_full)
+        wake_from_full(r);
 }
 
 bool router_sleep(struct router *r) {

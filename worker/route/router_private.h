@@ -83,7 +83,9 @@ struct router {
     uint32_t free_calls_count;
 
     struct lock_state lock;
-    struct list stalled;      /* struct pipeline */
+    struct list stalled;  /* struct pipeline */
+    bool full[SHARD_MAX]; /* some stalled because too much waits for this shard */
+    bool any_full;
     struct list held;         /* struct held */
     struct list loopback;     /* struct parked: gather's messages to this shard itself */
     struct keyspace *scratch; /* gather's operands */

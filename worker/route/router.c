@@ -221,7 +221,7 @@ bool router_turn_begin(struct router *r) {
         receive_frame(r, parked->peer, &parked->frame, bytes_of(parked->body, parked->len));
         mem_free(parked);
     }
-    return more || (!r->lock.held && !list_empty(&r->lock.parked));
+    return more || serve_may_go_on(r);
 }
 
 void router_synced(struct router *r) {
@@ -243,7 +243,7 @@ void router_turn_end(struct router *r) {
 }
 
 bool router_sleep(struct router *r) {
-    if (!list_empty(&r->loopback) || (!r->lock.held && !list_empty(&r->lock.parked)))
+    if (!list_empty(&r->loopback) || serve_may_go_on(r))
         return true;
     return links_sleep(r->links);
 }

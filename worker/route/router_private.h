@@ -54,7 +54,7 @@ struct held {
     char body[];
 };
 
-/* A frame that waits for the shard's lock to open. */
+/* A frame that waits for the shard's lock to open, or for its sender to take what it is owed. */
 struct parked {
     struct list link;
     uint32_t peer; /* may be this shard itself */
@@ -153,8 +153,10 @@ void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *fram
 /* Send an answer to a peer (or to ourselves), held back while our log is not synced. */
 void serve_answer(struct router *r, uint32_t peer, const struct relay_frame *request, uint8_t type,
                   uint8_t flags, struct bytes body);
-/* Frames that were parked while the shard was locked. */
+/* Frames that were parked while the shard was locked, or their peer had too much waiting for it. */
 void serve_parked(struct router *r);
+/* Is there one whose turn has come? */
+bool serve_may_go_on(const struct router *r);
 void serve_unlock(struct router *r);
 /* Put a frame aside: copy of frame and body at the end of a list. */
 void park_frame(struct list *where, uint32_t peer, const struct relay_frame *frame,

@@ -498,6 +498,32 @@ static void past_the_backlog_limit_a_command_is_not_begun(void **state) {
         client_free(&clients[i]);
 }
 
+/* Small commands with big answers: those that come when too much waits are run later. */
+static void big_answers_do_not_pile_up(void **state) {
+    struct setting *s = *state;
+    char value[2001], line[2200];
+    memset(value, 'x', 2000);
+    value[2000] = 0;
+    snprintf(line, sizeof(line), "SET %s %s", K1, value);
+    assert_string_equal(client_ask(s->client, line), "+OK\r\n");
+    pool_configure(s->pool, "relay-backlog-limit", "65536");
+    snprintf(line, sizeof(line), "GET %s", K1);
+    int sent = 0;
+    uint64_t most = 0;
+    for (int turn = 0; turn < 3000 && (sent < 300 || s->client->pipeline.in_flight > 0); turn++) {
+        while (sent < 300 && client_send(s->client, line))
+            sent++;
+        pool_turn(s->pool, 0);
+        for (int i = 0; i < 20 && turn < 20; i++) /* shard 0 is slow at first */
+            pool_turn(s->pool, 1);
+        pool_turn(s->pool, 1);
+        uint64_t waits = link_backlog_bytes(s->pool->shard[1].router->links, 0);
+        most = waits > most ? waits : most;
+    }
+    assert_in_range(most, 60000, 65536 + 2100);
+    assert_int_equal(strlen(client_take(s->client)), 300 * (2000 + 9));
+}
+
 static void a_node_port_redirects(void **state) {
     struct setting *s = *state;
     struct route_client *node = client_create(s->pool, 1, SESSION_NODE);
@@ -601,6 +627,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_write_back_that_waits_dies_with_its_shard, set_up_small,
                                         tear_down),
         T(a_lock_given_up_is_not_taken_later),
+        cmocka_unit_test_setup_teardown(big_answers_do_not_pile_up, set_up_small, tear_down),
         cmocka_unit_test_setup_teardown(past_the_backlog_limit_a_command_is_not_begun, set_up_small,
                                         tear_down),
         T(a_write_lost_with_its_owner_is_not_run_again),

@@ -10,6 +10,7 @@
 enum {
     READ_BYTES = 64 * 1024,       /* read from one client a turn */
     READ_BIG_BYTES = 1024 * 1024, /* the same while a big argument comes in */
+    REPLY_BYTES = 1024 * 1024,    /* of replies made for one client a turn, and one reply more */
     WRITE_BYTES = 1024 * 1024,    /* written to one client a turn */
     KEEP_OUT_BYTES = 16 * 1024,   /* an output buffer larger than this is given back when empty */
     ACCEPTS_PER_TURN = 64,
@@ -38,6 +39,7 @@ struct client {
     uint32_t mark_count;
     uint32_t address_class;
     uint64_t over_soft_limit_since_ms; /* 0: it is not */
+    bool has_more;                     /* whole commands wait in `in` for the next turn */
     bool ended;                        /* the client closed its side; replies may still leave */
 };
 

@@ -38,8 +38,8 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
     struct session *s = &c->session;
     struct clients *clients = c->owner;
     struct resp_parser *parser = c->parser ? c->parser : &clients->parser;
-    size_t at = 0;
-    *partial_r = false;
+    size_t at = 0, replies_before = c->pipeline.out.len;
+    *partial_r = c->has_more = false;
     parser->bulk_max = (uint64_t)clients->env->config->proto_max_bulk_len;
     while (at < len && pipeline_may_begin(&c->pipeline) && !s->close_after_reply && !s->close_now) {
         size_t used;
@@ -60,6 +60,12 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
             break;
         at += used;
         s->commands++;
+        /* A few bytes may ask for a lot: the rest of them after what they ask for was sent. */
+        if (at < len && c->pipeline.out.len > replies_before + REPLY_BYTES) {
+            c->has_more = true;
+            c->pipeline.wake(&c->pipeline);
+            break;
+        }
     }
     resp_parser_trim(parser);
     return at;
@@ -73,7 +79,8 @@ static void client_measure(struct client *c) {
 }
 
 static void set_reading(struct client *c) {
-    bool want = pipeline_may_begin(&c->pipeline) && !c->session.close_after_reply && !c->ended;
+    bool want = pipeline_may_begin(&c->pipeline) && !c->session.close_after_reply && !c->ended &&
+                !c->has_more;
     if (want)
         ev_io_start(c->owner->loop, &c->read_io);
     else

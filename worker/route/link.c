@@ -1,7 +1,6 @@
 /* link.c - see link.h. */
 #include "worker/route/link.h"
 
-#include "shared/base/clock.h"
 #include "shared/base/list.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -32,7 +31,6 @@ struct peer {
     uint64_t room_told;  /* reader position at which the writer was last told of room */
     uint32_t generation; /* the newest heard of; 0: none yet */
     uint32_t lost;       /* generations up to this one are dead: what they left in the ring too */
-    uint64_t down_since_ms;
     struct list backlog; /* struct waiting */
     uint64_t backlog_bytes;
     struct buf assembly; /* of a message that comes in several records */
@@ -63,7 +61,6 @@ struct links *links_create(const struct segment *segment, uint32_t self, uint32_
         list_init(&peer->backlog);
         peer->bell = segment_doorbell(segment, i);
         peer->bell_fd = inherit_fd_doorbell(i);
-        peer->down_since_ms = clock_mono_ms();
         if (i == self)
             continue;
         segment_ring_writer(segment, self, i, &peer->writer);
@@ -356,8 +353,6 @@ void links_awake(struct links *links) {
 static void peer_lose(struct links *links, uint32_t index) {
     struct peer *peer = &links->peers[index];
     uint32_t generation = peer->lost = peer->generation;
-    if (peer->up)
-        peer->down_since_ms = clock_mono_ms();
     peer->up = false;
     buf_clear(&peer->assembly);
     buf_shrink(&peer->assembly, ASSEMBLY_KEEP_BYTES);
@@ -399,10 +394,6 @@ void link_peer_down(struct links *links, uint32_t index, uint32_t generation) {
 
 bool link_is_up(const struct links *links, uint32_t peer) {
     return links->peers[peer].up;
-}
-
-uint64_t link_down_since_ms(const struct links *links, uint32_t peer) {
-    return links->peers[peer].down_since_ms;
 }
 
 uint64_t link_backlog_bytes(const struct links *links, uint32_t peer) {

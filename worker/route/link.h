@@ -50,8 +50,6 @@ uint64_t link_backlog_bytes(const struct links *links, uint32_t peer);
 uint64_t links_backlog_bytes(const struct links *links); /* of all peers */
 
 bool link_is_up(const struct links *links, uint32_t peer);
-/* When the peer went down, monotonic; meaningless while it is up. */
-uint64_t link_down_since_ms(const struct links *links, uint32_t peer);
 /* The supervisor's word. */
 void link_peer_up(struct links *links, uint32_t peer, uint32_t generation);
 void link_peer_down(struct links *links, uint32_t peer, uint32_t generation);

@@ -60,9 +60,6 @@ void worker_send(struct worker *w);
 /* ---- worker_status.c ---- */
 void worker_refresh_status(struct worker *w);
 void worker_cron_status(struct worker *w);
-/* Alive: between the parts of a turn, each of which may take its time over a huge value; and, with the
- * figures that others look at often, at its end. */
-void worker_beat(struct worker *w);
 void worker_heartbeat(struct worker *w);
 void worker_set_state(struct worker *w, enum child_state state);
 /* ---- worker_env.c: what handlers may ask of us ---- */

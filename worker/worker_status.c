@@ -8,15 +8,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-void worker_beat(struct worker *w) {
-    atomic_store_explicit(&w->status->heartbeat,
-                          atomic_load_explicit(&w->status->heartbeat, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
-}
-
 void worker_heartbeat(struct worker *w) {
     w->turns++;
-    worker_beat(w);
+    status_beat(w->status);
     /* The pool's maxmemory is judged by these: keep them fresh. */
     status_set(w->status, METRIC_used_memory_bytes, mem_used());
 }

@@ -86,6 +86,12 @@ static inline uint64_t status_get(const struct status_page *page, enum metric me
 static inline void status_add(struct status_page *page, enum metric metric, uint64_t value) {
     status_set(page, metric, status_get(page, metric) + value);
 }
+/* This process gets on: once a loop turn, and within a long one. */
+static inline void status_beat(struct status_page *page) {
+    atomic_store_explicit(&page->heartbeat,
+                          atomic_load_explicit(&page->heartbeat, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
 /* A gauge, or what a counter has grown by since CONFIG RESETSTAT. */
 static inline uint64_t status_get_counted(const struct status_page *page, enum metric metric) {
     return status_get(page, metric) -

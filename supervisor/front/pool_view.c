@@ -37,7 +37,8 @@ static void flights_land(struct pool_view *view, struct pool_worker *worker, uin
     }
 }
 
-void pool_view_refresh(struct pool_view *view) {
+bool pool_view_refresh(struct pool_view *view) {
+    bool any_landed = false;
     for (uint32_t i = 0; i < view->workers; i++) {
         struct pool_worker *worker = &view->worker[i];
         const struct status_page *page = segment_status(view->segment, i);
@@ -45,11 +46,13 @@ void pool_view_refresh(struct pool_view *view) {
         /* A new generation counts from nothing. */
         uint64_t landed = received >= worker->received ? received - worker->received : received;
         worker->received = received;
+        any_landed |= landed > 0 && worker->flights > 0;
         flights_land(view, worker, landed);
         worker->clients = status_get(page, METRIC_connected_clients);
         worker->up = atomic_load_explicit(&page->state, memory_order_acquire) == CHILD_UP;
         worker->full = false;
     }
+    return any_landed;
 }
 
 void pool_view_handed(struct pool_view *view, uint32_t index, uint32_t address_class) {

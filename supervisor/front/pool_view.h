@@ -26,8 +26,9 @@ struct pool_view {
 
 void pool_view_init(struct pool_view *view, const struct segment *segment,
                     struct status_page *page);
-/* Read the pages again; once a turn of the loop is enough. */
-void pool_view_refresh(struct pool_view *view);
+/* Read the pages again; once a turn of the loop is enough. True if sockets in flight have landed:
+ * until then they may have been counted twice. */
+bool pool_view_refresh(struct pool_view *view);
 /* A socket was handed to the worker / its queue is full. Class: ADDRESS_NONE if it has none. */
 void pool_view_handed(struct pool_view *view, uint32_t worker, uint32_t address_class);
 void pool_view_full(struct pool_view *view, uint32_t worker);

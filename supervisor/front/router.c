@@ -162,18 +162,27 @@ static void client_new(struct router *r, struct client *client) {
 
 /* ---- limits ---- */
 
-static bool client_admit(struct router *r, struct client *client) {
-    const char *refusal = NULL;
+/* The limit that this client would break, or NULL. */
+static const char *client_limit(struct router *r, const struct client *client) {
     if (pool_view_clients(&r->pool) + r->open >= (uint64_t)r->config->maxclients)
-        refusal = err_maxclients;
+        return err_maxclients;
+    int64_t limit = r->config->maxclients_per_address;
+    if (client->what.origin == HANDOVER_PUBLIC && limit > 0 &&
+        pool_view_of_address(&r->pool, client->address_class) >= limit)
+        return err_address;
+    return NULL;
+}
+
+static bool client_admit(struct router *r, struct client *client) {
     if (client->what.origin == HANDOVER_PUBLIC) {
         char address[HANDOVER_ADDRESS_BYTES];
         client_address(client, address);
         client->address_class = segment_address_class(r->segment, address);
-        int64_t limit = r->config->maxclients_per_address;
-        if (!refusal && limit > 0 && pool_view_of_address(&r->pool, client->address_class) >= limit)
-            refusal = err_address;
     }
+    const char *refusal = client_limit(r, client);
+    /* Who has landed since the last look is counted twice. */
+    while (refusal && pool_view_refresh(&r->pool))
+        refusal = client_limit(r, client);
     if (!refusal)
         return true;
     client_refuse(client, refusal);

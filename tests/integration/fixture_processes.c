@@ -64,7 +64,7 @@ char *run_shell(int *code_r, const char *format, ...) {
 void fixture_print_tail(const char *path, unsigned lines) {
     int code;
     char *text = run_shell(&code, "tail -n %u '%s' 2>&1", lines, path);
-    print_error("%s", text);
+    fputs(text, stderr); /* cmocka cuts what it prints */
     free(text);
 }
 

@@ -83,6 +83,7 @@ static void spawn_pool(struct pool *pool) {
 static struct pool *create(const struct pool_options *options) {
     struct pool *pool = calloc(1, sizeof(*pool));
     assert_non_null(pool);
+    signal(SIGPIPE, SIG_IGN); /* hiredis writes to connections that the server may have closed */
     if (options)
         pool->options = *options;
     pool->workers = pool->options.workers ? pool->options.workers : 3;
@@ -162,6 +163,11 @@ static unsigned sanitizer_reports(const struct pool *pool) {
     }
     if (directory)
         closedir(directory);
+    /* UBSan writes to stderr whatever it is told. */
+    if (pool_log_has(pool, "runtime error: ") || pool_log_has(pool, "ERROR: AddressSanitizer")) {
+        fixture_print_tail(pool->log, 100);
+        found++;
+    }
     return found;
 }
 

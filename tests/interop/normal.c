@@ -30,7 +30,7 @@ static int compare(const void *a, const void *b) {
 
 typedef struct octets change(const struct octets *reply);
 
-static struct octets copy_all(const struct octets *reply) {
+struct octets normal_copy(const struct octets *reply) {
     return copy(reply->data, reply->len);
 }
 
@@ -68,12 +68,12 @@ static struct octets rebuild(const struct octets *reply, unsigned stride, bool s
 }
 
 struct octets normal_sorted(const struct octets *reply, unsigned stride) {
-    return is_aggregate(reply) ? rebuild(reply, stride, true, copy_all) : copy_all(reply);
+    return is_aggregate(reply) ? rebuild(reply, stride, true, normal_copy) : normal_copy(reply);
 }
 
 struct octets normal_deep(const struct octets *reply) {
     if (!is_aggregate(reply))
-        return copy_all(reply);
+        return normal_copy(reply);
     return rebuild(reply, reply->data[0] == '%' ? 2 : 1, true, normal_deep);
 }
 
@@ -81,7 +81,7 @@ struct octets normal_shape(const struct octets *reply) {
     if (is_aggregate(reply))
         return rebuild(reply, 1, false, normal_shape);
     if (reply->len > 1 && strchr("$*", reply->data[0]) && reply->data[1] == '-')
-        return copy_all(reply);
+        return normal_copy(reply);
     return copy(reply->data, reply->len > 0 ? 1 : 0);
 }
 

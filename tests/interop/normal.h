@@ -4,6 +4,7 @@
 #define REMUDA_TESTS_NORMAL_H
 #include "tests/integration/client.h"
 
+struct octets normal_copy(const struct octets *reply);
 /* The elements of the outermost array in byte order, so many at a time (2: pairs stay together). */
 struct octets normal_sorted(const struct octets *reply, unsigned stride);
 /* Every array, set and map within in byte order; maps by pairs. */

@@ -49,12 +49,28 @@ static void read_lines(struct reader *reader) {
 
 /* ---- %each ---- */
 
+/* What stands between a brace and its fellow; NULL without one. */
+static char *next_braced(const char **at) {
+    const char *begin = *at + 1;
+    unsigned depth = 0;
+    do {
+        if (**at == 0)
+            return NULL;
+        depth += **at == '{';
+        depth -= **at == '}';
+        (*at)++;
+    } while (depth > 0);
+    return strndup(begin, (size_t)(*at - begin) - 1);
+}
+
 /* The next word as it is written, quotes and all; NULL at the end of the line. */
 static char *next_written(const char **at) {
     while (isspace((unsigned char)**at))
         (*at)++;
     const char *begin = *at;
     bool quoted = false;
+    if (*begin == '{')
+        return next_braced(at);
     for (; **at && (quoted || !isspace((unsigned char)**at)); (*at)++) {
         if (**at == '\\' && (*at)[1])
             (*at)++;

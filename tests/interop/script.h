@@ -4,7 +4,7 @@
  *   SET key "a\x00b" 'c d'        a command
  *   ~sort KEYS *                  how its replies are compared: see 10_differential.c
  *   %each VERB GET STRLEN "a b"   the lines up to its %end once for each word, which stands for
- *   <VERB> key                    the name in <>
+ *   <VERB> key                    the name in <>; {several words} count as one, {} as nothing
  *   %end
  *   %rep(100,x)                   as a word of a command: x a hundred times
  *

@@ -12,6 +12,7 @@ enum {
     READ_BIG_BYTES = 1024 * 1024, /* the same while a big argument comes in */
     REPLY_BYTES = 1024 * 1024,    /* of replies made for one client a turn, and one reply more */
     WRITE_BYTES = 1024 * 1024,    /* written to one client a turn */
+    RUN_US = 20 * 1000,           /* after this long a client's commands wait for the next turn */
     KEEP_OUT_BYTES = 16 * 1024,   /* an output buffer larger than this is given back when empty */
     ACCEPTS_PER_TURN = 64,
     GATE_MARKS = 4,
@@ -39,7 +40,6 @@ struct client {
     uint32_t mark_count;
     uint32_t address_class;
     uint64_t over_soft_limit_since_ms; /* 0: it is not */
-    bool has_more;                     /* whole commands wait in `in` for the next turn */
     bool ended;                        /* the client closed its side; replies may still leave */
 };
 
@@ -64,6 +64,8 @@ void client_open(struct clients *clients, int fd, enum session_port port, bool u
                  const char *peer, const char *local);
 void client_close_later(struct client *c);
 void client_mark_flush(struct client *c);
+/* Its waiting input runs on in the next turn. */
+void client_mark_ready(struct client *c);
 /* client_read.c */
 void client_on_readable(struct ev_loop *loop, ev_io *io, int events);
 /* Run waiting input as far as allowed; restart or stop reading accordingly. */

@@ -4,6 +4,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
+#include "worker/resp/peek.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -32,17 +33,39 @@ static void drop_parser(struct client *c) {
     c->parser = NULL;
 }
 
-/* Run the commands that lie whole in data. Returns the bytes used; *partial_r: what is left is the
- * beginning of a command. */
+/* Has this client had its share of the turn? *since_us_r: when its first command ended, 0 before. */
+static bool had_its_share(uint64_t *since_us) {
+    uint64_t now_us = execute_ended_us();
+    if (*since_us == 0)
+        *since_us = now_us;
+    return now_us - *since_us > RUN_US;
+}
+
+/* Returns how many commands the glance covers, at least the one at data. */
+static uint32_t look_ahead(struct client *c, const char *data, size_t len) {
+    struct bytes words[ROUTER_AHEAD];
+    uint32_t count = resp_peek_words(data, len, words, ROUTER_AHEAD);
+    if (count <= 1)
+        return 1;
+    router_prefetch(c->owner->router, &c->session, words, count);
+    return count;
+}
+
+/* Run the commands that lie whole in data, as many as its share of the turn allows. Returns the bytes
+ * used; *partial_r: what is left is the beginning of a command. */
 static size_t run_commands(struct client *c, const char *data, size_t len, bool *partial_r) {
     struct session *s = &c->session;
     struct clients *clients = c->owner;
     struct resp_parser *parser = c->parser ? c->parser : &clients->parser;
     size_t at = 0, replies_before = c->pipeline.out.len;
-    *partial_r = c->has_more = false;
+    uint64_t since_us = 0;
+    uint32_t ahead = 0;
+    *partial_r = false;
     parser->bulk_max = (uint64_t)clients->env->config->proto_max_bulk_len;
     while (at < len && pipeline_may_begin(&c->pipeline) && !s->close_after_reply && !s->close_now) {
         size_t used;
+        if (ahead-- == 0)
+            ahead = look_ahead(c, data + at, len - at) - 1;
         parser->unauthenticated = !s->authenticated;
         enum resp_result result = resp_parse(parser, data + at, len - at, &used);
         if (result == RESP_MORE) {
@@ -52,7 +75,7 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
         }
         if (result == RESP_PROTOCOL_ERROR) {
             protocol_error(c, parser->error);
-            resp_parser_free(parser); /* where it stopped is nobody else's business */
+            resp_parser_free(parser); /* the next client begins afresh */
             break;
         }
         if (parser->argc > 0 &&
@@ -61,9 +84,9 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
         at += used;
         s->commands++;
         /* A few bytes may ask for a lot: the rest of them after what they ask for was sent. */
-        if (at < len && c->pipeline.out.len > replies_before + REPLY_BYTES) {
-            c->has_more = true;
-            c->pipeline.wake(&c->pipeline);
+        bool much = c->pipeline.out.len > replies_before + REPLY_BYTES;
+        if ((had_its_share(&since_us) || much) && at < len) {
+            client_mark_ready(c);
             break;
         }
     }
@@ -79,8 +102,8 @@ static void client_measure(struct client *c) {
 }
 
 static void set_reading(struct client *c) {
-    bool want = pipeline_may_begin(&c->pipeline) && !c->session.close_after_reply && !c->ended &&
-                !c->has_more;
+    bool want = pipeline_may_begin(&c->pipeline) && list_empty(&c->ready_link) &&
+                !c->session.close_after_reply && !c->ended;
     if (want)
         ev_io_start(c->owner->loop, &c->read_io);
     else
@@ -155,6 +178,8 @@ void client_on_readable(struct ev_loop *loop, ev_io *io, int events) {
         input_ended(c);
         return;
     }
+    /* Each client has its share, but there may be thousands in this turn. */
+    status_beat(c->owner->env->status);
     c->owner->net_in += (uint64_t)n;
     c->session.net_in_bytes += (uint64_t)n;
     c->session.last_active_mono_ms = clock_mono_ms();

@@ -58,10 +58,14 @@ static const char *refusal(struct clients *clients, enum session_port port, bool
     return NULL;
 }
 
-static void wake(struct pipeline *pipeline) {
-    struct client *c = pipeline->client;
+void client_mark_ready(struct client *c) {
     if (list_empty(&c->ready_link))
         list_push_back(&c->owner->ready, &c->ready_link);
+}
+
+static void wake(struct pipeline *pipeline) {
+    struct client *c = pipeline->client;
+    client_mark_ready(c);
     client_mark_flush(c);
 }
 

@@ -66,20 +66,31 @@ struct bit_range {
     bool by_bit, end_given;
 };
 
-/* [start [end [BYTE|BIT]]] from argument `first` on; the whole where nothing is said. */
-static bool range_parse(struct command_ctx *ctx, uint32_t first, struct bit_range *range_r) {
-    *range_r = (struct bit_range){.start = 0, .end = -1, .end_given = ctx->argc > first + 1};
-    if (ctx->argc > first && !handler_i64(ctx, first, &range_r->start))
-        return false;
-    if (ctx->argc > first + 1 && !handler_i64(ctx, first + 1, &range_r->end))
-        return false;
-    if (ctx->argc <= first + 2)
-        return true;
-    range_r->by_bit = handler_arg_is(ctx, first + 2, "BIT");
-    if (ctx->argc == first + 3 && (range_r->by_bit || handler_arg_is(ctx, first + 2, "BYTE")))
+static bool unit_parse(struct command_ctx *ctx, uint32_t index, struct bit_range *range) {
+    range->by_bit = handler_arg_is(ctx, index, "BIT");
+    if (range->by_bit || handler_arg_is(ctx, index, "BYTE"))
         return true;
     reply_error(&ctx->reply, reply_err_syntax);
     return false;
+}
+
+/* [start [end [BYTE|BIT]]] from argument `first` on; the whole where nothing is said. BITPOS looks at
+ * the unit before the end, BITCOUNT after it: which error is told depends on it. */
+static bool range_parse(struct command_ctx *ctx, uint32_t first, bool unit_before_end,
+                        struct bit_range *range_r) {
+    *range_r = (struct bit_range){.start = 0, .end = -1, .end_given = ctx->argc > first + 1};
+    bool unit_given = ctx->argc == first + 3;
+    if (ctx->argc > first + 3) {
+        reply_error(&ctx->reply, reply_err_syntax);
+        return false;
+    }
+    if (ctx->argc > first && !handler_i64(ctx, first, &range_r->start))
+        return false;
+    if (unit_given && unit_before_end && !unit_parse(ctx, first + 2, range_r))
+        return false;
+    if (range_r->end_given && !handler_i64(ctx, first + 1, &range_r->end))
+        return false;
+    return !unit_given || unit_before_end || unit_parse(ctx, first + 2, range_r);
 }
 
 /* The range as first and last bit within the text. False: empty. */
@@ -103,7 +114,7 @@ void cmd_bitcount(struct command_ctx *ctx) {
         reply_error(&ctx->reply, reply_err_syntax);
         return;
     }
-    if (!range_parse(ctx, 2, &range) || !handler_find(ctx, 1, KEY_READ, VALUE_STRING, &ref))
+    if (!range_parse(ctx, 2, false, &range) || !handler_find(ctx, 1, KEY_READ, VALUE_STRING, &ref))
         return;
     if (keyref_found(&ref) && !handler_range_backward(range.start, range.end)) {
         struct bytes text = handler_string(&ref, digits);
@@ -135,7 +146,7 @@ void cmd_bitpos(struct command_ctx *ctx) {
         reply_error(&ctx->reply, "ERR The bit argument must be 1 or 0.");
         return;
     }
-    if (!range_parse(ctx, 3, &range) || !handler_find(ctx, 1, KEY_READ, VALUE_STRING, &ref))
+    if (!range_parse(ctx, 3, true, &range) || !handler_find(ctx, 1, KEY_READ, VALUE_STRING, &ref))
         return;
     if (keyref_found(&ref))
         reply_integer(&ctx->reply, find_bit(&range, handler_string(&ref, digits), bit));

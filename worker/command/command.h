@@ -191,6 +191,8 @@ void execute(struct command_ctx *ctx);
 /* A command's time is counted from the end of the one before it, so that it costs one look at the
  * clock. Say here when the time since then was not a command's: after a sleep, a read, a write. */
 void execute_pause(void);
+/* When the last command since then ended, monotonic; 0 if there was none. */
+uint64_t execute_ended_us(void);
 struct command_stats *execute_stats(void); /* array of command_count */
 void execute_reset_stats(void);            /* CONFIG RESETSTAT, error_stats included */
 /* maxmemory for the pool as a whole: true if a write that needs memory may go on. Evicts by policy. */

@@ -37,6 +37,10 @@ void execute_pause(void) {
     last_end_us = 0;
 }
 
+uint64_t execute_ended_us(void) {
+    return last_end_us;
+}
+
 /* What was accepted once, as the commands of a log being loaded were, is never refused. */
 static bool refuse(struct command_ctx *ctx) {
     uint32_t flags = ctx->cmd->flags;

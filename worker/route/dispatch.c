@@ -47,10 +47,13 @@ static bool shard_takes(struct request *q, uint32_t shard) {
     }
     if (link_is_up(r->links, shard))
         return true;
-    const struct status_page *page = segment_status(r->env->segment, shard);
-    if (atomic_load(&page->state) != CHILD_FAILED && r->env->config->relay_wait > 0)
+    bool failed = atomic_load(&segment_status(r->env->segment, shard)->state) == CHILD_FAILED;
+    if (!failed && r->env->config->relay_wait > 0)
         return true;
-    down_error(r, shard, "is down: the command was not executed", q->ctx->reply.out);
+    down_error(r, shard,
+               failed ? "is marked failed: the command was not executed"
+                      : "is down: the command was not executed",
+               q->ctx->reply.out);
     count_refusal(q);
     return false;
 }

@@ -286,10 +286,13 @@ static bool receive_ring(struct links *links, uint32_t from) {
     uint32_t bytes;
     uint32_t count = 0;
     enum ring_result result = RING_OK;
-    while (count < RECORDS_PER_TURN &&
+    bool enough = false;
+    while (count < RECORDS_PER_TURN && !enough &&
            (result = ring_next(&peer->reader, &record, &bytes)) == RING_OK) {
+        if (count++ % LINK_AHEAD == 0)
+            links->hooks.ahead(links->hooks.arg, peer->reader);
         receive_record(links, from, record, bytes);
-        count++;
+        enough = links->hooks.enough(links->hooks.arg);
         /* Give room back in steps, so that a busy writer is not stopped by a long batch. */
         if (count % 256 == 0)
             ring_release(&peer->reader);
@@ -308,7 +311,7 @@ static bool receive_ring(struct links *links, uint32_t from) {
         peer->room_told = peer->reader.head;
         doorbell_ring(peer->bell, peer->bell_fd);
     }
-    return count == RECORDS_PER_TURN;
+    return count == RECORDS_PER_TURN || enough;
 }
 
 bool links_receive(struct links *links) {

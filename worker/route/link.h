@@ -14,17 +14,23 @@ struct links;
 
 /* Longest body of a message. A longer one is never sent (ask before), and taken for garbage. */
 enum { LINK_BODY_MAX = INT32_MAX };
+enum { LINK_AHEAD = 16 };
 
 struct link_hooks {
     void *arg;
     /* A whole message of a living generation; body is valid during the call. */
     void (*receive)(void *arg, uint32_t peer, const struct relay_frame *frame, struct bytes body);
+    /* LINK_AHEAD records, if there are so many, will be received next; `ahead`, a copy of the
+     * reader, is the hook's to walk. */
+    void (*ahead)(void *arg, struct ring_reader ahead);
     /* A generation of a peer is seen to be gone (an order said so, or its successor's frame came). */
     void (*peer_lost)(void *arg, uint32_t peer, uint32_t generation);
     /* A message that had waited is wholly in the ring now: it may run. */
     void (*published)(void *arg, uint64_t token);
     /* The peer's ring held garbage and was skipped: answers may be among what is lost. */
     void (*garbled)(void *arg, uint32_t peer);
+    /* Asked after each record: does the rest wait for the next turn? */
+    bool (*enough)(void *arg);
     /* A backlog that was not empty has drained. */
     void (*drained)(void *arg, uint32_t peer);
 };

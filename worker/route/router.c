@@ -5,6 +5,11 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 
+enum {
+    SHORT_TURN_COMMANDS = 16,
+    SERVE_US = 20 * 1000 /* after this long the commands of others wait for the next turn */
+};
+
 /* ---- small services of the folder ---- */
 
 struct command_ctx router_context(struct router *r, struct session *session,
@@ -183,6 +188,14 @@ static void ring_garbled(void *arg, uint32_t peer) {
     calls_peer_lost(r, peer);
 }
 
+static bool served_enough(void *arg) {
+    struct router *r = arg;
+    uint64_t now_us = execute_ended_us();
+    if (r->serving_since_us == 0)
+        r->serving_since_us = now_us;
+    return now_us - r->serving_since_us > SERVE_US;
+}
+
 /* Its client has waited for just this: others' messages may fill the backlog for ever. */
 static void message_published(void *arg, uint64_t token) {
     struct part *part = part_find(arg, token);
@@ -212,6 +225,7 @@ void router_peer_down(struct router *r, uint32_t peer, uint32_t generation) {
 /* ---- turns ---- */
 
 bool router_turn_begin(struct router *r) {
+    r->serving_since_us = 0;
     serve_parked(r);
     bool more = links_receive(r->links);
     /* What gather says to this shard itself; answers may produce more, bounded by its steps. */
@@ -240,6 +254,12 @@ void router_turn_end(struct router *r) {
     links_flush(r->links);
     if (r->any_full)
         wake_from_full(r);
+}
+
+bool router_turn_was_short(struct router *r) {
+    uint64_t handled = r->processed + r->served, commands = handled - r->handled_before;
+    r->handled_before = handled;
+    return commands < SHORT_TURN_COMMANDS && r->slab_free_count != r->slab_size;
 }
 
 bool router_sleep(struct router *r) {
@@ -301,9 +321,11 @@ struct router *router_create(struct command_env *env, struct keyspace *ks) {
     r->remote.authenticated = r->internal.authenticated = true;
     struct link_hooks hooks = {.arg = r,
                                .receive = receive_frame,
+                               .ahead = prefetch_records,
                                .peer_lost = peer_lost,
                                .published = message_published,
                                .garbled = ring_garbled,
+                               .enough = served_enough,
                                .drained = backlog_drained};
     r->links = links_create(env->segment, env->shard, env->generation, &hooks);
     return r;

@@ -23,6 +23,10 @@ void router_free(struct router **router);
  * wake(). */
 bool router_command(struct router *router, struct pipeline *pipeline, struct session *session,
                     const struct bytes *argv, uint32_t argc);
+/* So many commands of a client, at most ROUTER_AHEAD, come soon; these may be their keys. */
+enum { ROUTER_AHEAD = 16 };
+void router_prefetch(struct router *router, const struct session *session, const struct bytes *keys,
+                     uint32_t count);
 /* The client is gone: its calls in flight finish without it. */
 void router_forget(struct router *router, struct pipeline *pipeline);
 
@@ -40,6 +44,8 @@ bool router_turn_begin(struct router *router);
 void router_turn_end(struct router *router);
 /* Release replies to other shards that waited for a sync. */
 void router_synced(struct router *router);
+/* Answers of other shards are awaited, and few commands were handled since the last call. */
+bool router_turn_was_short(struct router *router);
 /* About to sleep: true if there is work after all. Awake again. */
 bool router_sleep(struct router *router);
 void router_awake(struct router *router);

@@ -99,6 +99,8 @@ struct router {
     uint32_t positions_cap, *positions;
 
     uint64_t processed, relayed, served, requests_sent, failed, gathers;
+    uint64_t serving_since_us; /* when the turn's first command of others ended; 0: none yet */
+    uint64_t handled_before;   /* processed and served when last asked whether a turn was short */
 };
 
 /* ---- call.c: commands in flight ---- */
@@ -146,6 +148,10 @@ void router_wake_stalled(struct router *r, uint32_t waits_for);
 /* Positions of all keys of a call, in the router's scratch; -1 if the arguments are malformed. */
 int32_t router_key_positions(struct router *r, const struct command *cmd, const struct bytes *argv,
                              uint32_t argc);
+
+/* ---- prefetch.c ---- */
+/* A link's hook: these records come next. */
+void prefetch_records(void *arg, struct ring_reader ahead);
 
 /* ---- serve.c ---- */
 void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *frame,

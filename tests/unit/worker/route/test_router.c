@@ -41,13 +41,26 @@ static int tear_down(void **state) {
     return 0;
 }
 
+#define FORMAT(line, format)                                                                       \
+    char line[1024];                                                                               \
+    va_list args;                                                                                  \
+    va_start(args, format);                                                                        \
+    vsnprintf(line, sizeof(line), format, args);                                                   \
+    va_end(args)
+
 static const char *ask(struct setting *s, const char *format, ...) {
-    char line[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof(line), format, args);
-    va_end(args);
+    FORMAT(line, format);
     return client_ask(s->client, line);
+}
+
+static void send(struct setting *s, const char *format, ...) {
+    FORMAT(line, format);
+    assert_true(client_send(s->client, line));
+}
+
+static void kill_and_tell(struct setting *s, uint32_t shard) {
+    pool_kill(s->pool, shard);
+    pool_tell_down(s->pool, shard);
 }
 
 #define K0 s->key[0]
@@ -211,8 +224,7 @@ static void a_locked_shard_makes_its_clients_wait(void **state) {
     struct route_client *other = client_create(s->pool, 1, SESSION_PUBLIC);
     ask(s, "SET %s x", K1);
     char line[200];
-    snprintf(line, sizeof(line), "RENAME %s %s", K1, K2);
-    assert_true(client_send(s->client, line));
+    send(s, "RENAME %s %s", K1, K2);
     pool_turn(s->pool, 0); /* LOCK is on its way to 1 */
     pool_turn(s->pool, 1); /* and taken */
     assert_true(s->pool->shard[1].router->lock.held);
@@ -238,8 +250,7 @@ static void a_dead_lock_holder_frees_the_shard(void **state) {
     pool_turn(s->pool, 0);
     assert_true(s->pool->shard[0].router->lock.held);
     client_free(&victim);
-    pool_kill(s->pool, 1);
-    pool_tell_down(s->pool, 1);
+    kill_and_tell(s, 1);
     assert_false(s->pool->shard[0].router->lock.held);
     assert_string_equal(ask(s, "GET %s", K0), "$1\r\nx\r\n");
 }
@@ -247,14 +258,11 @@ static void a_dead_lock_holder_frees_the_shard(void **state) {
 static void a_shard_lost_during_gather_unlocks_the_others(void **state) {
     struct setting *s = *state;
     ask(s, "SET %s x", K1);
-    char line[200];
-    snprintf(line, sizeof(line), "RENAME %s %s", K1, K2);
-    assert_true(client_send(s->client, line));
+    send(s, "RENAME %s %s", K1, K2);
     pool_turn(s->pool, 0);
     pool_turn(s->pool, 1);
     pool_turn(s->pool, 0); /* LOCK goes to 2, which dies */
-    pool_kill(s->pool, 2);
-    pool_tell_down(s->pool, 2);
+    kill_and_tell(s, 2);
     pool_turns(s->pool, 3);
     assert_string_equal(client_take(s->client),
                         "-ERR shard 2 went down: the command was not executed (killed by the "
@@ -355,12 +363,9 @@ static void a_lock_given_up_is_not_taken_later(void **state) {
 
 static void a_write_lost_with_its_owner_is_not_run_again(void **state) {
     struct setting *s = *state;
-    char line[200];
-    snprintf(line, sizeof(line), "INCR %s", K1);
-    assert_true(client_send(s->client, line));
+    send(s, "INCR %s", K1);
     pool_turn(s->pool, 0);
-    pool_kill(s->pool, 1);
-    pool_tell_down(s->pool, 1);
+    kill_and_tell(s, 1);
     assert_string_equal(
         client_take(s->client),
         "-ERR shard 1 went down while it ran this command, which may or may not have been "
@@ -372,12 +377,9 @@ static void a_write_lost_with_its_owner_is_not_run_again(void **state) {
 
 static void a_read_lost_with_its_owner_runs_again(void **state) {
     struct setting *s = *state;
-    char line[200];
-    snprintf(line, sizeof(line), "GET %s", K1);
-    assert_true(client_send(s->client, line));
+    send(s, "GET %s", K1);
     pool_turn(s->pool, 0);
-    pool_kill(s->pool, 1);
-    pool_tell_down(s->pool, 1);
+    kill_and_tell(s, 1);
     assert_int_equal(s->client->pipeline.in_flight, 1);
     pool_revive(s->pool, 1);
     pool_turns(s->pool, 5);
@@ -386,8 +388,7 @@ static void a_read_lost_with_its_owner_runs_again(void **state) {
 
 static void commands_wait_for_an_owner_that_is_down(void **state) {
     struct setting *s = *state;
-    pool_kill(s->pool, 1);
-    pool_tell_down(s->pool, 1);
+    kill_and_tell(s, 1);
     char line[200];
     for (int i = 0; i < 3; i++) {
         snprintf(line, sizeof(line), "INCR %s", K1);
@@ -402,16 +403,13 @@ static void commands_wait_for_an_owner_that_is_down(void **state) {
 
 static void waiting_is_bounded_and_what_timed_out_never_runs(void **state) {
     struct setting *s = *state;
-    pool_kill(s->pool, 1);
-    pool_tell_down(s->pool, 1);
-    char line[200];
-    snprintf(line, sizeof(line), "INCR %s", K1);
-    assert_true(client_send(s->client, line));
+    kill_and_tell(s, 1);
+    send(s, "INCR %s", K1);
     pool_configure(s->pool, "relay-wait", "0"); /* any wait is over now */
     router_cron(s->pool->shard[0].router);
     assert_non_null(
         strstr(client_take(s->client), "ms and was not executed (killed by the test)\r\n"));
-    assert_true(client_send(s->client, line));
+    send(s, "INCR %s", K1);
     assert_non_null(strstr(client_take(s->client),
                            "is down: the command was not executed (killed by the test)\r\n"));
     pool_revive(s->pool, 1);
@@ -421,9 +419,7 @@ static void waiting_is_bounded_and_what_timed_out_never_runs(void **state) {
 
 static void a_new_generation_is_noticed_by_its_first_frame(void **state) {
     struct setting *s = *state;
-    char line[200];
-    snprintf(line, sizeof(line), "INCR %s", K1);
-    assert_true(client_send(s->client, line));
+    send(s, "INCR %s", K1);
     pool_turn(s->pool, 0);
     pool_kill(s->pool, 1);
     pool_revive(s->pool, 1); /* its PEER_UP overtakes the PEER_DOWN of the old one */
@@ -604,8 +600,7 @@ static void garbage_in_a_ring_does_no_harm(void **state) {
         pool_turn(s->pool, 0);
     }
     /* Its sender dies, and with it whatever lock the garbage took. */
-    pool_kill(s->pool, 2);
-    pool_tell_down(s->pool, 2);
+    kill_and_tell(s, 2);
     pool_turns(s->pool, 5);
     assert_string_equal(ask(s, "GET %s", K1), "$1\r\n1\r\n");
 }

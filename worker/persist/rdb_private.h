@@ -114,6 +114,14 @@ enum rdb_value_result rdb_get_list_ziplists(struct rdb_in *in, const struct conf
                                             struct value *value_r);
 enum rdb_value_result rdb_get_list_nodes(struct rdb_in *in, const struct config *config,
                                          struct value *value_r);
+/* Sets (rdb_set.c). */
+void rdb_put_set(struct rdb_out *out, const struct value *value);
+enum rdb_value_result rdb_get_set(struct rdb_in *in, const struct config *config,
+                                  struct value *value_r);
+enum rdb_value_result rdb_get_set_intset(struct rdb_in *in, const struct config *config,
+                                         struct value *value_r);
+enum rdb_value_result rdb_get_set_listpack(struct rdb_in *in, const struct config *config,
+                                           struct value *value_r);
 /* ---- sorted sets (rdb_zset.c), called through the tables of rdb_value.c ---- */
 enum { RDB_TYPE_ZSET_2 = 5 };
 void rdb_put_zset(struct rdb_out *out, const struct value *value);

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TYPE_STRING = 0, TYPE_LIST = 1, TYPE_HASH = 4, DUMP_TRAILER_BYTES = 10 };
+enum { TYPE_STRING = 0, TYPE_LIST = 1, TYPE_SET = 2, TYPE_HASH = 4, DUMP_TRAILER_BYTES = 10 };
 
 /* ---- writing ---- */
 static void put_string_value(struct rdb_out *out, const struct value *value) {
@@ -40,6 +40,7 @@ struct rdb_written_type {
 static const struct rdb_written_type written_types[VALUE_TYPE_COUNT] = {
     [VALUE_STRING] = {TYPE_STRING, put_string_value},
     [VALUE_LIST] = {TYPE_LIST, rdb_put_list},
+    [VALUE_SET] = {TYPE_SET, rdb_put_set},
     [VALUE_ZSET] = {RDB_TYPE_ZSET_2, rdb_put_zset},
     [VALUE_HASH] = {TYPE_HASH, put_hash_value},
 };
@@ -149,7 +150,7 @@ struct rdb_read_type {
 static const struct rdb_read_type read_types[] = {
     [TYPE_STRING] = {"string", get_string_value},
     [TYPE_LIST] = {"list", rdb_get_list},
-    [2] = {"set", NULL},
+    [TYPE_SET] = {"set", rdb_get_set},
     [3] = {"zset (scores as text)", rdb_get_zset_text},
     [TYPE_HASH] = {"hash", get_hash_pairs},
     [RDB_TYPE_ZSET_2] = {"zset", rdb_get_zset},
@@ -157,7 +158,7 @@ static const struct rdb_read_type read_types[] = {
     [7] = {"module value", NULL},
     [9] = {"hash (zipmap)", get_hash_zipmap},
     [10] = {"list (ziplist)", rdb_get_list_ziplist},
-    [11] = {"set (intset)", NULL},
+    [11] = {"set (intset)", rdb_get_set_intset},
     [12] = {"zset (ziplist)", rdb_get_zset_ziplist},
     [13] = {"hash (ziplist)", get_hash_ziplist},
     [14] = {"list (quicklist)", rdb_get_list_ziplists},
@@ -166,7 +167,7 @@ static const struct rdb_read_type read_types[] = {
     [17] = {"zset (listpack)", rdb_get_zset_listpack},
     [18] = {"list (quicklist of listpacks)", rdb_get_list_nodes},
     [19] = {"stream", NULL},
-    [20] = {"set (listpack)", NULL},
+    [20] = {"set (listpack)", rdb_get_set_listpack},
     [21] = {"stream", NULL},
     [22] = {"hash with expiring fields", NULL},
     [23] = {"hash with expiring fields (listpack)", NULL},

@@ -6,7 +6,7 @@
 #include "shared/base/mem.h"
 
 enum {
-    SHORT_TURN_COMMANDS = 16,
+    SHORT_TURN_COMMANDS = 32,
     SERVE_US = 20 * 1000 /* after this long the commands of others wait for the next turn */
 };
 

@@ -436,8 +436,9 @@ void child_init(struct supervisor *s, uint32_t index) {
 
 static void look_at(struct child *child, uint64_t now_ms) {
     uint64_t timeout_ms = (uint64_t)child->supervisor->config->heartbeat_timeout;
-    bool alive =
-        heartbeat_look(&child->heartbeat, atomic_load(&child->page->heartbeat), now_ms, timeout_ms);
+    struct heartbeat_sign sign = {.counter = atomic_load(&child->page->heartbeat)};
+    vitals_look_at(child->pid, &sign.state, &sign.cpu_ms);
+    bool alive = heartbeat_look(&child->heartbeat, &sign, now_ms, timeout_ms);
     if (!alive && !child->stop_ordered && child->kill_reason[0] == 0) {
         char reason[64];
         snprintf(reason, sizeof(reason), "no heartbeat for %.1f s",

@@ -38,6 +38,22 @@ void vitals_update(struct status_page *page, uint64_t uptime_us) {
         status_set(page, METRIC_rss_bytes, (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE));
 }
 
+/* pid (name) state ppid ... with utime and stime as fields 14 and 15; the name may hold anything. */
+void vitals_look_at(pid_t pid, char *state_r, uint64_t *cpu_ms_r) {
+    char path[64], text[512];
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    if (!read_text(path, text, sizeof(text)))
+        return;
+    const char *after_name = strrchr(text, ')');
+    char state;
+    unsigned long user, sys;
+    if (!after_name || sscanf(after_name + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                              &state, &user, &sys) != 3)
+        return;
+    *state_r = state;
+    *cpu_ms_r = (uint64_t)(user + sys) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
 static uint64_t cgroup_available_bytes(void) {
     char text[64];
     if (!read_text("/sys/fs/cgroup/memory.max", text, sizeof(text)) || text[0] == 'm')

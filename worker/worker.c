@@ -104,7 +104,7 @@ static void on_progress(void *arg) {
 static void on_removed(void *arg, uint32_t db, struct bytes key) {
     struct worker *w = arg;
     propagate_delete(w->propagate, db, key);
-    persist_add_dirty(w->persist, 1);
+    persist_note_removal(w->persist);
 }
 
 /* ---- open ---- */

@@ -44,6 +44,7 @@ static void after_sleep(struct ev_loop *loop, ev_check *check, int events) {
     struct worker *w = check->data;
     w->turn_started_us = clock_mono_us();
     execute_pause();
+    persist_turn_begin(w->persist);
     router_awake(w->router);
     keyspace_set_now(w->ks, clock_wall_ms());
     w->more_work = router_turn_begin(w->router);

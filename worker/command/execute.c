@@ -70,7 +70,7 @@ static void count_errors(struct command_ctx *ctx, uint32_t errors, size_t mark) 
 static void propagate(struct command_ctx *ctx) {
     struct command_env *env = ctx->env;
     if (env->persist != NULL)
-        persist_add_dirty(env->persist, ctx->dirty);
+        persist_note_write(env->persist, ctx->dirty);
     if (env->propagate == NULL || ctx->propagate_never)
         return;
     if (ctx->instead != NULL)

@@ -203,8 +203,13 @@ int64_t persist_lastsave_seconds(const struct persist *p) {
     return p->snapshots.last_good_s;
 }
 
-void persist_add_dirty(struct persist *p, uint64_t changes) {
+void persist_note_write(struct persist *p, uint64_t changes) {
     p->snapshots.dirty += changes;
+    p->turn_has_writes = true;
+}
+
+void persist_note_removal(struct persist *p) {
+    p->snapshots.dirty++;
 }
 
 uint64_t persist_dirty(const struct persist *p) {
@@ -226,6 +231,10 @@ const char *persist_write_refusal(const struct persist *p) {
 }
 
 /* ---- the loop ---- */
+void persist_turn_begin(struct persist *p) {
+    p->turn_has_writes = false;
+}
+
 void persist_turn_end(struct persist *p) {
     if (p->aof_on)
         aof_turn_end(&p->aof);

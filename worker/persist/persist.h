@@ -59,8 +59,9 @@ enum persist_bgsave persist_bgsave(struct persist *p, bool schedule);
 enum persist_rewrite { REWRITE_STARTED, REWRITE_SCHEDULED, REWRITE_BUSY, REWRITE_FAILED };
 enum persist_rewrite persist_bgrewriteaof(struct persist *p);
 int64_t persist_lastsave_seconds(const struct persist *p);
-/* A write happened: counts towards the save points. */
-void persist_add_dirty(struct persist *p, uint64_t changes);
+/* A client's write happened, or a key went by itself: counts towards the save points. */
+void persist_note_write(struct persist *p, uint64_t changes);
+void persist_note_removal(struct persist *p);
 uint64_t persist_dirty(const struct persist *p);
 /* NULL if writes may go on, else the error reply: Redis's "MISCONF ..." text. */
 const char *persist_write_refusal(const struct persist *p);
@@ -72,6 +73,8 @@ int persist_reload(struct persist *p, char *error_r, size_t error_bytes);
 void persist_info(const struct persist *p, struct buf *out);
 
 /* ---- the loop ---- */
+/* A turn begins: what is executed from here on is written at its end. */
+void persist_turn_begin(struct persist *p);
 /* End of a turn: write(2) the log's buffer once; by policy start or wait for nothing, request a sync. */
 void persist_turn_end(struct persist *p);
 void persist_cron(
@@ -88,7 +91,8 @@ struct write_path {
 };
 void persist_write_path(const struct persist *p, struct write_path *path_r);
 /* The log offset a reply made now must wait for, or 0 if it may leave at the end of the turn: under
- * appendfsync always until it is synced, under the others until it is written. */
+ * appendfsync always until it is synced, under the others until it is written. While the log is in
+ * trouble only the replies of turns with writes wait: reads and refusals go on. */
 uint64_t persist_reply_gate(const struct persist *p);
 /* Replies that wait for an offset up to this one may leave. */
 uint64_t persist_reply_released(const struct persist *p);

@@ -65,6 +65,7 @@ struct persist {
     struct fork_turn turn;
     struct snapshot_child child;
     struct snapshots snapshots;
+    bool turn_has_writes; /* of clients */
 
     struct aof aof; /* used only if aof_on */
     bool aof_on;

@@ -13,7 +13,7 @@ void serve_answer(struct router *r, uint32_t peer, const struct relay_frame *req
                              "2147483647 bytes\r\n");
     }
     uint64_t gate = r->env->persist ? persist_reply_gate(r->env->persist) : 0;
-    if (gate == 0 && list_empty(&r->held)) {
+    if (gate == 0) {
         router_deliver(r, peer, frame, body);
         return;
     }

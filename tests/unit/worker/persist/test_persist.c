@@ -445,7 +445,7 @@ static void bgsave_writes_what_was_there_at_the_fork(void **state) {
     must_open(s);
     shard_run(s, "SET a 1");
     char *at_fork = shard_digest(s->ks);
-    persist_add_dirty(s->persist, 0);
+    persist_note_write(s->persist, 0);
     shard_expect(s, "BGSAVE", "+Background saving started\r\n");
     shard_expect(s, "BGSAVE", "-ERR Background save already in progress\r\n");
     shard_expect(s, "SAVE", "-ERR Background save already in progress\r\n");

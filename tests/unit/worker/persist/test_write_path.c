@@ -256,6 +256,30 @@ static void a_failed_write_is_cut_off_and_repeated(void **state) {
     shard_free(&s);
 }
 
+/* Only who wrote waits for the disk; who reads, or is refused, gets his answer. */
+static void reads_go_on_while_the_disk_is_full(void **state) {
+    struct shard *s = open_logged("always");
+    signal(SIGXFSZ, SIG_IGN);
+    shard_run(s, "SET a 1");
+    shard_await(s, shard_all_synced, "the sync");
+    limit_file_size(100);
+    persist_turn_begin(s->persist);
+    shard_run(s, "SET b 22222222222222222222222222222222222222222222222");
+    persist_turn_end(s->persist);
+    uint64_t gate = persist_reply_gate(s->persist);
+    assert_true(gate > persist_reply_released(s->persist));
+    persist_turn_begin(s->persist);
+    shard_run(s, "GET a");
+    assert_memory_equal(shard_run(s, "SET c 3"), "-MISCONF", 8);
+    persist_turn_end(s->persist);
+    assert_int_equal(persist_reply_gate(s->persist), 0);
+    limit_file_size(RLIM_INFINITY);
+    shard_await(s, writable, "the repeated write");
+    shard_await(s, shard_all_synced, "its sync");
+    assert_true(persist_reply_released(s->persist) >= gate);
+    shard_free(&s);
+}
+
 static void a_stop_that_cannot_write_is_refused(void **state) {
     struct shard *s = open_logged("everysec");
     signal(SIGXFSZ, SIG_IGN);
@@ -382,6 +406,7 @@ int main(void) {
         cmocka_unit_test_setup(quiet_while_a_child_writes_if_told, setup),
         cmocka_unit_test_setup(no_never_syncs, setup),
         cmocka_unit_test_setup(a_failed_write_is_cut_off_and_repeated, setup),
+        cmocka_unit_test_setup(reads_go_on_while_the_disk_is_full, setup),
         cmocka_unit_test_setup(a_stop_that_cannot_write_is_refused, setup),
         cmocka_unit_test_setup(a_failed_sync_is_never_repeated, setup),
         cmocka_unit_test_setup(a_failed_sync_at_the_stop_is_said, setup),

@@ -6,11 +6,13 @@
 #include "worker/command/zset_handler.h"
 
 #include "shared/base/mem.h"
+#include "worker/types/set.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 enum combine_kind { UNION, INTERSECTION, DIFFERENCE };
+static const double SET_SCORE = 1;
 enum aggregate { AGGREGATE_SUM, AGGREGATE_MIN, AGGREGATE_MAX };
 
 /* A key to be combined; an absent one has no members. */
@@ -37,32 +39,50 @@ struct combination {
 /* ---- operands ---- */
 
 static bool operand_score(const struct operand *o, struct bytes member, double *score_r) {
-    return o->count > 0 && zset_score(&o->value, member, score_r);
+    if (o->count == 0)
+        return false;
+    if (o->value.type == VALUE_ZSET)
+        return zset_score(&o->value, member, score_r);
+    *score_r = SET_SCORE;
+    return set_has(&o->value, member);
 }
 
 struct operand_iterator {
+    const struct operand *operand;
     struct zset_iterator zset;
-    bool empty;
+    struct set_iterator set;
 };
 
 static void operand_iterate(const struct operand *o, struct operand_iterator *it) {
-    it->empty = o->count == 0;
-    if (!it->empty)
+    it->operand = o;
+    if (o->count == 0)
+        return;
+    if (o->value.type == VALUE_ZSET)
         zset_iterate(&o->value, 0, false, &it->zset);
+    else
+        set_iterate(&o->value, &it->set);
 }
 
 static bool operand_next(struct operand_iterator *it, struct bytes *member_r, double *score_r) {
-    return !it->empty && zset_next(&it->zset, member_r, score_r);
+    if (it->operand->count == 0)
+        return false;
+    if (it->operand->value.type == VALUE_ZSET)
+        return zset_next(&it->zset, member_r, score_r);
+    *score_r = SET_SCORE;
+    return set_next(&it->set, member_r);
 }
 
 static bool find_operand(struct command_ctx *ctx, uint32_t index, struct operand *o) {
-    bool found;
+    struct keyref ref;
     o->weight = 1;
     o->count = 0;
-    if (!zset_find(ctx, index, &o->value, &found))
+    if (!ctx_find(ctx, ctx->argv[index], KEY_READ, &ref))
+        return true;
+    o->value = keyref_value(&ref);
+    bool is_set = o->value.type == VALUE_SET;
+    if (!is_set && !handler_check_type(ctx, &ref, VALUE_ZSET))
         return false;
-    if (found)
-        o->count = zset_count(&o->value);
+    o->count = is_set ? set_count(&o->value) : zset_count(&o->value);
     return true;
 }
 

@@ -32,7 +32,8 @@ static bool is_packed(const struct value *zset) {
 struct value zset_object_create(uint64_t reserve) {
     struct zset_object *object = mem_calloc(1, sizeof(*object));
     table_init(&object->table, &zset_element_type);
-    table_reserve(&object->table, reserve);
+    if (reserve > 0)
+        table_reserve(&object->table, reserve);
     return (struct value){.type = VALUE_ZSET, .encoding = ENCODING_SKIPLIST, .object = object};
 }
 

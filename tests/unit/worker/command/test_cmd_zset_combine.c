@@ -80,6 +80,23 @@ static void test_difference(void **state) {
     expect(f, "ZDIFF 2 a b WEIGHTS 1 1", REPLY_SYNTAX);
 }
 
+static void test_sets_as_operands(void **state) {
+    struct fixture *f = *state;
+    fill(f);
+    expect(f, "SADD i 1 2 3", ":3\r\n");
+    expect(f, "SADD t x y q", ":3\r\n");
+    expect(
+        f, "ZUNION 2 a t WITHSCORES",
+        "*8\r\n$1\r\nq\r\n$1\r\n1\r\n$1\r\nx\r\n$1\r\n2\r\n$1\r\ny\r\n$1\r\n3\r\n$1\r\nz\r\n$1\r\n"
+        "3\r\n");
+    expect(f, "ZINTER 2 t a WEIGHTS 10 1 WITHSCORES",
+           "*4\r\n$1\r\nx\r\n$2\r\n11\r\n$1\r\ny\r\n$2\r\n12\r\n");
+    expect(f, "ZDIFF 2 t a WITHSCORES", "*2\r\n$1\r\nq\r\n$1\r\n1\r\n");
+    expect(f, "ZUNIONSTORE d 1 i WEIGHTS 2", ":3\r\n");
+    expect(f, "ZSCORE d 3", "$1\r\n2\r\n");
+    expect(f, "ZINTERCARD 2 t a", ":2\r\n");
+}
+
 static void test_errors(void **state) {
     struct fixture *f = *state;
     fill(f);
@@ -129,7 +146,8 @@ int main(void) {
         FIXTURE_TEST(test_union),        FIXTURE_TEST(test_infinite_scores),
         FIXTURE_TEST(test_intersection), BIG_TEST(test_intersection),
         FIXTURE_TEST(test_difference),   BIG_TEST(test_difference),
-        FIXTURE_TEST(test_errors),       BIG_TEST(test_result_form),
+        FIXTURE_TEST(test_errors),       FIXTURE_TEST(test_sets_as_operands),
+        BIG_TEST(test_result_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

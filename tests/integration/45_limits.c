@@ -331,7 +331,7 @@ static void test_protocol_errors(void **state) {
     struct pool *pool =
         pool_start(&(struct pool_options){.options = {"--proto-max-bulk-len", "1mb"}});
     compare_nonsense(pool, oracle, sizeof(nonsense) / sizeof(nonsense[0]));
-    assert_int_equal(connected(pool), 0);
+    AWAIT(connected(pool) == 0);
     pool_end(&pool);
     oracle_end(&oracle);
 }

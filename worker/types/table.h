@@ -40,11 +40,7 @@ void table_set_seed(const uint64_t seed[2]);
 uint64_t table_hash(struct bytes key);
 /* Uniform random 64 bits, not for secrets. */
 uint64_t table_random_number(void);
-<<<<<<< HEAD
-/* The same below a limit, which is not 0, without the bias of a remainder. */
-=======
 /* Below `limit`, each number as likely as another. */
->>>>>>> refs/heads/zset
 uint64_t table_random_below(uint64_t limit);
 
 void table_init(struct table *t, const struct table_type *type);

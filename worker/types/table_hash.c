@@ -35,11 +35,7 @@ uint64_t table_random_number(void) {
     return z ^ (z >> 31);
 }
 
-<<<<<<< HEAD
-/* Numbers of the uneven rest are drawn again. */
-=======
 /* Without the bias of a remainder: numbers of the uneven rest are drawn again. */
->>>>>>> refs/heads/zset
 uint64_t table_random_below(uint64_t limit) {
     uint64_t rest = -limit % limit;
     for (;;) {

@@ -21,9 +21,9 @@ static size_t units_bytes(const char *block) {
 
 void *set_member_create(struct bytes text) {
     bool padded = text.len > 0 && text.len <= PADDED_MAX;
-    size_t bytes = (text.len + UNIT - 1) / UNIT * UNIT;
-    if (!padded)
-        bytes = LENGTH_BYTES + (text.len > PADDED_MAX ? text.len : PADDED_MAX + UNIT);
+    size_t bytes = padded ? (text.len + UNIT - 1) / UNIT * UNIT : LENGTH_BYTES + text.len;
+    if (!padded && bytes < PADDED_MAX + UNIT)
+        bytes = PADDED_MAX + UNIT;
     char *block = mem_alloc(bytes);
     ASSERT((uintptr_t)block % UNIT == 0);
     char *at = block + (padded ? bytes - text.len : LENGTH_BYTES);

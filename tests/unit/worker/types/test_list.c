@@ -191,7 +191,7 @@ static struct bytes random_text(char *out) {
     case 2: break;
     case 3:
     case 4: return bytes_of(out, (size_t)sprintf(out, "%d", rand() - RAND_MAX / 2));
-    case 5: return bytes_of(out, (size_t)sprintf(out, "%lld", (long long)rand() * rand() * 3));
+    case 5: return bytes_of(out, (size_t)sprintf(out, "%lld", ((long long)rand() << 32) - rand()));
     case 6: return bytes_of(out, (size_t)sprintf(out, "%d", rand() % 10000 - 5000));
     default: return bytes_of(out, (size_t)sprintf(out, "t%d", rand() % 40)); /* often equal */
     }

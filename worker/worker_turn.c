@@ -22,12 +22,12 @@ static void let_others_run(struct worker *w) {
 /* Before the sleep: everything this turn made is sent; then sleep only if nothing came meanwhile. */
 static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) {
     struct worker *w = prepare->data;
-    bool more = clients_turn_begin(w->clients);
+    clients_turn_begin(w->clients);
     if (w->config->maxmemory > 0)
         memory_relieve(&w->env, w->ks);
     worker_send(w);
     worker_heartbeat(w);
-    more |= w->more_work;
+    bool more = w->more_work || clients_ready(w->clients);
     if (!more)
         let_others_run(w);
     more |= router_sleep(w->router);

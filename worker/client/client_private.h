@@ -10,6 +10,7 @@
 enum {
     READ_BYTES = 64 * 1024,       /* read from one client a turn */
     READ_BIG_BYTES = 1024 * 1024, /* the same while a big argument comes in */
+    UNSENT_MAX = 64 << 20,        /* past it a client's commands wait until it takes replies */
     RUN_US = 20 * 1000,           /* after this long a client's commands wait for the next turn */
     KEEP_OUT_BYTES = 16 * 1024,   /* an output buffer larger than this is given back when empty */
     ACCEPTS_PER_TURN = 64,
@@ -73,5 +74,7 @@ void client_on_writable(struct ev_loop *loop, ev_io *io, int events);
 /* Send what may leave. gate: of this turn, 0 for none. */
 void client_flush(struct client *c, uint64_t gate);
 size_t client_unsent(const struct client *c);
+/* Does it read its replies well enough to be given more? If limits are set, they close it instead. */
+bool client_takes_replies(const struct client *c);
 
 #endif

@@ -33,7 +33,7 @@ static void drop_parser(struct client *c) {
     c->parser = NULL;
 }
 
-/* Has this client had its share of the turn? *since_us_r: when its first command ended, 0 before. */
+/* Has this client had its share of the turn? *since_us: when its first command ended, 0 before. */
 static bool had_its_share(uint64_t *since_us) {
     uint64_t now_us = execute_ended_us();
     if (*since_us == 0)
@@ -62,7 +62,8 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
     uint32_t ahead = 0;
     *partial_r = false;
     parser->bulk_max = (uint64_t)clients->env->config->proto_max_bulk_len;
-    while (at < len && pipeline_may_begin(&c->pipeline) && !s->close_after_reply && !s->close_now) {
+    while (at < len && pipeline_may_begin(&c->pipeline) && client_takes_replies(c) &&
+           !s->close_after_reply && !s->close_now) {
         size_t used;
         if (ahead-- == 0)
             ahead = look_ahead(c, data + at, len - at) - 1;

@@ -13,6 +13,12 @@ size_t client_unsent(const struct client *c) {
     return c->pipeline.out.len - c->sent;
 }
 
+bool client_takes_replies(const struct client *c) {
+    const struct output_limits *limits = &c->owner->env->config->client_output_buffer_limit;
+    return client_unsent(c) <= UNSENT_MAX || limits->of[OUTPUT_NORMAL].hard_bytes > 0 ||
+           limits->of[OUTPUT_NORMAL].soft_bytes > 0;
+}
+
 /* Replies made since the last flush wait for `gate`; earlier ones for theirs. Sets c->released. */
 static void apply_gates(struct client *c, uint64_t gate) {
     uint64_t end = c->out_before + c->pipeline.out.len;
@@ -127,6 +133,9 @@ void client_flush(struct client *c, uint64_t gate) {
     }
     /* Whole commands may still wait to begin; half of one never will be whole. */
     bool input_waits = c->in.len > 0 && !c->parser;
+    if (input_waits && pipeline_may_begin(&c->pipeline) && client_takes_replies(c) &&
+        !c->session.close_after_reply)
+        client_mark_ready(c);
     bool owes_nothing = unsent == 0 && c->pipeline.in_flight == 0;
     if (owes_nothing && (c->session.close_after_reply || (c->ended && !input_waits)))
         client_close_later(c);

@@ -259,7 +259,7 @@ void client_mark_flush(struct client *c) {
         list_push_back(&c->owner->flush, &c->flush_link);
 }
 
-bool clients_turn_begin(struct clients *clients) {
+void clients_turn_begin(struct clients *clients) {
     /* Only those that are ready now: a client that becomes ready again waits for the next turn. */
     struct list now;
     list_init(&now);
@@ -274,6 +274,9 @@ bool clients_turn_begin(struct clients *clients) {
         if (!c->session.close_now)
             client_resume(c);
     }
+}
+
+bool clients_ready(const struct clients *clients) {
     return !list_empty(&clients->ready);
 }
 

@@ -23,10 +23,12 @@ void clients_open_handover(struct clients *clients);
 void clients_close_listeners(struct clients *clients);
 void clients_reopen(struct clients *clients);
 
-/* Clients that may go on: their waiting input is run. true: there is more, do not sleep. */
-bool clients_turn_begin(struct clients *clients);
+/* Clients that may go on: their waiting input is run. */
+void clients_turn_begin(struct clients *clients);
 /* After the log was written: send replies, as far as the write path allows. */
 void clients_turn_end(struct clients *clients);
+/* May any go on now, so that the loop must not sleep? */
+bool clients_ready(const struct clients *clients);
 /* The log was synced: replies that waited may leave. */
 void clients_synced(struct clients *clients);
 void clients_cron(struct clients *clients); /* ten times a second */

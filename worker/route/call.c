@@ -17,7 +17,7 @@ enum {
 /* ---- pipeline ---- */
 
 void pipeline_init(struct pipeline *p, void *client, void (*wake)(struct pipeline *)) {
-    *p = (struct pipeline){.client = client, .wake = wake};
+    *p = (struct pipeline){.client = client, .wake = wake, .window = PIPELINE_CALLS_FIRST};
     list_init(&p->calls);
     list_init(&p->stalled_link);
 }
@@ -188,6 +188,17 @@ static void pipeline_advance(struct router *r, struct pipeline *p) {
     p->wake(p);
 }
 
+/* Replies come whether the client reads them or not: the bigger they are, the fewer are asked for. */
+static void window_adapt(struct pipeline *p, size_t reply_bytes) {
+    uint32_t fit = PIPELINE_CALLS_MAX;
+    if (reply_bytes > PIPELINE_REPLY_BYTES / PIPELINE_CALLS_MAX)
+        fit = (uint32_t)(PIPELINE_REPLY_BYTES / reply_bytes);
+    if (p->window < fit)
+        p->window++;
+    else if (p->window > fit)
+        p->window = fit > PIPELINE_CALLS_FEW ? fit : PIPELINE_CALLS_FEW;
+}
+
 void call_finish(struct router *r, struct call *call, struct bytes resp) {
     struct pipeline *p = call->pipeline;
     ASSERT(!call->done);
@@ -196,6 +207,7 @@ void call_finish(struct router *r, struct call *call, struct bytes resp) {
         call_free(r, call);
         return;
     }
+    window_adapt(p, resp.len);
     if (call->barrier)
         p->barrier = false;
     if (call->silent)

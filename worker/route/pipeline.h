@@ -12,10 +12,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum {
+    PIPELINE_CALLS_FIRST = 64,              /* in flight for a new client, */
+    PIPELINE_CALLS_MAX = 4096,              /* at most, */
+    PIPELINE_CALLS_FEW = 4,                 /* and at least */
+    PIPELINE_REPLY_BYTES = 16 * 1024 * 1024 /* what the replies in flight should not exceed */
+};
+
 struct pipeline {
     struct buf out;
     struct list calls; /* struct call, oldest first */
     uint32_t in_flight;
+    uint32_t window;    /* as many may be in flight: grows with each small reply */
     bool barrier;       /* the last command must end before another may begin */
     bool stalled;       /* a ring is full or the shard is locked: begin no command */
     uint32_t waits_for; /* while stalled: the peer, or this shard for the lock */
@@ -29,7 +37,7 @@ struct pipeline {
 void pipeline_init(struct pipeline *pipeline, void *client, void (*wake)(struct pipeline *));
 /* May another command begin now? */
 static inline bool pipeline_may_begin(const struct pipeline *p) {
-    return !p->barrier && !p->stalled && p->in_flight < 4096;
+    return !p->barrier && !p->stalled && p->in_flight < p->window;
 }
 /* Where a reply written now belongs. */
 struct buf *pipeline_tail(struct pipeline *pipeline);

@@ -98,7 +98,7 @@ struct router {
 
     uint64_t processed, relayed, served, requests_sent, failed, gathers;
     uint64_t serving_since_us; /* when the turn's first command of others ended; 0: none yet */
-    uint64_t handled_before; /* processed and served when last asked whether a turn was short */
+    uint64_t handled_before;   /* processed and served when last asked whether a turn was short */
 };
 
 /* ---- call.c: commands in flight ---- */

@@ -106,6 +106,9 @@ int config_load_file(struct config *config, const char *path, char *error_r);
 /* `--name value` pairs, applied over the file. Values of list options (save, bind) may take several
  * words up to the next `--`. Ends with config_check(). 0 or -1. */
 int config_load_args(struct config *config, int argc, char **argv, char *error_r);
+/* Both, as a start does: the file (path NULL: none), the arguments over it, config_check(); of
+ * options that do not go together, the error names the line too. 0 or -1. */
+int config_load(struct config *config, const char *path, int argc, char **argv, char *error_r);
 /* Publish the file again with the live values, keeping comments and order; options that are not in
  * it are added to their section only if they differ from the default. 0 or -1. */
 int config_rewrite_file(const struct config *config, const char *path, char *error_r);

@@ -40,7 +40,7 @@ static int apply(struct config *config, char **argv, int words, char *error_r) {
     return result;
 }
 
-int config_load_args(struct config *config, int argc, char **argv, char *error_r) {
+static int apply_all(struct config *config, int argc, char **argv, char *error_r) {
     for (int i = 0; i < argc;) {
         if (!is_option(argv[i]))
             return config_error(error_r, "'%.60s': expected --name value", argv[i]);
@@ -51,5 +51,20 @@ int config_load_args(struct config *config, int argc, char **argv, char *error_r
             return -1;
         i += 1 + words;
     }
-    return config_check(config, error_r);
+    return 0;
+}
+
+int config_load_args(struct config *config, int argc, char **argv, char *error_r) {
+    return apply_all(config, argc, argv, error_r) == 0 ? config_check(config, error_r) : -1;
+}
+
+int config_load(struct config *config, const char *path, int argc, char **argv, char *error_r) {
+    if ((path && config_load_file(config, path, error_r) != 0) ||
+        apply_all(config, argc, argv, error_r) != 0)
+        return -1;
+    if (config_check(config, error_r) == 0)
+        return 0;
+    if (path)
+        config_locate_error(path, argc, argv, error_r);
+    return -1;
 }

@@ -257,3 +257,50 @@ int config_load_file(struct config *config, const char *path, char *error_r) {
     buf_free(&text);
     return result;
 }
+
+/* ---- the line behind an error that is only seen with all options together ---- */
+
+static bool is_name_char(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+}
+
+static bool names_option(const char *text, const char *name) {
+    size_t len = strlen(name);
+    for (const char *at = text; (at = strstr(at, name)) != NULL; at += len)
+        if ((at == text || !is_name_char(at[-1])) && !is_name_char(at[len]))
+            return true;
+    return false;
+}
+
+static bool is_argument(const char *name, int argc, char **argv) {
+    for (int i = 0; i < argc; i++)
+        if (strncmp(argv[i], "--", 2) == 0 && strcasecmp(argv[i] + 2, name) == 0)
+            return true;
+    return false;
+}
+
+void config_locate_error(const char *path, int argc, char **argv, char *error_r) {
+    struct buf text = {0};
+    char ignored[CONFIG_ERROR_BYTES], said[CONFIG_ERROR_BYTES];
+    uint32_t number = 0, found = 0;
+    bool readable = config_read_file(path, &text, ignored) == 0;
+    struct bytes rest = config_skip_mark(buf_bytes(&text));
+    while (readable && rest.len > 0) {
+        const char *end = memchr(rest.ptr, '\n', rest.len);
+        struct bytes line = bytes_of(rest.ptr, end ? (size_t)(end - rest.ptr) : rest.len);
+        const char *equals = memchr(line.ptr, '=', line.len);
+        rest = bytes_of(line.ptr + line.len + (end != NULL), rest.len - line.len - (end != NULL));
+        number++;
+        if (equals == NULL)
+            continue;
+        struct bytes name = config_trim(bytes_of(line.ptr, (size_t)(equals - line.ptr)));
+        const struct option_row *row = option_find(name);
+        if (row && names_option(error_r, row->name) && !is_argument(row->name, argc, argv))
+            found = number;
+    }
+    buf_free(&text);
+    if (found == 0)
+        return;
+    snprintf(said, sizeof said, "%s", error_r);
+    config_error(error_r, "%.200s:%u: %.700s", path, found, said);
+}

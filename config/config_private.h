@@ -53,6 +53,10 @@ struct bytes config_skip_mark(struct bytes text);
 /* As config_load_file(), from memory; path is only for the error texts. */
 int config_load_bytes(struct config *config, const char *path, struct bytes text, char *error_r);
 
+/* error_r is what config_check() said after the file and these arguments: put "path:line: " before
+ * it, for the last line of the file that counts and gives an option named there. */
+void config_locate_error(const char *path, int argc, char **argv, char *error_r);
+
 /* ---- config_rewrite.c ---- */
 /* The text of the file with the live values in it, appended to out. */
 void config_rewrite_text(const struct config *config, struct bytes old, struct buf *out);

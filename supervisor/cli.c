@@ -50,8 +50,8 @@ static struct arguments split_arguments(int argc, char **argv) {
 static struct config *load_config(const struct arguments *arguments) {
     char error[CONFIG_ERROR_BYTES];
     struct config *config = config_create();
-    if ((!arguments->path || config_load_file(config, arguments->path, error) == 0) &&
-        config_load_args(config, arguments->option_count, arguments->options, error) == 0)
+    if (config_load(config, arguments->path, arguments->option_count, arguments->options, error) ==
+        0)
         return config;
     fprintf(stderr, "remuda: %s\n", error);
     config_free(&config);

@@ -380,8 +380,8 @@ static void on_timeout(struct ev_loop *loop, ev_timer *timer, int events) {
 static struct config *read_again(const struct supervisor *s) {
     char text[CONFIG_ERROR_BYTES];
     struct config *config = config_create();
-    if (config_load_file(config, s->start.config_path, text) == 0 &&
-        config_load_args(config, s->start.option_count, s->start.options, text) == 0)
+    if (config_load(config, s->start.config_path, s->start.option_count, s->start.options, text) ==
+        0)
         return config;
     log_warning("The reload changed nothing: %s", text);
     config_free(&config);

@@ -27,11 +27,10 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) 
         memory_relieve(&w->env, w->ks);
     worker_send(w);
     worker_heartbeat(w);
-    bool more = w->more_work || clients_ready(w->clients);
+    bool more = w->more_work || clients_waiting(w->clients);
     if (!more)
         let_others_run(w);
-    more |= router_sleep(w->router);
-    if (more)
+    if (more || router_sleep(w->router))
         ev_idle_start(loop, &w->idle);
     else
         ev_idle_stop(loop, &w->idle);

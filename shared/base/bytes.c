@@ -79,6 +79,8 @@ bool bytes_glob(struct bytes pattern, struct bytes text, bool nocase) {
     const char *p = pattern.ptr, *p_end = pattern.ptr + pattern.len;
     const char *t = text.ptr, *t_end = text.ptr + text.len;
     const char *star = NULL, *star_text = NULL;
+    if (text.len == 0) /* Redis: of several stars none is taken for an empty text */
+        return pattern.len == 0 || (pattern.len == 1 && *p == '*');
     while (t < t_end) {
         const char *next;
         if (p < p_end && *p == '*') {

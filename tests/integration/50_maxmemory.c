@@ -194,7 +194,7 @@ static void volatile_policy(const char *policy) {
     assert_int_equal(fill(c, "kept", 0, KEPT, 0).refused, 0);
     assert_int_equal(fill(c, "k", 0, FILL_KEYS, 100000).refused, 0);
     expect_within(pool, limit);
-    assert_true(evicted(pool) > 5000);
+    AWAIT(evicted(pool) > 5000);
     assert_int_equal(still_there(c, "kept", 0, KEPT), KEPT);
     /* With none left that may go, it is as with noeviction. */
     struct outcome outcome = fill(c, "more", 0, FILL_KEYS, 0);

@@ -19,12 +19,14 @@
 #include "tests/interop/peers.h"
 #include "tests/interop/script.h"
 #include <glob.h>
+#include <poll.h>
 
 enum {
     SHOWN_DIFFERENCES_MAX = 60,
     SHOWN_BYTES_MAX = 600,
     WALK_STEPS_MAX = 100000,
-    DEVIATIONS_MAX = 32
+    DEVIATIONS_MAX = 32,
+    UNTIL_WAIT_MS = 5000
 };
 
 struct deviation {
@@ -47,6 +49,7 @@ struct test {
 };
 
 static struct peers *peers;
+static const struct script_line *at; /* where a test that ends early stopped */
 
 /* ---- what is compared ---- */
 
@@ -179,7 +182,7 @@ static void do_near(struct run *run, const struct words *words) {
 
 static void do_until(struct run *run, const struct words *words) {
     struct octets request = request_of(words, 2), replies[PEERS];
-    uint64_t until_ms = clock_mono_ms() + POOL_WAIT_S * 1000;
+    uint64_t until_ms = clock_mono_ms() + UNTIL_WAIT_MS;
     for (bool all = false; !all;) {
         ask_all(run, &request, 1, replies);
         all = true;
@@ -281,15 +284,42 @@ static void do_raw(struct run *run, const struct words *words) {
     free_all(replies);
 }
 
+/* All that comes until the other side closes; what is said of one that does not is no RESP. */
+static struct octets read_to_end(int fd) {
+    struct octets all = {calloc(1, 1), 0};
+    for (;;) {
+        struct pollfd readable = {.fd = fd, .events = POLLIN};
+        char part[4096];
+        ssize_t got = poll(&readable, 1, UNTIL_WAIT_MS) > 0 ? read(fd, part, sizeof(part)) : -2;
+        if (got == -2) {
+            free(all.data);
+            return (struct octets){strdup("never closed"), strlen("never closed")};
+        }
+        if (got <= 0)
+            return all;
+        all.data = realloc(all.data, all.len + (size_t)got);
+        assert_non_null(all.data);
+        memcpy(all.data + all.len, part, (size_t)got);
+        all.len += (size_t)got;
+    }
+}
+
 static void do_closes(struct run *run, const struct words *words) {
-    struct run own = *run;
+    static char never_text[] = "never closed";
+    static const struct octets never = {never_text, sizeof(never_text) - 1};
+    enum { OWN = PEER_CONNECTIONS - 1 };
     struct octets replies[PEERS];
-    own.connection = PEER_CONNECTIONS - 1;
-    peers_open(peers, own.connection);
-    ask_all(&own, &words->word[1], UINT32_MAX, replies);
-    compare(run, replies);
+    peers_open(peers, OWN);
+    for (unsigned i = 0; i < PEERS; i++)
+        raw_send(peers->fd[i][OWN], words->word[1].data, words->word[1].len);
+    for (unsigned i = 0; i < PEERS; i++)
+        replies[i] = read_to_end(peers->fd[i][OWN]);
+    if (same(&replies[ORACLE], &never))
+        report(run, replies, "no end: ");
+    else
+        compare(run, replies);
     free_all(replies);
-    peers_close(peers, own.connection);
+    peers_close(peers, OWN);
 }
 
 static void expect_of_pools(struct run *run, const struct words *words, unsigned first) {
@@ -387,10 +417,11 @@ static void test_script(void **state) {
     struct run run = {.script = script, .resp = test->resp};
     peers_reset(peers, test->resp);
     for (size_t i = 0; i < script->count; i++) {
-        run.line = &script->lines[i];
+        run.line = at = &script->lines[i];
         step(&run);
         run.steps++;
     }
+    at = NULL;
     forget_deviations(&run);
     print_message("%lu steps\n", run.steps);
     unsigned differences = run.differences;
@@ -405,6 +436,14 @@ static bool wanted(const char *path, unsigned resp) {
     snprintf(only, sizeof(only), "%%resp %u", resp == 2 ? 3 : 2);
     free(run_shell(&code, "grep -qx '%s' '%s'", only, path));
     return code != 0;
+}
+
+static int say_where(void **state) {
+    const struct test *test = *state;
+    if (at)
+        print_error("%s:%u: stopped at %s\n", test->path, at->number, at->text);
+    at = NULL;
+    return 0;
 }
 
 static void test_end(void **state) {
@@ -428,7 +467,7 @@ int main(int argc, char **argv) {
         snprintf(test->name, sizeof(test->name), "%.100s RESP%u",
                  strrchr(found.gl_pathv[i / 2], '/') + 1, test->resp);
         if (wanted(test->path, test->resp))
-            tests[count++] = (struct CMUnitTest){test->name, test_script, NULL, NULL, test};
+            tests[count++] = (struct CMUnitTest){test->name, test_script, NULL, say_where, test};
     }
     tests[count++] = (struct CMUnitTest)cmocka_unit_test_teardown(test_end, pools_cleanup);
     int failed = _cmocka_run_group_tests("scripts", tests, count, NULL, NULL);

@@ -89,6 +89,7 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
             break;
         }
     }
+    resp_parser_trim(parser);
     return at;
 }
 
@@ -137,14 +138,15 @@ void client_resume(struct client *c) {
         set_reading(c);
 }
 
-/* Where to read, and how much: a big argument straight to where it will stay. */
+/* Where to read, and how much: a big argument straight to where it will stay, all else into the
+ * worker's buffer, so that a client costs what it has sent and no more. */
 static char *read_place(struct client *c, size_t *bytes_r) {
-    if (c->in.len == 0) {
+    size_t need = c->parser ? resp_parser_need(c->parser) : 0;
+    size_t more = need > c->in.len ? need - c->in.len : 0;
+    if (more <= READ_BYTES && c->in.cap - c->in.len < READ_BYTES) {
         *bytes_r = READ_BYTES;
         return c->owner->read_buffer;
     }
-    size_t need = c->parser ? resp_parser_need(c->parser) : 0;
-    size_t more = need > c->in.len ? need - c->in.len : READ_BYTES;
     if (more > READ_BIG_BYTES)
         more = READ_BIG_BYTES;
     if (more < READ_BYTES)
@@ -180,10 +182,12 @@ void client_on_readable(struct ev_loop *loop, ev_io *io, int events) {
     c->owner->net_in += (uint64_t)n;
     c->session.net_in_bytes += (uint64_t)n;
     c->session.last_active_mono_ms = clock_mono_ms();
-    if (to == c->owner->read_buffer) {
-        consume(c, to, (size_t)n);
-    } else {
+    if (to != c->owner->read_buffer)
         c->in.len += (size_t)n;
+    else if (c->in.len > 0)
+        buf_append(&c->in, to, (size_t)n);
+    if (c->in.len > 0)
         consume(c, c->in.data, c->in.len);
-    }
+    else
+        consume(c, to, (size_t)n);
 }

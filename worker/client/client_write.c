@@ -29,8 +29,9 @@ static void apply_gates(struct client *c, uint64_t gate) {
     if (end > c->seen) {
         /* Out of marks: the last one takes these too, and waits a little longer. */
         if (c->mark_count < GATE_MARKS)
-            c->mark_count++;
-        c->marks[c->mark_count - 1] = (struct gate_mark){end, gate};
+            c->marks[c->mark_count++].gate = 0;
+        struct gate_mark *mark = &c->marks[c->mark_count - 1];
+        *mark = (struct gate_mark){end, gate > mark->gate ? gate : mark->gate};
         c->seen = end;
     }
     uint64_t synced = persist_reply_released(c->owner->env->persist);
@@ -89,28 +90,35 @@ static void drop_sent(struct client *c) {
     c->sent = 0;
 }
 
-/* true: all that may leave has left. */
-static bool write_released(struct client *c) {
+/* A client that reads as fast as we write does not get the whole turn for itself. */
+static void write_released(struct client *c) {
     struct buf *out = &c->pipeline.out;
+    size_t budget = WRITE_BYTES;
     while (c->out_before + c->sent < c->released) {
         size_t len = (size_t)(c->released - c->out_before) - c->sent;
+        if (len > budget)
+            len = budget;
+        if (budget == 0) {
+            ev_io_start(c->owner->loop, &c->write_io);
+            return;
+        }
         ssize_t n = send(c->session.fd, out->data + c->sent, len, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
             ev_io_start(c->owner->loop, &c->write_io);
-            return false;
+            return;
         }
         if (n < 0) {
             client_close_later(c);
-            return false;
+            return;
         }
         c->sent += (size_t)n;
+        budget -= (size_t)n;
         c->owner->net_out += (uint64_t)n;
         c->session.net_out_bytes += (uint64_t)n;
     }
     ev_io_stop(c->owner->loop, &c->write_io);
-    return true;
 }
 
 void client_flush(struct client *c, uint64_t gate) {
@@ -126,7 +134,7 @@ void client_flush(struct client *c, uint64_t gate) {
     }
     size_t unsent = client_unsent(c);
     c->session.reply_bytes = unsent;
-    check_output_limits(c, unsent);
+    check_output_limits(c, unsent + c->pipeline.queued_bytes);
     if (c->mark_count > 0 && !c->session.close_now) {
         list_push_back(&c->owner->gated, &c->flush_link);
         return;
@@ -143,5 +151,6 @@ void client_flush(struct client *c, uint64_t gate) {
 
 void client_on_writable(struct ev_loop *loop, ev_io *io, int events) {
     struct client *c = (struct client *)((char *)io - offsetof(struct client, write_io));
+    list_remove(&c->flush_link); /* maybe among the gated: some of it may leave all the same */
     client_mark_flush(c);
 }

@@ -276,8 +276,8 @@ void clients_turn_begin(struct clients *clients) {
     }
 }
 
-bool clients_ready(const struct clients *clients) {
-    return !list_empty(&clients->ready);
+bool clients_waiting(const struct clients *clients) {
+    return !list_empty(&clients->ready) || !list_empty(&clients->flush);
 }
 
 void clients_turn_end(struct clients *clients) {

@@ -25,10 +25,11 @@ void clients_reopen(struct clients *clients);
 
 /* Clients that may go on: their waiting input is run. */
 void clients_turn_begin(struct clients *clients);
+/* Before sleeping: is there a client that may go on, or a reply that may leave? Sending may make room
+ * in a ring and so set clients going: ask after the rings were flushed. */
+bool clients_waiting(const struct clients *clients);
 /* After the log was written: send replies, as far as the write path allows. */
 void clients_turn_end(struct clients *clients);
-/* May any go on now, so that the loop must not sleep? */
-bool clients_ready(const struct clients *clients);
 /* The log was synced: replies that waited may leave. */
 void clients_synced(struct clients *clients);
 void clients_cron(struct clients *clients); /* ten times a second */

@@ -3,6 +3,7 @@
  * Runs for commands of clients only; relayed and replayed ones were admitted where they came in.
  * A refusal is an error reply and a count: of the row's rejected calls and of the error's code. */
 #include "worker/command/command.h"
+#include "shared/base/log.h"
 #include "worker/command/error_stats.h"
 #include "worker/command/server_private.h"
 
@@ -88,6 +89,21 @@ static bool refuse(struct command_ctx *ctx) {
     return true;
 }
 
+/* A browser that was made to send a request here: what its body holds must not be run. */
+static bool is_http(struct bytes name) {
+    return bytes_equal_nocase(name, "POST") || bytes_equal_nocase(name, "Host:");
+}
+
+static void drop_http(struct command_ctx *ctx) {
+    struct session *s = ctx->session;
+    log_warning(
+        "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: "
+        "commands to Redis. This is likely due to an attacker attempting to use Cross "
+        "Protocol Scripting to compromise your instance. Connection from %s aborted.",
+        s->peer);
+    ctx->env->kill_session(ctx->env->upper, s, false);
+}
+
 enum admit_result admit(struct command_ctx *ctx) {
     const struct command *container;
     size_t mark = ctx->reply.out->len;
@@ -98,6 +114,9 @@ enum admit_result admit(struct command_ctx *ctx) {
             return ADMIT_OK;
     } else if (container != NULL) {
         refuse_subcommand(ctx, container);
+    } else if (is_http(ctx->argv[0])) {
+        drop_http(ctx);
+        return ADMIT_REFUSED;
     } else {
         refuse_unknown(ctx);
     }

@@ -349,14 +349,8 @@ static void reply_random_repeating(const struct value *hash, uint64_t count,
 }
 
 static bool parse_random(struct command_ctx *ctx, int64_t *count_r, bool *with_values_r) {
-    if (!handler_i64(ctx, 2, count_r))
+    if (!handler_i64_negatable(ctx, 2, count_r))
         return false;
-    if (*count_r == INT64_MIN) {
-        reply_error_format(&ctx->reply,
-                           "ERR value is out of range, value must between %lld and %lld",
-                           -LLONG_MAX, LLONG_MAX);
-        return false;
-    }
     *with_values_r = ctx->argc > 3;
     if (ctx->argc > 4 || (*with_values_r && !handler_arg_is(ctx, 3, "WITHVALUES"))) {
         reply_error(&ctx->reply, reply_err_syntax);

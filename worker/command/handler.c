@@ -1,6 +1,8 @@
 /* handler.c - see handler.h. */
 #include "worker/command/handler.h"
 
+#include <limits.h>
+
 bool handler_check_type(struct command_ctx *ctx, const struct keyref *ref, enum value_type type) {
     if (!keyref_found(ref) || keyref_value(ref).type == type)
         return true;
@@ -38,6 +40,26 @@ bool handler_i64(struct command_ctx *ctx, uint32_t index, int64_t *value_r) {
     return handler_i64_or(ctx, index, reply_err_not_integer, value_r);
 }
 
+bool handler_i64_least(struct command_ctx *ctx, uint32_t index, int64_t least, const char *error,
+                       int64_t *value_r) {
+    if (!handler_i64_or(ctx, index, error, value_r))
+        return false;
+    if (*value_r >= least)
+        return true;
+    reply_error(&ctx->reply, error);
+    return false;
+}
+
+bool handler_i64_negatable(struct command_ctx *ctx, uint32_t index, int64_t *value_r) {
+    if (!handler_i64(ctx, index, value_r))
+        return false;
+    if (*value_r != INT64_MIN)
+        return true;
+    reply_error_format(&ctx->reply, "ERR value is out of range, value must between %lld and %lld",
+                       -LLONG_MAX, LLONG_MAX);
+    return false;
+}
+
 bool handler_long_double(struct command_ctx *ctx, uint32_t index, long double *value_r) {
     if (bytes_to_long_double(ctx->argv[index], value_r))
         return true;
@@ -65,6 +87,11 @@ bool handler_db(struct command_ctx *ctx, uint32_t index, const char *cluster_err
     int64_t db;
     if (!handler_i64(ctx, index, &db))
         return false;
+    if (db < INT32_MIN || db > INT32_MAX) {
+        reply_error_format(&ctx->reply, "ERR value is out of range, value must between %d and %d",
+                           INT32_MIN, INT32_MAX);
+        return false;
+    }
     if (db < 0 || db >= keyspace_databases(ctx->ks)) {
         reply_error(&ctx->reply, "ERR DB index is out of range");
         return false;

@@ -22,6 +22,11 @@ void handler_overwrite(struct keyref *ref, const struct value *value);
 bool handler_i64(struct command_ctx *ctx, uint32_t index, int64_t *value_r);
 /* As above, with an error text of its own. */
 bool handler_i64_or(struct command_ctx *ctx, uint32_t index, const char *error, int64_t *value_r);
+/* A number of at least `least`; `error` is the answer to anything else. */
+bool handler_i64_least(struct command_ctx *ctx, uint32_t index, int64_t least, const char *error,
+                       int64_t *value_r);
+/* Any number but the one that cannot be negated. */
+bool handler_i64_negatable(struct command_ctx *ctx, uint32_t index, int64_t *value_r);
 bool handler_long_double(struct command_ctx *ctx, uint32_t index, long double *value_r);
 static inline bool handler_arg_is(const struct command_ctx *ctx, uint32_t index, const char *word) {
     return bytes_equal_nocase(ctx->argv[index], word);

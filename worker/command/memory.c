@@ -8,7 +8,8 @@
 
 #include "shared/base/mem.h"
 
-enum { EVICT_BUDGET_US = 500 };
+/* What a write past the credit costs a shard that is within its share: enough not to grow. */
+enum { EVICT_BUDGET_US = 500, PAY_BYTES_MAX = 16 * 1024 };
 
 enum memory_verdict memory_decide(const struct memory_view *view, uint64_t *evict_bytes_r) {
     *evict_bytes_r = 0;
@@ -80,7 +81,13 @@ bool memory_admit(struct command_ctx *ctx) {
     struct memory_view view = look(ctx->env, ctx_now_ms(ctx));
     switch (memory_decide(&view, &bytes)) {
     case MEMORY_GO: return true;
-    case MEMORY_REFUSE: return false;
+    case MEMORY_REFUSE:
+        if (!view.may_evict)
+            return false;
+        /* Others are to make room but have not come to it: an error would be worse than a key. */
+        bytes = view.total_bytes - view.limit_bytes - view.limit_bytes / MEMORY_CREDIT_FRACTION;
+        bytes = bytes < PAY_BYTES_MAX ? bytes : PAY_BYTES_MAX;
+        break;
     case MEMORY_EVICT: break;
     }
     if (evict(ctx->env, ctx->ks, bytes))

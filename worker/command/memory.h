@@ -3,7 +3,8 @@
  *
  * Every shard is due an equal share. While the pool is over its limit, the shards above their share
  * evict, each in proportion to what it has too much, so that together they free what is needed and
- * no more. A shard within its share goes on, on credit of a twentieth of the limit. */
+ * no more. A shard within its share goes on, on credit of a twentieth of the limit; past that, it
+ * pays for each write with keys of its own. */
 #ifndef REMUDA_COMMAND_MEMORY_H
 #define REMUDA_COMMAND_MEMORY_H
 #include <stdbool.h>
@@ -20,7 +21,7 @@ struct memory_view {
 enum memory_verdict {
     MEMORY_GO,    /* within the limit, or on credit */
     MEMORY_EVICT, /* this shard is to free *evict_bytes_r */
-    MEMORY_REFUSE /* no room */
+    MEMORY_REFUSE /* no room, and what there is to free is not this shard's */
 };
 enum { MEMORY_CREDIT_FRACTION = 20 };
 

@@ -102,6 +102,16 @@ enum rdb_value_result { RDB_VALUE_OK, RDB_VALUE_EMPTY, RDB_VALUE_BAD = -1 };
  * in value_scratch(). EMPTY: a collection without elements, which no key may hold. */
 enum rdb_value_result rdb_get_value(struct rdb_in *in, uint8_t type, const struct config *config,
                                     struct value *value_r);
+/* Lists (rdb_list.c). */
+void rdb_put_list(struct rdb_out *out, const struct value *value);
+enum rdb_value_result rdb_get_list(struct rdb_in *in, const struct config *config,
+                                   struct value *value_r);
+enum rdb_value_result rdb_get_list_ziplist(struct rdb_in *in, const struct config *config,
+                                           struct value *value_r);
+enum rdb_value_result rdb_get_list_ziplists(struct rdb_in *in, const struct config *config,
+                                            struct value *value_r);
+enum rdb_value_result rdb_get_list_nodes(struct rdb_in *in, const struct config *config,
+                                         struct value *value_r);
 /* Name of a type byte for messages; NULL if it is none. */
 const char *rdb_type_name(uint8_t type);
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TYPE_STRING = 0, TYPE_HASH = 4, DUMP_TRAILER_BYTES = 10 };
+enum { TYPE_STRING = 0, TYPE_LIST = 1, TYPE_HASH = 4, DUMP_TRAILER_BYTES = 10 };
 
 /* ---- writing ---- */
 static void put_string_value(struct rdb_out *out, const struct value *value) {
@@ -39,6 +39,7 @@ struct rdb_written_type {
 };
 static const struct rdb_written_type written_types[VALUE_TYPE_COUNT] = {
     [VALUE_STRING] = {TYPE_STRING, put_string_value},
+    [VALUE_LIST] = {TYPE_LIST, rdb_put_list},
     [VALUE_HASH] = {TYPE_HASH, put_hash_value},
 };
 
@@ -159,7 +160,7 @@ struct rdb_read_type {
 /* A row without a function is a form that is known and not supported. */
 static const struct rdb_read_type read_types[] = {
     [TYPE_STRING] = {"string", get_string_value},
-    [1] = {"list", NULL},
+    [TYPE_LIST] = {"list", rdb_get_list},
     [2] = {"set", NULL},
     [3] = {"zset", NULL},
     [TYPE_HASH] = {"hash", get_hash_pairs},
@@ -167,15 +168,15 @@ static const struct rdb_read_type read_types[] = {
     [6] = {"module value (old form)", NULL},
     [7] = {"module value", NULL},
     [9] = {"hash (zipmap)", get_hash_zipmap},
-    [10] = {"list (ziplist)", NULL},
+    [10] = {"list (ziplist)", rdb_get_list_ziplist},
     [11] = {"set (intset)", NULL},
     [12] = {"zset (ziplist)", NULL},
     [13] = {"hash (ziplist)", get_hash_ziplist},
-    [14] = {"list (quicklist)", NULL},
+    [14] = {"list (quicklist)", rdb_get_list_ziplists},
     [15] = {"stream", NULL},
     [16] = {"hash (listpack)", get_hash_listpack},
     [17] = {"zset (listpack)", NULL},
-    [18] = {"list (quicklist of listpacks)", NULL},
+    [18] = {"list (quicklist of listpacks)", rdb_get_list_nodes},
     [19] = {"stream", NULL},
     [20] = {"set (listpack)", NULL},
     [21] = {"stream", NULL},

@@ -9,15 +9,16 @@
 #include <stdio.h>
 
 enum {
-    FREE_CALLS_MAX = 8192,     /* recycled, with small buffers */
-    FREE_BUFFER_BYTES = 4096,  /* a bigger one is given back */
-    KEPT_BYTES_MAX = 64 * 1024 /* a longer read is not sent again */
+    FREE_CALLS_MAX = 8192,      /* recycled, with small buffers */
+    FREE_BUFFER_BYTES = 4096,   /* a bigger one is given back */
+    KEPT_BYTES_MAX = 64 * 1024, /* a longer read is not sent again */
+    LOCK_PATIENCE_MIN_MS = 1000
 };
 
 /* ---- pipeline ---- */
 
 void pipeline_init(struct pipeline *p, void *client, void (*wake)(struct pipeline *)) {
-    *p = (struct pipeline){.client = client, .wake = wake, .window = PIPELINE_CALLS_FIRST};
+    *p = (struct pipeline){.client = client, .wake = wake, .window = PIPELINE_DEPTH_FIRST};
     list_init(&p->calls);
     list_init(&p->stalled_link);
 }
@@ -45,7 +46,9 @@ uint64_t part_await(struct router *r, struct part *part, uint32_t peer) {
     if (r->slab_free_count == 0)
         slab_grow(r);
     part->slot = r->slab_free[--r->slab_free_count];
-    part->sequence = ++r->next_sequence;
+    if (++r->next_sequence == 0) /* token 0 is none */
+        r->next_sequence = 1;
+    part->sequence = r->next_sequence;
     part->peer = (uint16_t)peer;
     part->awaited = true;
     part->type = 0; /* no frame: what part_send() sets otherwise */
@@ -59,7 +62,7 @@ struct part *part_find(struct router *r, uint64_t token) {
     return part && part->sequence == token >> 32 ? part : NULL;
 }
 
-static uint64_t part_token(const struct part *part) {
+uint64_t part_token(const struct part *part) {
     return (uint64_t)part->sequence << 32 | part->slot;
 }
 
@@ -182,6 +185,7 @@ static void pipeline_advance(struct router *r, struct pipeline *p) {
             break;
         buf_append(&p->out, call->single.reply.data, call->single.reply.len);
         buf_append(&p->out, call->after.data, call->after.len);
+        p->queued_bytes -= call->single.reply.len + call->after.len;
         p->in_flight--;
         call_free(r, call);
     }
@@ -190,13 +194,13 @@ static void pipeline_advance(struct router *r, struct pipeline *p) {
 
 /* Replies come whether the client reads them or not: the bigger they are, the fewer are asked for. */
 static void window_adapt(struct pipeline *p, size_t reply_bytes) {
-    uint32_t fit = PIPELINE_CALLS_MAX;
-    if (reply_bytes > PIPELINE_REPLY_BYTES / PIPELINE_CALLS_MAX)
+    uint32_t fit = PIPELINE_DEPTH_MAX;
+    if (reply_bytes > PIPELINE_REPLY_BYTES / PIPELINE_DEPTH_MAX)
         fit = (uint32_t)(PIPELINE_REPLY_BYTES / reply_bytes);
     if (p->window < fit)
         p->window++;
     else if (p->window > fit)
-        p->window = fit > PIPELINE_CALLS_FEW ? fit : PIPELINE_CALLS_FEW;
+        p->window = fit > PIPELINE_DEPTH_FEW ? fit : PIPELINE_DEPTH_FEW;
 }
 
 void call_finish(struct router *r, struct call *call, struct bytes resp) {
@@ -222,6 +226,7 @@ void call_finish(struct router *r, struct call *call, struct bytes resp) {
     } else {
         call->single.reply.len = resp.len;
     }
+    p->queued_bytes += call->single.reply.len;
     pipeline_advance(r, p);
 }
 
@@ -279,7 +284,7 @@ void down_error(struct router *r, uint32_t shard, const char *what, struct buf *
 void part_fail(struct router *r, struct part *part, const char *what) {
     struct call *call = part->call;
     if (call->gather) {
-        gather_failed(r, part, what);
+        gather_failed(r, call, part->peer, what);
         return;
     }
     buf_clear(&part->reply);
@@ -290,6 +295,12 @@ void part_fail(struct router *r, struct part *part, const char *what) {
 
 /* A read runs again at the owner's next generation; anything else may have run and must not. */
 static void part_lost(struct router *r, struct part *part) {
+    if (part->call->gather) {
+        /* A LOCK that waits will lock the next generation; anything later needs this one. */
+        if (part->published || !gather_is_locking(part->call->gather))
+            gather_shard_lost(r, part->call, part->peer);
+        return;
+    }
     if (!part->published)
         return;
     if (part->kept.len == 0 || part->call->cmd->span == SPAN_REFRESH) {
@@ -309,18 +320,23 @@ static void part_lost(struct router *r, struct part *part) {
     buf_free(&body);
 }
 
-/* The slab may grow and parts may come and go while we walk: each slot is looked at afresh. */
-static void parts_each(struct router *r, uint32_t peer, uint32_t before_sequence,
-                       void (*visit)(struct router *r, struct part *part)) {
-    for (uint32_t slot = 0; slot < r->slab_size; slot++) {
-        struct part *part = r->slab[slot];
-        if (part && part->peer == peer && part->type != 0 && part->sequence <= before_sequence)
-            visit(r, part);
-    }
+/* The slab may grow and parts may come and go while we walk: each slot is looked at afresh. Sequence
+ * numbers wrap. */
+static struct part *part_at(struct router *r, uint32_t slot, uint32_t before_sequence) {
+    struct part *part = r->slab[slot];
+    return part && part->type != 0 && (int32_t)(before_sequence - part->sequence) >= 0 ? part
+                                                                                       : NULL;
 }
 
 void calls_peer_lost(struct router *r, uint32_t peer) {
-    parts_each(r, peer, r->next_sequence, part_lost);
+    uint32_t newest = r->next_sequence;
+    for (uint32_t slot = 0; slot < r->slab_size; slot++) {
+        struct part *part = part_at(r, slot, newest);
+        if (part && part->peer == peer)
+            part_lost(r, part);
+        else if (part && part->call->gather && gather_needs(part->call->gather, peer))
+            gather_shard_lost(r, part->call, peer);
+    }
 }
 
 static void part_timeout(struct router *r, struct part *part) {
@@ -337,9 +353,24 @@ static void part_timeout(struct router *r, struct part *part) {
     part_fail(r, part, what);
 }
 
+/* A lock that does not come must not keep those that are held already for ever. */
+static void lock_timeout(struct router *r, struct call *call, uint32_t shard) {
+    uint64_t patience_ms = (uint64_t)r->env->config->relay_wait;
+    if (patience_ms < LOCK_PATIENCE_MIN_MS)
+        patience_ms = LOCK_PATIENCE_MIN_MS;
+    if (clock_mono_ms() - call->started_ms >= patience_ms)
+        gather_lock_refused(r, call, shard);
+}
+
 void calls_check_waiting(struct router *r) {
-    for (uint32_t peer = 0; peer < r->shards; peer++) {
-        if (peer != r->self && !link_is_up(r->links, peer))
-            parts_each(r, peer, r->next_sequence, part_timeout);
+    uint32_t newest = r->next_sequence;
+    for (uint32_t slot = 0; slot < r->slab_size; slot++) {
+        struct part *part = part_at(r, slot, newest);
+        if (!part)
+            continue;
+        if (part->peer != r->self && !link_is_up(r->links, part->peer))
+            part_timeout(r, part);
+        else if (part->call->gather && gather_is_locking(part->call->gather))
+            lock_timeout(r, part->call, part->peer);
     }
 }

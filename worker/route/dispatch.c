@@ -316,6 +316,8 @@ bool router_command(struct router *r, struct pipeline *p, struct session *sessio
         run(&q);
     if (mode != SESSION_REPLY_ON || session->reply_mode != SESSION_REPLY_ON)
         apply_reply_mode(&q, mode);
+    if (out != &p->out)
+        p->queued_bytes += out->len - q.out_start;
     return true;
 }
 

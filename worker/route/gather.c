@@ -14,6 +14,7 @@ struct gather_shard {
     uint32_t shard;
     uint32_t keys;
     uint32_t *positions; /* of its keys, in the arguments */
+    uint64_t lock;       /* token of its LOCK; 0: not asked yet */
     bool locked;
     struct buf operands; /* body of its LOCKED */
     struct buf stores, deletes;
@@ -71,6 +72,7 @@ static void send_lock(struct router *r, struct call *call, uint32_t i) {
         .type = RELAY_LOCK, .command = command_index(call->cmd), .argc = shard->keys, .db = g->db};
     g->awaited = 1;
     part_send(r, &call->parts[i], shard->shard, frame, keys, (struct bytes){0});
+    shard->lock = part_token(&call->parts[i]);
     mem_free(keys);
 }
 
@@ -107,13 +109,19 @@ void gather_begin(struct router *r, struct pipeline *p, struct session *session,
     send_lock(r, call, 0);
 }
 
-/* Give back every lock that is held, then end the call. */
+/* Give back every lock that is held or asked for, then end the call. */
 static void gather_end(struct router *r, struct call *call, struct bytes reply) {
     struct gather *g = call->gather;
-    for (uint32_t i = 0; i < g->shard_count; i++) {
+    for (uint32_t i = 0; i < g->shard_count; i++)
+        part_release(r, &call->parts[i]);
+    for (uint32_t i = 0; i < g->shard_count && g->shards[i].lock != 0; i++) {
         struct gather_shard *shard = &g->shards[i];
-        if (shard->locked && (shard->shard == r->self || link_is_up(r->links, shard->shard)))
-            router_deliver(r, shard->shard, (struct relay_frame){.type = RELAY_UNLOCK},
+        bool here = shard->shard == r->self;
+        if (!here && link_withdraw(r->links, shard->shard, shard->lock, RELAY_LOCK))
+            continue;
+        if (here || link_is_up(r->links, shard->shard))
+            router_deliver(r, shard->shard,
+                           (struct relay_frame){.type = RELAY_UNLOCK, .token = shard->lock},
                            (struct bytes){0});
     }
     struct buf out = {0};
@@ -122,13 +130,43 @@ static void gather_end(struct router *r, struct call *call, struct bytes reply) 
     buf_free(&out);
 }
 
-void gather_failed(struct router *r, struct part *part, const char *what) {
+void gather_failed(struct router *r, struct call *call, uint32_t shard, const char *what) {
     struct buf out = {0};
-    struct call *call = part->call;
-    down_error(r, part->peer, what, &out);
-    part_release(r, part);
+    down_error(r, shard, what, &out);
     gather_end(r, call, buf_bytes(&out));
     buf_free(&out);
+}
+
+void gather_lock_refused(struct router *r, struct call *call, uint32_t shard) {
+    struct buf out = {0};
+    struct reply reply = {.out = &out, .version = 2};
+    reply_error_format(&reply,
+                       "ERR shard %u is busy and did not give its lock in time: the command was "
+                       "not executed",
+                       shard);
+    r->failed++;
+    gather_end(r, call, buf_bytes(&out));
+    buf_free(&out);
+}
+
+void gather_shard_lost(struct router *r, struct call *call, uint32_t shard) {
+    gather_failed(r, call, shard,
+                  call->gather->phase == GATHER_LOCKING
+                      ? "went down: the command was not executed"
+                      : "went down while it ran this command, which may or may not have been "
+                        "executed");
+}
+
+bool gather_needs(const struct gather *g, uint32_t shard) {
+    for (uint32_t i = 0; i < g->shard_count; i++) {
+        if (g->shards[i].shard == shard)
+            return g->shards[i].locked;
+    }
+    return false;
+}
+
+bool gather_is_locking(const struct gather *g) {
+    return g->phase == GATHER_LOCKING;
 }
 
 /* ---- the scratch keyspace ---- */
@@ -336,7 +374,14 @@ static void gather_run(struct router *r, struct call *call) {
     ctx.ks = scratch;
     ctx.env = &env;
     g->awaited = 0;
-    if (!scratch_fill(r, g, argv)) {
+    /* The limit is the pool's, and what may be evicted is this shard's: never an operand. */
+    struct command_ctx admission = router_context(r, s, call->cmd, argv, g->argc, &g->reply);
+    bool room = !(call->cmd->flags & CMD_DENYOOM) || r->env->config->maxmemory == 0 ||
+                memory_admit(&admission);
+    ctx.accepted = true;
+    if (!room) {
+        reply_error(&ctx.reply, reply_err_oom);
+    } else if (!scratch_fill(r, g, argv)) {
         reply_error(&ctx.reply,
                     "ERR a shard sent a value that could not be read; nothing was changed");
     } else {
@@ -397,6 +442,7 @@ void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame
     r->lock.held = true;
     r->lock.by = peer;
     r->lock.generation = frame->from_generation;
+    r->lock.token = frame->token;
     const struct bytes *keys = frame_arguments(r, frame->argc, body);
     const char *refusal = NULL;
     if (!keys || frame->command >= command_count)

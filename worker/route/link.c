@@ -362,13 +362,14 @@ static void peer_lose(struct links *links, uint32_t index) {
     peer->up = false;
     buf_clear(&peer->assembly);
     buf_shrink(&peer->assembly, ASSEMBLY_KEEP_BYTES);
-    /* Answers to a dead generation have no reader any more; a request begun starts over. */
+    /* Answers to a dead generation have no reader any more, and what was to be written under its
+     * lock none who may; a request begun starts over. An UNLOCK may follow a LOCK that stays. */
     LIST_EACH(node, &peer->backlog) {
         struct waiting *w = LIST_ENTRY(node, struct waiting, link);
         w->sent = 0;
-        bool answer = w->frame.type == RELAY_REPLY || w->frame.type == RELAY_LOCKED ||
-                      w->frame.type == RELAY_WRITTEN || w->frame.type == RELAY_UNLOCK;
-        if (answer)
+        bool stays = w->frame.type == RELAY_REQUEST || w->frame.type == RELAY_LOCK ||
+                     w->frame.type == RELAY_UNLOCK;
+        if (!stays)
             backlog_drop(peer, w);
     }
     links->hooks.peer_lost(links->hooks.arg, index, generation);

@@ -113,6 +113,7 @@ void part_send(struct router *r, struct part *part, uint32_t peer, struct relay_
 uint64_t part_await(struct router *r, struct part *part, uint32_t peer);
 /* The part of a token, if it is awaited. */
 struct part *part_find(struct router *r, uint64_t token);
+uint64_t part_token(const struct part *part);
 /* The answer is there: nothing is awaited any more. */
 void part_release(struct router *r, struct part *part);
 /* The part's reply is stored in part->reply (or an error is): when it was the last, merge. */
@@ -178,8 +179,15 @@ void gather_begin(struct router *r, struct pipeline *p, struct session *session,
                   const uint32_t *positions, uint32_t keys);
 void gather_answer(struct router *r, struct part *part, const struct relay_frame *frame,
                    struct bytes body);
-/* A part of a gather was lost with its shard, or waited too long. */
-void gather_failed(struct router *r, struct part *part, const char *what);
+/* End the call with an error that names a shard, and give back what locks it has. */
+void gather_failed(struct router *r, struct call *call, uint32_t shard, const char *what);
+/* The same, for a shard that died. */
+void gather_shard_lost(struct router *r, struct call *call, uint32_t shard);
+/* The same, for one that lives and is locked by others for too long. */
+void gather_lock_refused(struct router *r, struct call *call, uint32_t shard);
+/* Does it hold this shard's lock? Is it still collecting locks? */
+bool gather_needs(const struct gather *gather, uint32_t shard);
+bool gather_is_locking(const struct gather *gather);
 void gather_free(struct gather **gather);
 /* Serving side. */
 void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame *frame,

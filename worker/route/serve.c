@@ -61,6 +61,18 @@ static void serve_now(struct router *r, uint32_t peer, const struct relay_frame 
         gather_serve_lock(r, peer, frame, body);
 }
 
+/* Its coordinator gave up before the lock's turn came. */
+static void forget_lock(struct router *r, uint32_t peer, uint64_t token) {
+    LIST_EACH(node, &r->lock.parked) {
+        struct parked *parked = LIST_ENTRY(node, struct parked, link);
+        if (parked->frame.type == RELAY_LOCK && parked->peer == peer &&
+            parked->frame.token == token) {
+            list_remove(&parked->link);
+            mem_free(parked);
+        }
+    }
+}
+
 void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *frame,
                  struct bytes body) {
     switch (frame->type) {
@@ -75,10 +87,16 @@ void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *fram
     case RELAY_WRITE_BACK:
         if (is_lock_holder(r, peer, frame))
             gather_serve_write_back(r, peer, frame, body);
+        else
+            serve_answer(r, peer, frame, RELAY_WRITTEN, RELAY_ERROR,
+                         BYTES_LITERAL("-ERR the lock of a shard was lost; the command may or may "
+                                       "not have been executed in part\r\n"));
         break;
     case RELAY_UNLOCK:
-        if (is_lock_holder(r, peer, frame))
+        if (is_lock_holder(r, peer, frame) && r->lock.token == frame->token)
             serve_unlock(r);
+        else
+            forget_lock(r, peer, frame->token);
         break;
     default: log_warning("Relay frame of unknown type %u from shard %u dropped", frame->type, peer);
     }

@@ -14,15 +14,7 @@ enum {
     HEAD_SMALL = 0x90,
     SMALL_MIN = -1,
     SMALL_MAX = SMALL_MIN + (0xFF - HEAD_SMALL),
-    HEAD_BYTES_MAX = 9, /* head and payload of anything but a text's characters */
     BACK_BYTES_MAX = 5
-};
-
-/* A text made ready for storing or comparing: its head (for an integer all of it) and its characters. */
-struct encoded {
-    uint8_t head[HEAD_BYTES_MAX];
-    uint8_t head_bytes;
-    struct bytes text;
 };
 
 static uint8_t byte_at(struct bytes packed, size_t at) {
@@ -41,7 +33,7 @@ static void write_le(uint8_t *to, uint64_t value, uint32_t bytes) {
         to[i] = (uint8_t)(value >> (8 * i));
 }
 
-static void encode_integer(int64_t number, struct encoded *e) {
+static void encode_integer(int64_t number, struct packed_encoded *e) {
     e->text = bytes_of(NULL, 0);
     if (number >= SMALL_MIN && number <= SMALL_MAX) {
         e->head[0] = (uint8_t)(HEAD_SMALL + (number - SMALL_MIN));
@@ -57,7 +49,7 @@ static void encode_integer(int64_t number, struct encoded *e) {
     e->head_bytes = (uint8_t)(1 + (1u << log2_bytes));
 }
 
-static void encode(struct bytes text, struct encoded *e) {
+void packed_encode(struct bytes text, struct packed_encoded *e) {
     int64_t number;
     if (text.len < BYTES_I64_MAX && bytes_to_i64(text, &number)) {
         encode_integer(number, e);
@@ -109,12 +101,12 @@ static void write_back(uint8_t *to, size_t length, uint32_t bytes) {
         to[i] = (uint8_t)((length & 0x7F) | (i > 0 ? 0x80 : 0));
 }
 
-static size_t encoded_bytes(const struct encoded *e) {
+size_t packed_encoded_bytes(const struct packed_encoded *e) {
     size_t body = e->head_bytes + e->text.len;
     return body + back_bytes_of(body);
 }
 
-static void encoded_write(const struct encoded *e, char *to) {
+void packed_encoded_write(const struct packed_encoded *e, char *to) {
     size_t body = e->head_bytes + e->text.len;
     memcpy(to, e->head, e->head_bytes);
     if (e->text.len > 0)
@@ -217,7 +209,7 @@ struct bytes packed_text(struct bytes packed, size_t at, char *digits) {
 
 /* Equal texts have equal heads, so a comparison of the bytes as stored is enough. Fields of one
  * collection are often of one length and differ at the end: the last byte is looked at first. */
-static inline bool element_is(struct bytes packed, size_t at, const struct encoded *needle) {
+static inline bool element_is(struct bytes packed, size_t at, const struct packed_encoded *needle) {
     if (byte_at(packed, at) != needle->head[0])
         return false;
     size_t text_len = needle->text.len;
@@ -230,10 +222,10 @@ static inline bool element_is(struct bytes packed, size_t at, const struct encod
 }
 
 size_t packed_find(struct bytes packed, size_t from, struct bytes text, uint32_t stride) {
-    struct encoded needle;
+    struct packed_encoded needle;
     if (text.len > UINT32_MAX)
         return packed.len;
-    encode(text, &needle);
+    packed_encode(text, &needle);
     size_t at = from;
     while (at < packed.len) {
         if (element_is(packed, at, &needle))
@@ -262,9 +254,9 @@ static void count_add(struct buf *packed, int64_t change) {
 }
 
 void packed_insert(struct buf *packed, size_t at, struct bytes text) {
-    struct encoded e;
-    encode(text, &e);
-    encoded_write(&e, make_room(packed, at, 0, encoded_bytes(&e)));
+    struct packed_encoded e;
+    packed_encode(text, &e);
+    packed_encoded_write(&e, make_room(packed, at, 0, packed_encoded_bytes(&e)));
     count_add(packed, 1);
 }
 
@@ -273,10 +265,10 @@ void packed_append(struct buf *packed, struct bytes text) {
 }
 
 void packed_replace(struct buf *packed, size_t at, struct bytes text) {
-    struct encoded e;
-    encode(text, &e);
+    struct packed_encoded e;
+    packed_encode(text, &e);
     size_t old = packed_next(buf_bytes(packed), at) - at;
-    encoded_write(&e, make_room(packed, at, old, encoded_bytes(&e)));
+    packed_encoded_write(&e, make_room(packed, at, old, packed_encoded_bytes(&e)));
 }
 
 void packed_delete(struct buf *packed, size_t at, uint64_t count) {

@@ -48,6 +48,18 @@ struct bytes packed_text(struct bytes packed, size_t at, char *digits);
  * packed.len if none. */
 size_t packed_find(struct bytes packed, size_t from, struct bytes text, uint32_t stride);
 
+/* ---- one element by itself ---- */
+/* Made ready for storing or comparing: its head (of an integer all of it) and its characters. */
+struct packed_encoded {
+    uint8_t head[9];
+    uint8_t head_bytes;
+    struct bytes text; /* borrowed */
+};
+void packed_encode(struct bytes text, struct packed_encoded *e_r);
+/* Bytes it takes, and writing them. */
+size_t packed_encoded_bytes(const struct packed_encoded *e);
+void packed_encoded_write(const struct packed_encoded *e, char *to);
+
 /* ---- changing ---- */
 void packed_append(struct buf *packed, struct bytes text);
 /* Before the element at `at` (or at the end). */

@@ -2,6 +2,7 @@
 #include "worker/types/value.h"
 #include "shared/base/panic.h"
 #include "worker/types/hash.h"
+#include "worker/types/list.h"
 
 static const char *const type_names[VALUE_TYPE_COUNT] = {
 #define X(type, name) [VALUE_##type] = name,
@@ -22,6 +23,7 @@ static const struct {
     size_t (*object_bytes)(const struct value *value, uint32_t samples);
     struct value (*copy)(const struct value *value);
 } type_rows[VALUE_TYPE_COUNT] = {
+    [VALUE_LIST] = {list_free, list_count, list_object_bytes, list_copy},
     [VALUE_HASH] = {hash_free, hash_count, hash_object_bytes, hash_copy},
 };
 

@@ -83,7 +83,7 @@ static void replies_keep_the_order_of_commands(void **state) {
     struct setting *s = *state;
     struct buf want = {0};
     char line[100];
-    s->client->pipeline.window = PIPELINE_CALLS_MAX;
+    s->client->pipeline.window = PIPELINE_DEPTH_MAX;
     for (int i = 0; i < 300; i++) {
         snprintf(line, sizeof(line), "SET %s-%d %d", s->key[i % 3], i, i);
         assert_true(client_send(s->client, line));
@@ -121,10 +121,10 @@ static void the_window_follows_the_size_of_replies(void **state) {
     assert_int_equal(p->window, PIPELINE_REPLY_BYTES / (1 << 20) - 1);
     assert_string_equal(ask(s, "SETRANGE %s %d x", K1, 8 << 20), ":8388609\r\n");
     ask(s, "GET %s", K1);
-    assert_int_equal(p->window, PIPELINE_CALLS_FEW);
-    for (int i = 0; i < PIPELINE_CALLS_MAX * 2; i++)
+    assert_int_equal(p->window, PIPELINE_DEPTH_FEW);
+    for (int i = 0; i < PIPELINE_DEPTH_MAX * 2; i++)
         ask(s, "GET %s", K2);
-    assert_int_equal(p->window, PIPELINE_CALLS_MAX);
+    assert_int_equal(p->window, PIPELINE_DEPTH_MAX);
 }
 
 static void several_keys_are_split_and_merged(void **state) {
@@ -285,10 +285,100 @@ static void a_shard_lost_during_gather_unlocks_the_others(void **state) {
     kill_and_tell(s, 2);
     pool_turns(s->pool, 3);
     assert_string_equal(client_take(s->client),
-                        "-ERR shard 2 went down while it ran this command, which may or may not "
-                        "have been executed (killed by the test)\r\n");
+                        "-ERR shard 2 went down: the command was not executed (killed by the "
+                        "test)\r\n");
     assert_false(s->pool->shard[1].router->lock.held);
     assert_string_equal(ask(s, "GET %s", K1), "$1\r\nx\r\n");
+}
+
+/* A lock that dies with its shard while another is still asked for: the values that came with it are
+ * a dead shard's, and the next generation of it never gave a lock. */
+static void a_locked_shard_that_dies_ends_the_gather(void **state) {
+    struct setting *s = *state;
+    char line[200];
+    for (int told = 0; told < 2; told++) {
+        ask(s, "SET %s x", K2);
+        snprintf(line, sizeof(line), "RENAME %s %s", K2, K1);
+        assert_true(client_send(s->client, line));
+        pool_turn(s->pool, 0);
+        pool_turn(s->pool, 1);
+        pool_turn(s->pool, 0); /* shard 1 is locked; LOCK goes to 2 */
+        pool_kill(s->pool, 1);
+        if (told)
+            pool_tell_down(s->pool, 1);
+        pool_revive(s->pool, 1);
+        for (int i = 0; s->client->pipeline.in_flight > 0 && i < 100; i++)
+            pool_turns(s->pool, 1);
+        pool_turns(s->pool, 3);
+        assert_string_equal(client_take(s->client),
+                            "-ERR shard 1 went down: the command was not executed (killed by the "
+                            "test)\r\n");
+        for (int i = 0; i < 3; i++)
+            assert_false(s->pool->shard[i].router->lock.held);
+        assert_string_equal(ask(s, "GET %s", K2), "$1\r\nx\r\n");
+        assert_string_equal(ask(s, "EXISTS %s", K1), ":0\r\n");
+    }
+}
+
+/* What was to be written back waits for room when its shard dies: it is nobody's business any more. */
+static void a_write_back_that_waits_dies_with_its_shard(void **state) {
+    struct setting *s = *state;
+    char value[2001], line[2200];
+    memset(value, 'x', 2000);
+    value[2000] = 0;
+    snprintf(line, sizeof(line), "SET %s %s", K2, value);
+    assert_string_equal(client_ask(s->client, line), "+OK\r\n");
+    snprintf(line, sizeof(line), "RENAME %s %s", K2, K1);
+    assert_true(client_send(s->client, line));
+    for (int i = 0; link_backlog_bytes(s->pool->shard[0].router->links, 1) == 0; i++) {
+        assert_true(i < 1000);
+        for (uint32_t shard = 1; shard < 3; shard++)
+            pool_turn(s->pool, shard);
+        router_turn_begin(s->pool->shard[0].router);
+        if (link_backlog_bytes(s->pool->shard[0].router->links, 1) == 0)
+            router_turn_end(s->pool->shard[0].router);
+    }
+    pool_kill(s->pool, 1);
+    pool_tell_down(s->pool, 1);
+    pool_revive(s->pool, 1);
+    pool_turns(s->pool, 10);
+    assert_string_equal(client_take(s->client),
+                        "-ERR shard 1 went down while it ran this command, which may or may not "
+                        "have been executed (killed by the test)\r\n");
+    assert_int_equal(s->client->pipeline.in_flight, 0);
+    for (int i = 0; i < 3; i++)
+        assert_false(s->pool->shard[i].router->lock.held);
+    assert_string_equal(ask(s, "EXISTS %s", K1), ":0\r\n");
+    assert_string_equal(ask(s, "STRLEN %s", K2), ":2000\r\n");
+}
+
+/* The coordinator gives up while its LOCK is parked behind another's: it must not come true later. */
+static void a_lock_given_up_is_not_taken_later(void **state) {
+    struct setting *s = *state;
+    struct route_client *other = client_create(s->pool, 0, SESSION_PUBLIC);
+    char line[200];
+    ask(s, "SET %s x", K1);
+    ask(s, "SET %s y", K0);
+    snprintf(line, sizeof(line), "RENAME %s %s", K1, K2); /* locks 1, then 2 */
+    assert_true(client_send(s->client, line));
+    pool_turn(s->pool, 0);
+    pool_turn(s->pool, 1);
+    snprintf(line, sizeof(line), "RENAME %s %s", K0, K1); /* locks 0, is parked at 1 */
+    assert_true(client_send(other, line));
+    pool_turn(s->pool, 0);
+    pool_turn(s->pool, 0);
+    pool_turn(s->pool, 1);
+    assert_true(s->pool->shard[1].router->lock.held);
+    struct call *call = LIST_ENTRY(other->pipeline.calls.next, struct call, link);
+    call->started_ms = 0; /* it has waited since the clock began */
+    router_cron(s->pool->shard[0].router);
+    pool_turns(s->pool, 10);
+    assert_non_null(strstr(client_take(other), "did not give its lock in time"));
+    client_take(s->client);
+    for (int i = 0; i < 3; i++)
+        assert_false(s->pool->shard[i].router->lock.held);
+    assert_string_equal(ask(s, "GET %s", K0), "$1\r\ny\r\n");
+    client_free(&other);
 }
 
 static void a_write_lost_with_its_owner_is_not_run_again(void **state) {
@@ -485,6 +575,10 @@ int main(void) {
         T(a_locked_shard_makes_its_clients_wait),
         T(a_dead_lock_holder_frees_the_shard),
         T(a_shard_lost_during_gather_unlocks_the_others),
+        T(a_locked_shard_that_dies_ends_the_gather),
+        cmocka_unit_test_setup_teardown(a_write_back_that_waits_dies_with_its_shard, set_up_small,
+                                        tear_down),
+        T(a_lock_given_up_is_not_taken_later),
         T(a_write_lost_with_its_owner_is_not_run_again),
         T(a_read_lost_with_its_owner_runs_again),
         T(commands_wait_for_an_owner_that_is_down),

@@ -1,0 +1,303 @@
+/* 20_random: commands drawn at random on few keys, so that they meet, said to a real redis-server and
+ * to pools of 1 and 3 workers. Every reply is compared, and at the end all data.
+ *
+ * OBJECT ENCODING is not among them: a raw string becomes embstr on its way to another shard, as over
+ * DUMP and RESTORE. SEED=n has a run again, COMMANDS=n makes it longer. */
+#include "tests/interop/dataset.h"
+#include "tests/interop/normal.h"
+
+enum { COMMANDS_DEFAULT = 50000, WORDS_MAX = 24, WORD_BYTES = 512, BATCH = 40, HISTORY = 60 };
+
+struct generator {
+    uint64_t random;
+    unsigned count;
+    char word[WORDS_MAX][WORD_BYTES];
+    size_t len[WORDS_MAX];
+};
+
+/* What a letter of a form stands for. */
+static const char *const keys[] = {"a", "b", "c", "d", "{t}1", "{t}2", "h1", "h2", "n", "\x01key"};
+static const char *const texts[] = {"",  "x",     "hello", "foobar",  "-1",
+                                    "0", "12345", "1.5",   "abc\r\n", "9223372036854775807"};
+static const char *const integers[] = {
+    "0", "1", "-1", "2", "5", "-7", "10", "1000", "9223372036854775807", "x"};
+static const char *const floats[] = {"0", "1.5", "-0.25", "3", "1e5", "-2.5e-3", "0.1", "x"};
+static const char *const ranges[] = {"0", "1", "2", "-1", "-2", "5", "-100", "100"};
+static const char *const bits[] = {"0", "1", "7", "8", "13", "100", "#1", "-1"};
+static const char *const widths[] = {"u1", "u8", "i8", "u13", "i5", "i64", "u63", "u64"};
+static const char *const fields[] = {"f", "g", "h", "i", "j", "", "long-field-name"};
+static const char *const times[] = {"100000", "200000", "99999999"};
+static const char *const moments[] = {"33000000000", "34000000000", "35000000000"};
+static const char *const patterns[] = {"*", "?", "[ab]", "{t}*", "h?", "n*", "nosuch"};
+
+#define CHOICES(list) list, sizeof(list) / sizeof((list)[0])
+static const struct kind {
+    char letter;
+    const char *const *choices;
+    size_t count;
+} kinds[] = {
+    {'K', CHOICES(keys)},    {'V', CHOICES(texts)},    {'I', CHOICES(integers)},
+    {'L', CHOICES(floats)},  {'R', CHOICES(ranges)},   {'B', CHOICES(bits)},
+    {'W', CHOICES(widths)},  {'F', CHOICES(fields)},   {'T', CHOICES(times)},
+    {'M', CHOICES(moments)}, {'P', CHOICES(patterns)},
+};
+
+/* A single capital letter is drawn from its kind; ? before a form: its array may come in any order. */
+static const char *const forms[] = {
+    "SET K V",
+    "SET K V",
+    "SET K I",
+    "SET K V NX",
+    "SET K V XX",
+    "SET K V GET",
+    "SET K V KEEPTTL",
+    "SET K V EX T",
+    "SET K V PXAT 34000000000123",
+    "SET K V XX GET KEEPTTL",
+    "SET K V EXAT M NX",
+    "SETNX K V",
+    "SETEX K T V",
+    "PSETEX K 99999999 V",
+    "GET K",
+    "GETSET K V",
+    "GETDEL K",
+    "GETEX K",
+    "GETEX K PERSIST",
+    "GETEX K EXAT M",
+    "MGET K K K",
+    "MGET K K K K K K",
+    "MSET K V K V K V",
+    "MSETNX K V K V",
+    "APPEND K V",
+    "STRLEN K",
+    "INCR K",
+    "DECR K",
+    "INCRBY K I",
+    "DECRBY K I",
+    "INCRBYFLOAT K L",
+    "GETRANGE K R R",
+    "SUBSTR K R R",
+    "SETRANGE K R V",
+    "LCS K K",
+    "LCS K K LEN",
+    "LCS K K IDX",
+    "SETBIT K B 1",
+    "SETBIT K B 0",
+    "GETBIT K B",
+    "BITCOUNT K",
+    "BITCOUNT K R R",
+    "BITCOUNT K R R BIT",
+    "BITPOS K 1",
+    "BITPOS K 0 R",
+    "BITPOS K 1 R R",
+    "BITPOS K 0 R R BIT",
+    "BITOP AND K K K",
+    "BITOP OR K K K",
+    "BITOP XOR K K K K",
+    "BITOP NOT K K",
+    "BITFIELD K GET W B",
+    "BITFIELD K SET W B I",
+    "BITFIELD K INCRBY W B I",
+    "BITFIELD K OVERFLOW SAT INCRBY W B I GET W B",
+    "BITFIELD K OVERFLOW FAIL INCRBY W B I",
+    "BITFIELD_RO K GET W B",
+    "HSET K F V",
+    "HSET K F V",
+    "HSET K F V F V F V",
+    "HMSET K F V F V",
+    "HSETNX K F V",
+    "HGET K F",
+    "HMGET K F F F",
+    "HDEL K F",
+    "HDEL K F F",
+    "HEXISTS K F",
+    "?HGETALL K",
+    "HLEN K",
+    "HSTRLEN K F",
+    "?HKEYS K",
+    "?HVALS K",
+    "HINCRBY K F I",
+    "HINCRBYFLOAT K F L",
+    "?HRANDFIELD K 100",
+    "DEL K",
+    "DEL K K K",
+    "UNLINK K K",
+    "EXISTS K K K K",
+    "TOUCH K K",
+    "TYPE K",
+    "RENAME K K",
+    "RENAMENX K K",
+    "COPY K K",
+    "COPY K K REPLACE",
+    "COPY K K DB 2 REPLACE",
+    "MOVE K 1",
+    "MOVE K 2",
+    "EXPIREAT K M",
+    "EXPIREAT K M NX",
+    "EXPIREAT K M XX",
+    "EXPIREAT K M GT",
+    "EXPIREAT K M LT",
+    "PEXPIREAT K 33500000000777",
+    "EXPIRE K T",
+    "EXPIRE K -1",
+    "EXPIRETIME K",
+    "PERSIST K",
+    "DBSIZE",
+    "?KEYS P",
+    "SELECT 0",
+    "SELECT 1",
+    "SELECT 2",
+    "SWAPDB 0 1",
+    "PING V",
+    "ECHO V",
+    "FLUSHDB",
+    "GET",
+    "HSET K F",
+    "nosuch K",
+};
+
+static struct peers *peers;
+
+static void draw_word(struct generator *g, const char *word, size_t len) {
+    const char *text = word;
+    for (size_t i = 0; len == 1 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (kinds[i].letter == *word) {
+            text = kinds[i].choices[random_below(&g->random, (unsigned)kinds[i].count)];
+            len = strlen(text);
+            break;
+        }
+    }
+    memcpy(g->word[g->count], text, len);
+    g->len[g->count++] = len;
+}
+
+/* Returns whether the array of the reply comes in any order. */
+static bool draw_command(struct generator *g) {
+    const char *form;
+    do /* rarely empty a database, so that much is in it */
+        form = forms[random_below(&g->random, sizeof(forms) / sizeof(forms[0]))];
+    while (strcmp(form, "FLUSHDB") == 0 && random_below(&g->random, 20) > 0);
+    bool any_order = *form == '?';
+    g->count = 0;
+    for (form += any_order; *form;) {
+        size_t len = strcspn(form, " ");
+        draw_word(g, form, len);
+        form += len + (form[len] == ' ');
+    }
+    return any_order;
+}
+
+static struct octets request_of(const struct generator *g) {
+    const char *argv[WORDS_MAX];
+    for (unsigned i = 0; i < g->count; i++)
+        argv[i] = g->word[i];
+    return resp_command(g->count, argv, g->len);
+}
+
+/* The last commands, newest last: what led to a difference. */
+struct history {
+    char *shown[HISTORY];
+    unsigned long count;
+};
+
+static void remember(struct history *history, const struct octets *request) {
+    unsigned long at = history->count++ % HISTORY;
+    free(history->shown[at]);
+    history->shown[at] = octets_show(request->data, request->len, 400);
+}
+
+static void forget(struct history *history) {
+    for (unsigned i = 0; i < HISTORY; i++)
+        free(history->shown[i]);
+}
+
+static _Noreturn void report(const struct history *history, struct octets replies[PEERS],
+                             unsigned batch) {
+    unsigned long from = history->count > HISTORY ? history->count - HISTORY : 0;
+    for (unsigned long i = from; i < history->count; i++)
+        print_error("%s %s\n", i + batch < history->count ? " " : "*", history->shown[i % HISTORY]);
+    for (unsigned i = 0; i < PEERS; i++) {
+        char *shown = octets_show(replies[i].data, replies[i].len, 3000);
+        print_error("%-12s %s\n", peer_names[i], shown);
+        free(shown);
+    }
+    fail_msg("the replies to command %lu (the last above, or the last with *) differ",
+             history->count);
+    abort();
+}
+
+static void exchange(const struct octets *request, unsigned count, bool any_order,
+                     const struct history *history) {
+    struct octets replies[PEERS];
+    for (unsigned i = 0; i < PEERS; i++) {
+        replies[i] = peer_ask(peers, i, 0, request, count);
+        if (any_order) {
+            struct octets ordered = normal_deep(&replies[i]);
+            free(replies[i].data);
+            replies[i] = ordered;
+        }
+    }
+    for (unsigned i = POOL_OF_1; i < PEERS; i++) {
+        if (replies[i].len != replies[ORACLE].len ||
+            memcmp(replies[i].data, replies[ORACLE].data, replies[i].len) != 0)
+            report(history, replies, count);
+    }
+    for (unsigned i = 0; i < PEERS; i++)
+        free(replies[i].data);
+}
+
+/* Commands go in pipelines of any length up to BATCH, so that local and relayed ones mix. */
+static void run(unsigned resp) {
+    const char *wanted = getenv("COMMANDS");
+    unsigned long left = wanted ? strtoul(wanted, NULL, 10) : COMMANDS_DEFAULT;
+    struct generator *g = calloc(1, sizeof(*g));
+    struct history history = {0};
+    assert_non_null(g);
+    g->random = random_seed() + resp;
+    peers_reset(peers, resp);
+    struct octets batch = {malloc(1), 0};
+    for (unsigned count = 0; left > 0; left--) {
+        bool any_order = draw_command(g);
+        struct octets request = request_of(g);
+        if (any_order && count > 0) {
+            exchange(&batch, count, false, &history);
+            batch.len = count = 0;
+        }
+        remember(&history, &request);
+        batch.data = realloc(batch.data, batch.len + request.len);
+        memcpy(batch.data + batch.len, request.data, request.len);
+        batch.len += request.len;
+        free(request.data);
+        count++;
+        if (any_order || left == 1 || count == BATCH || random_below(&g->random, 10) == 0) {
+            exchange(&batch, count, any_order, &history);
+            batch.len = count = 0;
+        }
+    }
+    for (unsigned i = POOL_OF_1; i < PEERS; i++)
+        dataset_assert_equal(peer_names[ORACLE], peers->port[ORACLE], peer_names[i], peers->port[i],
+                             EXPIRY_PRESENT);
+    free(batch.data);
+    forget(&history);
+    free(g);
+}
+
+static void test_resp2(void **state) {
+    peers = peers_start();
+    run(2);
+}
+
+static void test_resp3(void **state) {
+    if (!peers)
+        skip();
+    run(3);
+    peers_end(&peers);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_resp2),
+        cmocka_unit_test_teardown(test_resp3, pools_cleanup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

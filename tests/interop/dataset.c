@@ -1,0 +1,177 @@
+/* dataset.c - see the header. */
+#include "tests/interop/dataset.h"
+
+enum { DATABASES = 16, VALUE_MAX = 300, FILL_PIPELINE = 500 };
+
+uint64_t random_next(uint64_t *state) {
+    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+uint64_t random_seed(void) {
+    const char *given = getenv("SEED");
+    uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)clock_wall_us();
+    print_message("SEED=%llu\n", (unsigned long long)seed);
+    return seed;
+}
+
+/* ---- describing ---- */
+
+static int compare_lines(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int compare_pairs(const void *a, const void *b) {
+    const redisReply *x = *(redisReply *const *)a, *y = *(redisReply *const *)b;
+    int order = memcmp(x->str, y->str, x->len < y->len ? x->len : y->len);
+    return order ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+static void print_text(FILE *out, const redisReply *text) {
+    char *shown = octets_show(text->str, text->len, SIZE_MAX);
+    fprintf(out, " \"%s\"", shown);
+    free(shown);
+}
+
+static void print_value(FILE *out, redisContext *c, const redisReply *key, const char *type) {
+    if (strcmp(type, "string") == 0) {
+        redisReply *value = expect_reply(c, "GET %b", key->str, key->len);
+        print_text(out, value);
+        freeReplyObject(value);
+        return;
+    }
+    assert_string_equal(type, "hash");
+    redisReply *all = expect_reply(c, "HGETALL %b", key->str, key->len);
+    qsort(all->element, all->elements / 2, 2 * sizeof(*all->element), compare_pairs);
+    for (size_t i = 0; i < all->elements; i++)
+        print_text(out, all->element[i]);
+    freeReplyObject(all);
+}
+
+static char *describe_key(redisContext *c, unsigned db, const redisReply *key,
+                          enum dataset_expiry expiry) {
+    char *line = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&line, &len);
+    redisReply *type = expect_reply(c, "TYPE %b", key->str, key->len);
+    int64_t at_ms = ask_integer(c, "PEXPIRETIME %b", key->str, key->len);
+    assert_non_null(out);
+    fprintf(out, "db %2u", db);
+    print_text(out, key);
+    fprintf(out, " %s expires %lld", type->str,
+            (long long)(expiry == EXPIRY_PRESENT && at_ms > 0 ? 1 : at_ms));
+    print_value(out, c, key, type->str);
+    freeReplyObject(type);
+    fclose(out);
+    return line;
+}
+
+char *dataset_describe(int port, enum dataset_expiry expiry, size_t *keys_r) {
+    redisContext *c = client_connect(port);
+    char *text = NULL;
+    size_t text_len = 0, total = 0;
+    FILE *out = open_memstream(&text, &text_len);
+    assert_non_null(out);
+    for (unsigned db = 0; db < DATABASES; db++) {
+        expect_text(c, "OK", "SELECT %d", (int)db);
+        redisReply *keys = expect_reply(c, "KEYS *");
+        char **lines = calloc(keys->elements + 1, sizeof(*lines));
+        assert_non_null(lines);
+        assert_int_equal(ask_integer(c, "DBSIZE"), keys->elements);
+        for (size_t i = 0; i < keys->elements; i++)
+            lines[i] = describe_key(c, db, keys->element[i], expiry);
+        qsort(lines, keys->elements, sizeof(*lines), compare_lines);
+        for (size_t i = 0; i < keys->elements; i++) {
+            fprintf(out, "%s\n", lines[i]);
+            free(lines[i]);
+        }
+        total += keys->elements;
+        free(lines);
+        freeReplyObject(keys);
+    }
+    fclose(out);
+    redisFree(c);
+    if (keys_r)
+        *keys_r = total;
+    return text;
+}
+
+void dataset_assert_equal(const char *name_a, int port_a, const char *name_b, int port_b,
+                          enum dataset_expiry expiry) {
+    size_t keys_a, keys_b, at = 0;
+    char *a = dataset_describe(port_a, expiry, &keys_a);
+    char *b = dataset_describe(port_b, expiry, &keys_b);
+    if (strcmp(a, b) != 0) {
+        size_t line = 0;
+        for (; a[at] && a[at] == b[at]; at++)
+            line = a[at] == '\n' ? at + 1 : line;
+        print_error("%-14s %zu keys: %.*s\n", name_a, keys_a, (int)strcspn(a + line, "\n"),
+                    a + line);
+        print_error("%-14s %zu keys: %.*s\n", name_b, keys_b, (int)strcspn(b + line, "\n"),
+                    b + line);
+        fail_msg("the data of %s and %s differ", name_a, name_b);
+    }
+    free(a);
+    free(b);
+}
+
+/* ---- filling ---- */
+
+/* Text, digits, or bytes of all kinds, some of them compressible. */
+static size_t draw_value(uint64_t *random, char value[VALUE_MAX]) {
+    unsigned kind = random_below(random, 4);
+    size_t len = kind == 0 ? random_below(random, 12) : random_below(random, VALUE_MAX);
+    if (kind == 1)
+        return (size_t)sprintf(value, "%lld", (long long)random_next(random));
+    for (size_t i = 0; i < len; i++)
+        value[i] = kind == 2 ? (char)random_next(random) : "abab"[random_next(random) % 4];
+    return len;
+}
+
+static void fill_key(redisContext *c, uint64_t *random, unsigned number) {
+    char value[VALUE_MAX], key[64];
+    int key_len = sprintf(key, "key:%u%s", number, number % 50 == 0 ? ":\xff\x01" : "");
+    if (random_below(random, 3) > 0) {
+        size_t len = draw_value(random, value);
+        redisAppendCommand(c, "SET %b %b", key, (size_t)key_len, value, len);
+    } else {
+        unsigned fields = random_below(random, 20) == 0 ? 700 : 1 + random_below(random, 8);
+        for (unsigned i = 0; i < fields; i++) {
+            size_t len = draw_value(random, value);
+            redisAppendCommand(c, "HSET %b field:%d %b", key, (size_t)key_len, (int)i, value, len);
+        }
+    }
+    if (random_below(random, 4) == 0)
+        redisAppendCommand(c, "PEXPIREAT %b %lld", key, (size_t)key_len,
+                           33000000000000LL + random_below(random, 1000000));
+}
+
+/* The replies to all that was appended: a PING at the end tells the last. */
+static void drain(redisContext *c) {
+    redisAppendCommand(c, "ECHO end-of-pipeline");
+    for (bool end = false; !end;) {
+        void *any = NULL;
+        assert_int_equal(redisGetReply(c, &any), REDIS_OK);
+        const redisReply *reply = any;
+        assert_int_not_equal(reply->type, REDIS_REPLY_ERROR);
+        end = reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "end-of-pipeline") == 0;
+        freeReplyObject(any);
+    }
+}
+
+void dataset_fill(int port, uint64_t seed, unsigned keys) {
+    static const unsigned databases[] = {0, 1, 9};
+    redisContext *c = client_connect(port);
+    for (unsigned i = 0; i < 3; i++) {
+        redisAppendCommand(c, "SELECT %d", (int)databases[i]);
+        for (unsigned n = 0; n < keys / 3; n++) {
+            fill_key(c, &seed, n);
+            if (n % FILL_PIPELINE == 0)
+                drain(c);
+        }
+        drain(c);
+    }
+    redisFree(c);
+}

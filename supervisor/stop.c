@@ -3,7 +3,7 @@
  *   RUNNING -> STOPPING_FRONT -> STOPPING -----> (all gone) exit
  *      ^        no new clients    workers finish     ^
  *      |                            |     |          |
- *      +------- refused ------------+     +-> KILLING: the time is up
+ *      +------- refused ------------+     +-> KILLING: no progress for too long
  *
  * A second signal stops without saving, and with little patience. A worker whose save fails may
  * refuse: then the pool goes on, and workers that have ended already are started again; a signal
@@ -15,7 +15,7 @@
 #include <signal.h>
 
 enum { STOP_WITHOUT_SAVE = 2, INSIST_WITHIN_MS = 10000 };
-static const double front_patience_s = 0.5, hurried_patience_s = 1.0;
+static const double front_patience_s = 0.5, hurried_patience_s = 1.0, stop_look_s = 0.25;
 
 bool stop_is_on(const struct supervisor *s) {
     return s->phase >= POOL_STOPPING_FRONT;
@@ -25,6 +25,17 @@ static void set_timeout(struct supervisor *s, double seconds) {
     ev_timer_stop(s->loop, &s->stop_timeout);
     ev_timer_set(&s->stop_timeout, seconds, 0);
     ev_timer_start(s->loop, &s->stop_timeout);
+}
+
+/* What workers that are ending have done so far: a big snapshot may take its time. */
+static uint64_t progress_of_ending(const struct supervisor *s) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < s->workers; i++) {
+        const struct child *child = &s->children[i];
+        if (child->pid != 0 && atomic_load(&child->page->state) == CHILD_STOPPING)
+            sum += atomic_load(&child->page->heartbeat);
+    }
+    return sum;
 }
 
 static bool anyone_alive(const struct supervisor *s) {
@@ -48,8 +59,11 @@ static void order_stop(struct child *child) {
 }
 
 /* A worker that is not running has nothing to finish, but it is not in order either. */
-static void stop_workers(struct supervisor *s) {
+static void stop_workers(struct supervisor *s, double patience_s) {
     s->phase = POOL_STOPPING;
+    s->stop_progress = progress_of_ending(s);
+    s->stop_progress_ms = clock_mono_ms();
+    s->stop_patience_ms = (uint64_t)(patience_s * 1000);
     for (uint32_t i = 0; i < s->workers; i++) {
         struct child *child = &s->children[i];
         if (child->pid != 0)
@@ -57,7 +71,7 @@ static void stop_workers(struct supervisor *s) {
         else
             s->stop_disorderly = true;
     }
-    set_timeout(s, (double)s->config->shutdown_timeout);
+    set_timeout(s, patience_s < stop_look_s ? patience_s : stop_look_s);
     end_if_all_gone(s);
 }
 
@@ -65,7 +79,7 @@ static void stop_front(struct supervisor *s) {
     struct child *front = &s->children[segment_front_index(s->workers)];
     s->phase = POOL_STOPPING_FRONT;
     if (front->pid == 0) {
-        stop_workers(s);
+        stop_workers(s, (double)s->config->shutdown_timeout);
         return;
     }
     order_stop(front);
@@ -77,8 +91,7 @@ static void hurry(struct supervisor *s) {
         return;
     log_warning("Told to stop again: not saving, and waiting %.0f s at most", hurried_patience_s);
     s->stop_number = STOP_WITHOUT_SAVE;
-    stop_workers(s);
-    set_timeout(s, hurried_patience_s);
+    stop_workers(s, hurried_patience_s);
 }
 
 void stop_begin(struct supervisor *s, uint64_t number, struct child *asker, uint64_t id) {
@@ -116,8 +129,16 @@ static void kill_rest(struct supervisor *s) {
 
 static void on_timeout(struct ev_loop *loop, ev_timer *timer, int events) {
     struct supervisor *s = timer->data;
-    if (s->phase == POOL_STOPPING_FRONT)
-        stop_workers(s);
+    if (s->phase == POOL_STOPPING_FRONT) {
+        stop_workers(s, (double)s->config->shutdown_timeout);
+        return;
+    }
+    uint64_t now_ms = clock_mono_ms(), progress = progress_of_ending(s);
+    if (progress != s->stop_progress && s->stop_number != STOP_WITHOUT_SAVE)
+        s->stop_progress_ms = now_ms;
+    s->stop_progress = progress;
+    if (now_ms - s->stop_progress_ms < s->stop_patience_ms)
+        set_timeout(s, stop_look_s);
     else
         kill_rest(s);
 }
@@ -126,7 +147,7 @@ void stop_child_gone(struct child *child, bool orderly) {
     struct supervisor *s = child->supervisor;
     if (child_is_front(child)) {
         if (s->phase == POOL_STOPPING_FRONT)
-            stop_workers(s);
+            stop_workers(s, (double)s->config->shutdown_timeout);
     } else if (!orderly) {
         s->stop_disorderly = true;
     }

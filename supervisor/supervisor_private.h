@@ -98,7 +98,9 @@ struct supervisor {
     uint32_t stop_asker_generation;
     uint64_t stop_asker_id;
     uint64_t stop_refused_ms; /* when a stop was refused last, 0: never */
-    bool stop_disorderly;     /* some worker did not end as it should */
+    uint64_t stop_progress;   /* heartbeats of ending workers when last looked at */
+    uint64_t stop_progress_ms, stop_patience_ms; /* when they moved last; how long they may not */
+    bool stop_disorderly;                        /* some worker did not end as it should */
 };
 
 /* children.c */

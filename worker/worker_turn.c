@@ -22,6 +22,7 @@ static void let_others_run(struct worker *w) {
 /* Before the sleep: everything this turn made is sent; then sleep only if nothing came meanwhile. */
 static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) {
     struct worker *w = prepare->data;
+    status_beat(w->status);
     clients_turn_begin(w->clients);
     if (w->config->maxmemory > 0)
         memory_relieve(&w->env, w->ks);
@@ -46,6 +47,7 @@ static void after_sleep(struct ev_loop *loop, ev_check *check, int events) {
     router_awake(w->router);
     keyspace_set_now(w->ks, clock_wall_ms());
     w->more_work = router_turn_begin(w->router);
+    status_beat(w->status);
 }
 
 static void on_doorbell(struct ev_loop *loop, ev_io *io, int events) {

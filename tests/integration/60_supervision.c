@@ -303,9 +303,11 @@ static void supervisor_killed(unsigned troubled,
     pool_end(&pool);
 }
 
+/* With all its threads: before that, the kernel does not count it as stopped. */
 static bool process_stopped(pid_t pid) {
     int code;
-    free(run_shell(&code, "grep -q '^State:.T' /proc/%d/status", (int)pid));
+    free(run_shell(&code, "! grep -h '^State:' /proc/%d/task/*/status | grep -qv 'T (stopped)'",
+                   (int)pid));
     return code == 0;
 }
 

@@ -80,7 +80,12 @@ static void pool_to_redis(const char *appendonly, const char *appendfsync, bool 
     redisContext *c = pool_connect(pool);
     if (rewrite) {
         freeReplyObject(expect_reply(c, "BGREWRITEAOF"));
-        AWAIT(strcmp(info_field(c, "persistence", "aof_rewrite_in_progress"), "0") == 0);
+        for (unsigned shard = 0; shard < pool->workers; shard++) {
+            char base[160];
+            snprintf(base, sizeof(base), "shard-%04u/appendonlydir/appendonly.aof.2.base.rdb",
+                     shard);
+            AWAIT(exists(pool->data, base));
+        }
         expect_text(c, "OK", "SET after:rewrite yes");
         redisContext *other = client_connect(whole->port);
         expect_text(other, "OK", "SET after:rewrite yes");

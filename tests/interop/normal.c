@@ -86,9 +86,66 @@ struct octets normal_shape(const struct octets *reply) {
 }
 
 struct octets normal_element(const struct octets *reply, unsigned index) {
-    assert_true(normal_count(reply) > (long)index);
+    assert_true(normal_count(reply) * (reply->data[0] == '%' ? 2 : 1) > (long)index);
     size_t at = head_length(reply);
     while (index-- > 0)
         at += resp_length(reply->data + at, reply->len - at);
     return copy(reply->data + at, resp_length(reply->data + at, reply->len - at));
+}
+
+/* ---- COMMAND INFO ---- */
+
+static void append(struct octets *out, const struct octets *more) {
+    out->data = realloc(out->data, out->len + more->len + 1);
+    assert_non_null(out->data);
+    memcpy(out->data + out->len, more->data, more->len);
+    out->len += more->len;
+    out->data[out->len] = 0;
+}
+
+/* A key specification without its notes, its fields in order. */
+static struct octets key_spec(const struct octets *reply) {
+    static const char notes[] = "$5\r\nnotes\r\n";
+    struct octets kept = {calloc(1, 1), 0}, head = {0};
+    unsigned step = reply->data[0] == '%' ? 1 : 2, fields = 0;
+    for (long i = 0; i < normal_count(reply) * (step == 1 ? 2 : 1); i += 2) {
+        struct octets name = normal_element(reply, (unsigned)i);
+        struct octets value = normal_element(reply, (unsigned)i + 1);
+        if (strcmp(name.data, notes) != 0) {
+            struct octets ordered = normal_deep(&value);
+            append(&kept, &name);
+            append(&kept, &ordered);
+            free(ordered.data);
+            fields++;
+        }
+        free(name.data);
+        free(value.data);
+    }
+    head.data = malloc(32 + kept.len);
+    head.len = (size_t)sprintf(head.data, "%c%u\r\n", reply->data[0], fields * step);
+    append(&head, &kept);
+    free(kept.data);
+    return head;
+}
+
+static struct octets command_row(const struct octets *reply) {
+    enum { TIPS = 7, KEY_SPECS = 8, SUBCOMMANDS = 9 };
+    if (normal_count(reply) != SUBCOMMANDS + 1)
+        return normal_copy(reply);
+    struct octets out = {strdup("*8\r\n"), 4};
+    for (unsigned i = 0; i < SUBCOMMANDS; i++) {
+        struct octets element = normal_element(reply, i), changed;
+        if (i != TIPS) {
+            changed =
+                i == KEY_SPECS ? rebuild(&element, 1, false, key_spec) : normal_deep(&element);
+            append(&out, &changed);
+            free(changed.data);
+        }
+        free(element.data);
+    }
+    return out;
+}
+
+struct octets normal_commands(const struct octets *reply) {
+    return is_aggregate(reply) ? rebuild(reply, 1, false, command_row) : normal_copy(reply);
 }

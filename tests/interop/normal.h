@@ -9,6 +9,8 @@ struct octets normal_copy(const struct octets *reply);
 struct octets normal_sorted(const struct octets *reply, unsigned stride);
 /* Every array, set and map within in byte order; maps by pairs. */
 struct octets normal_deep(const struct octets *reply);
+/* COMMAND INFO without tips, notes and subcommands; flags and categories in byte order. */
+struct octets normal_commands(const struct octets *reply);
 /* Types and numbers of elements only: what a text or number says is left out. */
 struct octets normal_shape(const struct octets *reply);
 /* The element of an array. Fails the running test if there is none. */

@@ -11,6 +11,7 @@ enum {
     READ_BYTES = 64 * 1024,       /* read from one client a turn */
     READ_BIG_BYTES = 1024 * 1024, /* the same while a big argument comes in */
     UNSENT_MAX = 64 << 20,        /* past it a client's commands wait until it takes replies */
+    REPLY_BYTES = 1024 * 1024,    /* of replies made for one client a turn, and one reply more */
     WRITE_BYTES = 1024 * 1024,    /* written to one client a turn */
     RUN_US = 20 * 1000,           /* after this long a client's commands wait for the next turn */
     KEEP_OUT_BYTES = 16 * 1024,   /* an output buffer larger than this is given back when empty */

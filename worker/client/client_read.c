@@ -57,7 +57,7 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
     struct session *s = &c->session;
     struct clients *clients = c->owner;
     struct resp_parser *parser = c->parser ? c->parser : &clients->parser;
-    size_t at = 0;
+    size_t at = 0, replies_before = c->pipeline.out.len;
     uint64_t since_us = 0;
     uint32_t ahead = 0;
     *partial_r = false;
@@ -84,7 +84,9 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
             break;
         at += used;
         s->commands++;
-        if (had_its_share(&since_us) && at < len) {
+        /* A few bytes may ask for a lot: the rest of them after what they ask for was sent. */
+        bool much = c->pipeline.out.len > replies_before + REPLY_BYTES;
+        if ((had_its_share(&since_us) || much) && at < len) {
             client_mark_ready(c);
             break;
         }

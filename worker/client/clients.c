@@ -300,7 +300,7 @@ void clients_synced(struct clients *clients) {
 bool clients_drained(const struct clients *clients) {
     LIST_EACH(node, clients->env->sessions) {
         struct client *c = client_of_session(LIST_ENTRY(node, struct session, link));
-        if (client_unsent(c) > 0 || c->pipeline.in_flight > 0)
+        if (client_unsent(c) > 0)
             return false;
     }
     return true;

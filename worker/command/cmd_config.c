@@ -7,17 +7,24 @@
 
 #include "shared/base/mem.h"
 
+static bool has_glob(struct bytes pattern) {
+    return memchr(pattern.ptr, '*', pattern.len) || memchr(pattern.ptr, '?', pattern.len) ||
+           memchr(pattern.ptr, '[', pattern.len);
+}
+
 void cmd_config_get(struct command_ctx *ctx) {
     struct reply *r = &ctx->reply;
     struct buf value = {0};
     size_t mark = reply_mark(r), found = 0;
     for (uint32_t row = 0; row < option_count; row++) {
         struct bytes name = bytes_of_text(option_rows[row].name);
-        bool wanted = false;
-        for (uint32_t i = 2; i < ctx->argc && !wanted; i++)
-            wanted = bytes_glob(ctx->argv[i], name, true);
-        if (!wanted)
+        uint32_t i = 2;
+        while (i < ctx->argc && !bytes_glob(ctx->argv[i], name, true))
+            i++;
+        if (i == ctx->argc)
             continue;
+        if (ctx->argv[i].len == name.len && !has_glob(ctx->argv[i]))
+            name = ctx->argv[i]; /* a name is given back as it was written */
         buf_clear(&value);
         config_get(ctx_config(ctx), &option_rows[row], &value);
         reply_bulk(r, name);

@@ -3,10 +3,10 @@
  * A change takes the value out of its key, changes it, and stores it again: a packed hash is copied
  * both ways, a table stays where it is. A hash without fields is no key. */
 #include "worker/command/handler.h"
+#include "worker/command/random_options.h"
 #include "worker/command/scan_options.h"
 #include "worker/types/hash.h"
 
-#include <limits.h>
 #include <math.h>
 
 /* ---- shared by those that read ---- */
@@ -322,45 +322,19 @@ static void write_random_header(const struct random_writer *w, uint64_t pairs) {
     reply_array(w->reply, w->with_values && w->reply->version == 2 ? pairs * 2 : pairs);
 }
 
-/* As many as the client asks for, though there be but one field: what it may make of a small request
- * is bounded, or it could hold up the shard for as long as it liked. */
-enum { REPEATING_COUNT_MAX = 4 << 20, REPEATING_BYTES_MAX = 1 << 30 };
-
+/* As many as the client asks for, though there be but one field. */
 static void reply_random_repeating(const struct value *hash, uint64_t count,
                                    struct random_writer *w) {
     char digits[2 * BYTES_I64_MAX];
     struct bytes field, value;
-    struct buf *out = w->reply->out;
-    size_t start = out->len;
+    size_t mark = w->reply->out->len;
     write_random_header(w, count);
     for (uint64_t i = 0; i < count; i++) {
-        if (count > REPEATING_COUNT_MAX || out->len - start > REPEATING_BYTES_MAX) {
-            out->len = start;
-            reply_error_format(
-                w->reply,
-                "ERR value is out of range, a reply may repeat fields up to %d times "
-                "or %d bytes",
-                REPEATING_COUNT_MAX, REPEATING_BYTES_MAX);
+        if (!random_repeating_ok(w->reply, mark, count, "fields"))
             return;
-        }
         hash_random(hash, digits, &field, &value);
         write_random(w, field, value);
     }
-}
-
-static bool parse_random(struct command_ctx *ctx, int64_t *count_r, bool *with_values_r) {
-    if (!handler_i64_negatable(ctx, 2, count_r))
-        return false;
-    *with_values_r = ctx->argc > 3;
-    if (ctx->argc > 4 || (*with_values_r && !handler_arg_is(ctx, 3, "WITHVALUES"))) {
-        reply_error(&ctx->reply, reply_err_syntax);
-        return false;
-    }
-    if (*with_values_r && (*count_r < -LLONG_MAX / 2 || *count_r > LLONG_MAX / 2)) {
-        reply_error(&ctx->reply, "ERR value is out of range");
-        return false;
-    }
-    return true;
 }
 
 static void random_one(struct command_ctx *ctx) {
@@ -380,15 +354,17 @@ static void random_one(struct command_ctx *ctx) {
 
 void cmd_hrandfield(struct command_ctx *ctx) {
     struct random_writer w = {.reply = &ctx->reply};
+    struct random_options options;
     struct value hash;
-    int64_t count;
     bool found;
     if (ctx->argc == 2) {
         random_one(ctx);
         return;
     }
-    if (!parse_random(ctx, &count, &w.with_values) || !find_hash(ctx, &hash, &found))
+    if (!random_options_parse(ctx, "WITHVALUES", &options) || !find_hash(ctx, &hash, &found))
         return;
+    int64_t count = options.count;
+    w.with_values = options.with_word;
     if (!found || count == 0) {
         reply_array(&ctx->reply, 0);
     } else if (count < 0) {

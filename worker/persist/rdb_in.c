@@ -255,6 +255,18 @@ int rdb_get_string(struct rdb_in *in, uint32_t slot, struct bytes *text_r) {
     return 0;
 }
 
+int rdb_get_kept_string(struct rdb_in *in, struct bytes *text_r) {
+    if (rdb_get_string(in, 0, text_r) != 0)
+        return -1;
+    struct buf *aside = &in->text[0];
+    if (text_r->ptr != aside->data && text_r->ptr != in->digits[0]) {
+        buf_clear(aside);
+        buf_append_bytes(aside, *text_r);
+        *text_r = buf_bytes(aside);
+    }
+    return 0;
+}
+
 int rdb_skip_string(struct rdb_in *in) {
     struct bytes text;
     return rdb_get_string(in, 0, &text);

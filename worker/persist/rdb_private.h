@@ -93,6 +93,8 @@ int rdb_get_u64le(struct rdb_in *in, uint64_t *value_r);
 int rdb_get_length(struct rdb_in *in, uint64_t *length_r);
 /* A string of any form. Borrowed from the window, or from text[slot] or digits[slot]. */
 int rdb_get_string(struct rdb_in *in, uint32_t slot, struct bytes *text_r);
+/* The same, valid until the next read into text[0]: another may be read meanwhile, into slot 1. */
+int rdb_get_kept_string(struct rdb_in *in, struct bytes *text_r);
 int rdb_skip_string(struct rdb_in *in);
 /* Checksum of everything read so far. */
 uint64_t rdb_in_crc(struct rdb_in *in);
@@ -112,6 +114,25 @@ enum rdb_value_result rdb_get_list_ziplists(struct rdb_in *in, const struct conf
                                             struct value *value_r);
 enum rdb_value_result rdb_get_list_nodes(struct rdb_in *in, const struct config *config,
                                          struct value *value_r);
+/* Sets (rdb_set.c). */
+void rdb_put_set(struct rdb_out *out, const struct value *value);
+enum rdb_value_result rdb_get_set(struct rdb_in *in, const struct config *config,
+                                  struct value *value_r);
+enum rdb_value_result rdb_get_set_intset(struct rdb_in *in, const struct config *config,
+                                         struct value *value_r);
+enum rdb_value_result rdb_get_set_listpack(struct rdb_in *in, const struct config *config,
+                                           struct value *value_r);
+/* ---- sorted sets (rdb_zset.c), called through the tables of rdb_value.c ---- */
+enum { RDB_TYPE_ZSET_2 = 5 };
+void rdb_put_zset(struct rdb_out *out, const struct value *value);
+enum rdb_value_result rdb_get_zset(struct rdb_in *in, const struct config *config,
+                                   struct value *value_r);
+enum rdb_value_result rdb_get_zset_text(struct rdb_in *in, const struct config *config,
+                                        struct value *value_r);
+enum rdb_value_result rdb_get_zset_ziplist(struct rdb_in *in, const struct config *config,
+                                           struct value *value_r);
+enum rdb_value_result rdb_get_zset_listpack(struct rdb_in *in, const struct config *config,
+                                            struct value *value_r);
 /* Name of a type byte for messages; NULL if it is none. */
 const char *rdb_type_name(uint8_t type);
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TYPE_STRING = 0, TYPE_LIST = 1, TYPE_HASH = 4, DUMP_TRAILER_BYTES = 10 };
+enum { TYPE_STRING = 0, TYPE_LIST = 1, TYPE_SET = 2, TYPE_HASH = 4, DUMP_TRAILER_BYTES = 10 };
 
 /* ---- writing ---- */
 static void put_string_value(struct rdb_out *out, const struct value *value) {
@@ -40,6 +40,8 @@ struct rdb_written_type {
 static const struct rdb_written_type written_types[VALUE_TYPE_COUNT] = {
     [VALUE_STRING] = {TYPE_STRING, put_string_value},
     [VALUE_LIST] = {TYPE_LIST, rdb_put_list},
+    [VALUE_SET] = {TYPE_SET, rdb_put_set},
+    [VALUE_ZSET] = {RDB_TYPE_ZSET_2, rdb_put_zset},
     [VALUE_HASH] = {TYPE_HASH, put_hash_value},
 };
 
@@ -68,22 +70,9 @@ static struct hash_limits limits_of(const struct config *config) {
                                 .packed_bytes = (uint64_t)config->hash_max_listpack_value};
 }
 
-/* A field that lies in the reader's window is copied aside: reading the value moves the window. */
-static int get_field(struct rdb_in *in, struct bytes *field_r) {
-    if (rdb_get_string(in, 0, field_r) != 0)
-        return -1;
-    struct buf *aside = &in->text[0];
-    if (field_r->ptr != aside->data && field_r->ptr != in->digits[0]) {
-        buf_clear(aside);
-        buf_append_bytes(aside, *field_r);
-        *field_r = buf_bytes(aside);
-    }
-    return 0;
-}
-
 static int get_pair(struct rdb_in *in, struct value *hash, const struct hash_limits *limits) {
     struct bytes field, content;
-    if (get_field(in, &field) != 0 || rdb_get_string(in, 1, &content) != 0)
+    if (rdb_get_kept_string(in, &field) != 0 || rdb_get_string(in, 1, &content) != 0)
         return -1;
     return hash_set(hash, field, content, limits) ? 0 : rdb_fail(in, "a hash holds a field twice");
 }
@@ -161,24 +150,24 @@ struct rdb_read_type {
 static const struct rdb_read_type read_types[] = {
     [TYPE_STRING] = {"string", get_string_value},
     [TYPE_LIST] = {"list", rdb_get_list},
-    [2] = {"set", NULL},
-    [3] = {"zset", NULL},
+    [TYPE_SET] = {"set", rdb_get_set},
+    [3] = {"zset (scores as text)", rdb_get_zset_text},
     [TYPE_HASH] = {"hash", get_hash_pairs},
-    [5] = {"zset", NULL},
+    [RDB_TYPE_ZSET_2] = {"zset", rdb_get_zset},
     [6] = {"module value (old form)", NULL},
     [7] = {"module value", NULL},
     [9] = {"hash (zipmap)", get_hash_zipmap},
     [10] = {"list (ziplist)", rdb_get_list_ziplist},
-    [11] = {"set (intset)", NULL},
-    [12] = {"zset (ziplist)", NULL},
+    [11] = {"set (intset)", rdb_get_set_intset},
+    [12] = {"zset (ziplist)", rdb_get_zset_ziplist},
     [13] = {"hash (ziplist)", get_hash_ziplist},
     [14] = {"list (quicklist)", rdb_get_list_ziplists},
     [15] = {"stream", NULL},
     [16] = {"hash (listpack)", get_hash_listpack},
-    [17] = {"zset (listpack)", NULL},
+    [17] = {"zset (listpack)", rdb_get_zset_listpack},
     [18] = {"list (quicklist of listpacks)", rdb_get_list_nodes},
     [19] = {"stream", NULL},
-    [20] = {"set (listpack)", NULL},
+    [20] = {"set (listpack)", rdb_get_set_listpack},
     [21] = {"stream", NULL},
     [22] = {"hash with expiring fields", NULL},
     [23] = {"hash with expiring fields (listpack)", NULL},

@@ -11,6 +11,7 @@ struct request {
     struct session *session;
     struct command_ctx *ctx;
     size_t out_start; /* of the reply in ctx->reply.out */
+    bool not_begun;   /* too much waits for a shard: offer the command again */
 };
 
 /* ---- here ---- */
@@ -28,10 +29,16 @@ static void count_refusal(struct request *q) {
 
 /* ---- at one other shard ---- */
 
-/* May a frame go to this shard's ring or backlog? Writes the error if not. */
+/* May a frame go to this shard's ring or backlog? If not, writes the error; or, as a shard that lives
+ * will take what waits for it soon, stalls the client and the command is not begun. */
 static bool shard_takes(struct request *q, uint32_t shard) {
     struct router *r = q->r;
     if (link_backlog_bytes(r->links, shard) > (uint64_t)r->env->config->relay_backlog_limit) {
+        if (link_is_up(r->links, shard)) {
+            router_stall(r, q->p, shard);
+            r->full[shard] = r->any_full = q->not_begun = true;
+            return false;
+        }
         reply_error_format(&q->ctx->reply,
                            "ERR relay-backlog-limit reached for shard %u; not executed", shard);
         r->failed++;
@@ -200,6 +207,7 @@ static void run_split(struct request *q, uint32_t keys, uint32_t step) {
     for (uint32_t i = 0; i < keys; i++)
         owners[i] = part_of[owners[i]];
     call->owners = owners;
+    call->argc = keys;
     if (own > 0)
         run_own_part(q, &call->parts[part_of[r->self]], sub, (uint32_t)own);
     mem_free(sub);
@@ -251,7 +259,7 @@ static void run_keyed(struct request *q) {
     struct router *r = q->r;
     const struct command *cmd = q->ctx->cmd;
     bool node = q->session->port == SESSION_NODE;
-    if (cmd->first_key == 1 && cmd->last_key == 1 && !node) {
+    if (cmd->first_key == 1 && cmd->last_key == 1 && cmd->numkeys_at == 0 && !node) {
         run_at(q, r->slots->owner[slot_of_key(q->ctx->argv[1])]);
         return;
     }
@@ -274,9 +282,22 @@ static void run_keyed(struct request *q) {
     run_at(q, shard);
 }
 
+/* Could it be sent to another shard, whatever its keys are? */
+static bool may_travel(const struct command_ctx *ctx) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < ctx->argc; i++)
+        bytes += sizeof(uint32_t) + ctx->argv[i].len;
+    return bytes <= LINK_BODY_MAX;
+}
+
 static void run(struct request *q) {
     enum command_span span = q->ctx->cmd->span;
-    if (span < SPAN_LOCAL)
+    if (q->r->shards > 1 && q->session->port != SESSION_NODE && !may_travel(q->ctx)) {
+        reply_error_format(&q->ctx->reply,
+                           "ERR the command is longer than what may pass between shards, %d bytes",
+                           LINK_BODY_MAX);
+        count_refusal(q);
+    } else if (span < SPAN_LOCAL)
         run_keyed(q);
     else if (span == SPAN_LOCAL || q->r->shards == 1 || q->session->port == SESSION_NODE)
         run_here(q);
@@ -303,17 +324,19 @@ bool router_command(struct router *r, struct pipeline *p, struct session *sessio
     struct buf *out = pipeline_tail(p);
     struct command_ctx ctx = router_context(r, session, NULL, argv, argc, out);
     ctx.client = p;
-    struct request q = {r, p, session, &ctx, out->len};
+    struct request q = {r, p, session, &ctx, out->len, false};
     enum session_reply_mode mode = session->reply_mode;
     bool admitted = admit(&ctx) == ADMIT_OK;
     if (admitted && r->lock.held && ctx.cmd->span != SPAN_LOCAL) {
         router_stall(r, p, r->self);
         return false;
     }
-    r->processed++;
     session->last_command = ctx.cmd;
     if (admitted)
         run(&q);
+    if (q.not_begun)
+        return false;
+    r->processed++;
     if (mode != SESSION_REPLY_ON || session->reply_mode != SESSION_REPLY_ON)
         apply_reply_mode(&q, mode);
     if (out != &p->out)

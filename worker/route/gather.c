@@ -329,6 +329,15 @@ static void collect_changes(struct router *r, struct gather *g) {
     }
 }
 
+/* Before anything is written: can all of it be? */
+static bool changes_may_travel(const struct gather *g) {
+    for (uint32_t i = 0; i < g->shard_count; i++) {
+        if (g->shards[i].stores.len > LINK_BODY_MAX || g->shards[i].deletes.len > LINK_BODY_MAX)
+            return false;
+    }
+    return true;
+}
+
 static void send_phase(struct router *r, struct call *call, enum gather_phase phase) {
     struct gather *g = call->gather;
     g->phase = phase;
@@ -389,7 +398,12 @@ static void gather_run(struct router *r, struct call *call) {
         collect_changes(r, g);
     }
     scratch_close(r);
-    gather_advance(r, call);
+    if (changes_may_travel(g))
+        gather_advance(r, call);
+    else
+        gather_end(r, call,
+                   BYTES_LITERAL("-ERR the result is longer than what may pass between shards; "
+                                 "nothing was changed\r\n"));
 }
 
 void gather_answer(struct router *r, struct part *part, const struct relay_frame *frame,

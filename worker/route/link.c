@@ -1,7 +1,6 @@
 /* link.c - see link.h. */
 #include "worker/route/link.h"
 
-#include "shared/base/clock.h"
 #include "shared/base/list.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
@@ -11,8 +10,7 @@
 #include <stddef.h>
 
 enum {
-    RECORDS_PER_TURN = 4096,       /* read from one ring before the others get their turn */
-    MESSAGE_BYTES_MAX = INT32_MAX, /* a longer message is a bug or garbage */
+    RECORDS_PER_TURN = 4096, /* read from one ring before the others get their turn */
     ASSEMBLY_KEEP_BYTES = 64 * 1024
 };
 
@@ -33,7 +31,6 @@ struct peer {
     uint64_t room_told;  /* reader position at which the writer was last told of room */
     uint32_t generation; /* the newest heard of; 0: none yet */
     uint32_t lost;       /* generations up to this one are dead: what they left in the ring too */
-    uint64_t down_since_ms;
     struct list backlog; /* struct waiting */
     uint64_t backlog_bytes;
     struct buf assembly; /* of a message that comes in several records */
@@ -64,7 +61,6 @@ struct links *links_create(const struct segment *segment, uint32_t self, uint32_
         list_init(&peer->backlog);
         peer->bell = segment_doorbell(segment, i);
         peer->bell_fd = inherit_fd_doorbell(i);
-        peer->down_since_ms = clock_mono_ms();
         if (i == self)
             continue;
         segment_ring_writer(segment, self, i, &peer->writer);
@@ -148,6 +144,7 @@ enum link_sent link_send(struct links *links, uint32_t to, struct relay_frame fr
             return LINK_PUBLISHED;
         }
     }
+    ASSERT(len <= LINK_BODY_MAX);
     struct waiting *w = mem_alloc(sizeof(*w) + len);
     w->frame = frame;
     w->sent = 0;
@@ -264,7 +261,7 @@ static void receive_record(struct links *links, uint32_t from, const char *recor
         links->hooks.receive(links->hooks.arg, from, &frame, body);
         return;
     }
-    if (body.len > MESSAGE_BYTES_MAX - peer->assembly.len) {
+    if (body.len > LINK_BODY_MAX - peer->assembly.len) {
         links->stats.corrupt++;
         buf_clear(&peer->assembly);
         return;
@@ -304,6 +301,8 @@ static bool receive_ring(struct links *links, uint32_t from) {
         links->stats.corrupt++;
         log_warning("Ring from shard %u held garbage; what was in it is skipped", from);
         ring_skip_all(&peer->reader);
+        buf_clear(&peer->assembly);
+        links->hooks.garbled(links->hooks.arg, from);
     }
     if (count > 0)
         ring_release(&peer->reader);
@@ -357,8 +356,6 @@ void links_awake(struct links *links) {
 static void peer_lose(struct links *links, uint32_t index) {
     struct peer *peer = &links->peers[index];
     uint32_t generation = peer->lost = peer->generation;
-    if (peer->up)
-        peer->down_since_ms = clock_mono_ms();
     peer->up = false;
     buf_clear(&peer->assembly);
     buf_shrink(&peer->assembly, ASSEMBLY_KEEP_BYTES);
@@ -400,10 +397,6 @@ void link_peer_down(struct links *links, uint32_t index, uint32_t generation) {
 
 bool link_is_up(const struct links *links, uint32_t peer) {
     return links->peers[peer].up;
-}
-
-uint64_t link_down_since_ms(const struct links *links, uint32_t peer) {
-    return links->peers[peer].down_since_ms;
 }
 
 uint64_t link_backlog_bytes(const struct links *links, uint32_t peer) {

@@ -12,6 +12,8 @@
 
 struct links;
 
+/* Longest body of a message. A longer one is never sent (ask before), and taken for garbage. */
+enum { LINK_BODY_MAX = INT32_MAX };
 enum { LINK_AHEAD = 16 };
 
 struct link_hooks {
@@ -25,6 +27,8 @@ struct link_hooks {
     void (*peer_lost)(void *arg, uint32_t peer, uint32_t generation);
     /* A message that had waited is wholly in the ring now: it may run. */
     void (*published)(void *arg, uint64_t token);
+    /* The peer's ring held garbage and was skipped: answers may be among what is lost. */
+    void (*garbled)(void *arg, uint32_t peer);
     /* Asked after each record: does the rest wait for the next turn? */
     bool (*enough)(void *arg);
     /* A backlog that was not empty has drained. */
@@ -52,8 +56,6 @@ uint64_t link_backlog_bytes(const struct links *links, uint32_t peer);
 uint64_t links_backlog_bytes(const struct links *links); /* of all peers */
 
 bool link_is_up(const struct links *links, uint32_t peer);
-/* When the peer went down, monotonic; meaningless while it is up. */
-uint64_t link_down_since_ms(const struct links *links, uint32_t peer);
 /* The supervisor's word. */
 void link_peer_up(struct links *links, uint32_t peer, uint32_t generation);
 void link_peer_down(struct links *links, uint32_t peer, uint32_t generation);

@@ -57,7 +57,7 @@ static void merge_sum(struct router *r, struct call *call, struct buf *out) {
     for (uint32_t i = 0; i < call->parts_count; i++) {
         int64_t value;
         if (part_integer(call, i, &value)) {
-            sum += value;
+            sum = (int64_t)((uint64_t)sum + (uint64_t)value);
         } else if (!is_error(part_reply(call, i))) {
             buf_append_bytes(out, part_reply(call, i));
             return;
@@ -103,7 +103,8 @@ static void merge_concat(struct router *r, struct call *call, struct buf *out) {
     for (uint32_t i = 0; i < call->parts_count; i++) {
         int64_t count;
         header[i] = resp_header(part_reply(call, i).ptr, part_reply(call, i).len, &type, &count);
-        if (header[i] == 0 || (type != '*' && type != '~') || count < 0) {
+        if (header[i] == 0 || (type != '*' && type != '~') || count < 0 ||
+            (uint64_t)count > part_reply(call, i).len) {
             malformed(out);
             return;
         }
@@ -172,12 +173,16 @@ static void merge_mget(struct router *r, struct call *call, struct buf *out) {
         char type;
         rest[i] = part_reply(call, i);
         size_t header = resp_header(rest[i].ptr, rest[i].len, &type, &count);
-        if (header == 0 || type != '*' || count < 0) {
+        if (header == 0 || type != '*' || count < 0 || count > (int64_t)call->argc) {
             malformed(out);
             return;
         }
         rest[i] = bytes_of(rest[i].ptr + header, rest[i].len - header);
         total += count;
+    }
+    if (total != (int64_t)call->argc) {
+        malformed(out);
+        return;
     }
     size_t start = out->len;
     struct reply reply = {.out = out, .version = call->resp};

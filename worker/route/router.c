@@ -6,7 +6,7 @@
 #include "shared/base/mem.h"
 
 enum {
-    SHORT_TURN_COMMANDS = 16,
+    SHORT_TURN_COMMANDS = 32,
     SERVE_US = 20 * 1000 /* after this long the commands of others wait for the next turn */
 };
 
@@ -86,14 +86,30 @@ void router_stall(struct router *r, struct pipeline *p, uint32_t waits_for) {
     list_push_back(&r->stalled, &p->stalled_link);
 }
 
+static void unstall(struct pipeline *p) {
+    list_remove(&p->stalled_link);
+    p->stalled = false;
+    p->wake(p);
+}
+
 void router_wake_stalled(struct router *r, uint32_t waits_for) {
     LIST_EACH(node, &r->stalled) {
         struct pipeline *p = LIST_ENTRY(node, struct pipeline, stalled_link);
-        if (p->waits_for != waits_for)
-            continue;
-        list_remove(&p->stalled_link);
-        p->stalled = false;
-        p->wake(p);
+        if (p->waits_for == waits_for)
+            unstall(p);
+    }
+}
+
+/* Who found too much waiting goes on when half of it is gone. */
+static void wake_from_full(struct router *r) {
+    uint64_t low = (uint64_t)r->env->config->relay_backlog_limit / 2;
+    r->any_full = false;
+    for (uint32_t shard = 0; shard < r->shards; shard++) {
+        if (r->full[shard] && link_backlog_bytes(r->links, shard) <= low) {
+            r->full[shard] = false;
+            router_wake_stalled(r, shard);
+        }
+        r->any_full |= r->full[shard];
     }
 }
 
@@ -164,6 +180,14 @@ static void peer_lost(void *arg, uint32_t peer, uint32_t generation) {
     calls_peer_lost(r, peer);
 }
 
+/* What is lost cannot be told: whatever may have been among it ends as if the peer had died. */
+static void ring_garbled(void *arg, uint32_t peer) {
+    struct router *r = arg;
+    if (r->lock.held && r->lock.by == peer)
+        serve_unlock(r);
+    calls_peer_lost(r, peer);
+}
+
 static bool served_enough(void *arg) {
     struct router *r = arg;
     uint64_t now_us = execute_ended_us();
@@ -172,10 +196,15 @@ static bool served_enough(void *arg) {
     return now_us - r->serving_since_us > SERVE_US;
 }
 
+/* Its client has waited for just this: others' messages may fill the backlog for ever. */
 static void message_published(void *arg, uint64_t token) {
     struct part *part = part_find(arg, token);
-    if (part)
-        part->published = true;
+    if (!part)
+        return;
+    part->published = true;
+    struct pipeline *p = part->call->pipeline;
+    if (p && p->stalled && p->waits_for == part->peer)
+        unstall(p);
 }
 
 static void backlog_drained(void *arg, uint32_t peer) {
@@ -206,7 +235,7 @@ bool router_turn_begin(struct router *r) {
         receive_frame(r, parked->peer, &parked->frame, bytes_of(parked->body, parked->len));
         mem_free(parked);
     }
-    return more || (!r->lock.held && !list_empty(&r->lock.parked));
+    return more || serve_may_go_on(r);
 }
 
 void router_synced(struct router *r) {
@@ -223,6 +252,8 @@ void router_synced(struct router *r) {
 
 void router_turn_end(struct router *r) {
     links_flush(r->links);
+    if (r->any_full)
+        wake_from_full(r);
 }
 
 bool router_turn_was_short(struct router *r) {
@@ -232,7 +263,7 @@ bool router_turn_was_short(struct router *r) {
 }
 
 bool router_sleep(struct router *r) {
-    if (!list_empty(&r->loopback) || (!r->lock.held && !list_empty(&r->lock.parked)))
+    if (!list_empty(&r->loopback) || serve_may_go_on(r))
         return true;
     return links_sleep(r->links);
 }
@@ -293,6 +324,7 @@ struct router *router_create(struct command_env *env, struct keyspace *ks) {
                                .ahead = prefetch_records,
                                .peer_lost = peer_lost,
                                .published = message_published,
+                               .garbled = ring_garbled,
                                .enough = served_enough,
                                .drained = backlog_drained};
     r->links = links_create(env->segment, env->shard, env->generation, &hooks);

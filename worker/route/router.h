@@ -19,7 +19,8 @@ void router_free(struct router **router);
 
 /* One command of a client. The arguments are borrowed for the call. Any outcome ends in the pipeline:
  * a reply now, or a call in flight. Call only if pipeline_may_begin(); after it returns false the
- * command was not begun (the shard is locked): offer it again after wake(). */
+ * command was not begun (the shard is locked, or too much waits for another): offer it again after
+ * wake(). */
 bool router_command(struct router *router, struct pipeline *pipeline, struct session *session,
                     const struct bytes *argv, uint32_t argc);
 /* So many commands of a client, at most ROUTER_AHEAD, come soon; these may be their keys. */

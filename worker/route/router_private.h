@@ -38,7 +38,7 @@ struct call {
     struct part *parts; /* &single, or an array */
     struct part single;
     uint64_t started_ms;
-    uint16_t *owners; /* MGET: part index of each key */
+    uint16_t *owners; /* MGET: part index of each of argc keys */
     struct gather *gather;
     struct session *session; /* of the client, while pipeline is set */
     struct buf args;         /* for spans that run a handler at the end: argc times {u32, bytes} */
@@ -54,7 +54,7 @@ struct held {
     char body[];
 };
 
-/* A frame that waits for the shard's lock to open. */
+/* A frame that waits for the shard's lock to open, or for its sender to take what it is owed. */
 struct parked {
     struct list link;
     uint32_t peer; /* may be this shard itself */
@@ -83,7 +83,9 @@ struct router {
     uint32_t free_calls_count;
 
     struct lock_state lock;
-    struct list stalled;      /* struct pipeline */
+    struct list stalled;  /* struct pipeline */
+    bool full[SHARD_MAX]; /* some stalled because too much waits for this shard */
+    bool any_full;
     struct list held;         /* struct held */
     struct list loopback;     /* struct parked: gather's messages to this shard itself */
     struct keyspace *scratch; /* gather's operands */
@@ -157,8 +159,10 @@ void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *fram
 /* Send an answer to a peer (or to ourselves), held back while our log is not synced. */
 void serve_answer(struct router *r, uint32_t peer, const struct relay_frame *request, uint8_t type,
                   uint8_t flags, struct bytes body);
-/* Frames that were parked while the shard was locked. */
+/* Frames that were parked while the shard was locked, or their peer had too much waiting for it. */
 void serve_parked(struct router *r);
+/* Is there one whose turn has come? */
+bool serve_may_go_on(const struct router *r);
 void serve_unlock(struct router *r);
 /* Put a frame aside: copy of frame and body at the end of a list. */
 void park_frame(struct list *where, uint32_t peer, const struct relay_frame *frame,

@@ -7,6 +7,11 @@
 void serve_answer(struct router *r, uint32_t peer, const struct relay_frame *request, uint8_t type,
                   uint8_t flags, struct bytes body) {
     struct relay_frame frame = {.type = type, .flags = flags, .token = request->token};
+    if (body.len > LINK_BODY_MAX) {
+        frame.flags |= RELAY_ERROR;
+        body = BYTES_LITERAL("-ERR the reply is longer than what may pass between shards, "
+                             "2147483647 bytes\r\n");
+    }
     uint64_t gate = r->env->persist ? persist_reply_gate(r->env->persist) : 0;
     if (gate == 0 && list_empty(&r->held)) {
         router_deliver(r, peer, frame, body);
@@ -61,6 +66,18 @@ static void serve_now(struct router *r, uint32_t peer, const struct relay_frame 
         gather_serve_lock(r, peer, frame, body);
 }
 
+/* So much waits for this peer that it must take some of it before it gets more answers. It reads its
+ * ring whatever happens, so this passes, or the peer dies. */
+static bool is_congested(const struct router *r, uint32_t peer) {
+    return peer != r->self &&
+           link_backlog_bytes(r->links, peer) > (uint64_t)r->env->config->relay_backlog_limit;
+}
+
+bool serve_may_go_on(const struct router *r) {
+    return !r->lock.held && !list_empty(&r->lock.parked) &&
+           !is_congested(r, LIST_ENTRY(r->lock.parked.next, struct parked, link)->peer);
+}
+
 /* Its coordinator gave up before the lock's turn came. */
 static void forget_lock(struct router *r, uint32_t peer, uint64_t token) {
     LIST_EACH(node, &r->lock.parked) {
@@ -79,7 +96,7 @@ void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *fram
     case RELAY_REQUEST:
     case RELAY_LOCK:
         /* Also behind others that are parked already: per-key order is the order of arrival. */
-        if (r->lock.held || !list_empty(&r->lock.parked))
+        if (r->lock.held || !list_empty(&r->lock.parked) || is_congested(r, peer))
             park_frame(&r->lock.parked, peer, frame, body);
         else
             serve_now(r, peer, frame, body);
@@ -111,7 +128,7 @@ void serve_unlock(struct router *r) {
  * shard's clients, who stalled too, get theirs in between. */
 void serve_parked(struct router *r) {
     bool first = true;
-    while (!r->lock.held && !list_empty(&r->lock.parked)) {
+    while (serve_may_go_on(r)) {
         struct parked *parked = LIST_ENTRY(r->lock.parked.next, struct parked, link);
         if (parked->frame.type == RELAY_LOCK && !first)
             return;

@@ -277,16 +277,6 @@ uint64_t hash_scan(const struct value *hash, uint64_t cursor, uint64_t count,
 
 /* ---- by chance ---- */
 
-/* Below `limit`, without the bias of a remainder: numbers of the uneven rest are drawn again. */
-static uint64_t random_below(uint64_t limit) {
-    uint64_t rest = -limit % limit;
-    for (;;) {
-        unsigned __int128 product = (unsigned __int128)table_random_number() * limit;
-        if ((uint64_t)product >= rest)
-            return (uint64_t)(product >> 64);
-    }
-}
-
 void hash_random(const struct value *hash, char *digits, struct bytes *field_r,
                  struct bytes *value_r) {
     ASSERT(hash_count(hash) > 0);
@@ -294,7 +284,7 @@ void hash_random(const struct value *hash, char *digits, struct bytes *field_r,
         entry_read(table_random(table_of(hash)), field_r, value_r);
         return;
     }
-    int64_t pair = (int64_t)random_below(hash_count(hash));
+    int64_t pair = (int64_t)table_random_below(hash_count(hash));
     size_t at = packed_index(hash->packed, pair * PAIR);
     *field_r = packed_text(hash->packed, at, digits);
     *value_r = packed_text(hash->packed, packed_next(hash->packed, at), digits + BYTES_I64_MAX);
@@ -308,7 +298,7 @@ static void choose_in_order(const struct value *hash, uint64_t wanted,
     uint64_t left = hash_count(hash);
     hash_iterate(hash, &it);
     for (; wanted > 0 && hash_next(&it, &field, &value); left--) {
-        if (random_below(left) < wanted) {
+        if (table_random_below(left) < wanted) {
             report->found(report->arg, field, value);
             wanted--;
         }

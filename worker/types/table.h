@@ -40,6 +40,8 @@ void table_set_seed(const uint64_t seed[2]);
 uint64_t table_hash(struct bytes key);
 /* Uniform random 64 bits, not for secrets. */
 uint64_t table_random_number(void);
+/* The same below a limit, which is not 0, without the bias of a remainder. */
+uint64_t table_random_below(uint64_t limit);
 
 void table_init(struct table *t, const struct table_type *type);
 /* Frees the entries (type->free) and the arrays; the table is empty and usable afterwards. */

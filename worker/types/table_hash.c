@@ -34,3 +34,13 @@ uint64_t table_random_number(void) {
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
     return z ^ (z >> 31);
 }
+
+/* Numbers of the uneven rest are drawn again. */
+uint64_t table_random_below(uint64_t limit) {
+    uint64_t rest = -limit % limit;
+    for (;;) {
+        unsigned __int128 product = (unsigned __int128)table_random_number() * limit;
+        if ((uint64_t)product >= rest)
+            return (uint64_t)(product >> 64);
+    }
+}

@@ -3,6 +3,8 @@
 #include "shared/base/panic.h"
 #include "worker/types/hash.h"
 #include "worker/types/list.h"
+#include "worker/types/set.h"
+#include "worker/types/zset.h"
 
 static const char *const type_names[VALUE_TYPE_COUNT] = {
 #define X(type, name) [VALUE_##type] = name,
@@ -24,6 +26,8 @@ static const struct {
     struct value (*copy)(const struct value *value);
 } type_rows[VALUE_TYPE_COUNT] = {
     [VALUE_LIST] = {list_free, list_count, list_object_bytes, list_copy},
+    [VALUE_SET] = {set_free, set_count, set_object_bytes, set_copy},
+    [VALUE_ZSET] = {zset_free, zset_count, zset_object_bytes, zset_copy},
     [VALUE_HASH] = {hash_free, hash_count, hash_object_bytes, hash_copy},
 };
 

@@ -203,6 +203,34 @@ static void queued_replies_pause_the_client(void **state) {
     close(fd);
 }
 
+static void small_commands_with_big_replies_take_many_turns(void **state) {
+    struct client_world *w = *state;
+    struct buf value = {0}, in = {0};
+    buf_printf(&value, "SET %s ", w->here);
+    size_t head = value.len;
+    for (int i = 0; i < 50000; i++)
+        buf_append_text(&value, "x");
+    buf_append_text(&value, "\r\n");
+    int fd = world_connect(w);
+    world_say(w, fd, value.data, value.len);
+    expect(w, fd, "+OK\r\n");
+    for (int i = 0; i < 1000; i++)
+        buf_printf(&in, "GET %s\r\n", w->here);
+    assert_int_equal(send(fd, in.data, in.len, 0), in.len);
+    shutdown(fd, SHUT_WR);
+    struct client *c = world_newest(w);
+    world_turn(w);
+    assert_in_range(client_unsent(c), REPLY_BYTES / 2, 2 * REPLY_BYTES);
+    for (int i = 0; i < 1000; i++) {
+        expect(w, fd, "$50000\r\n");
+        world_expect(w, fd, value.data + head, value.len - head);
+    }
+    world_expect_end(w, fd);
+    buf_free(&value);
+    buf_free(&in);
+    close(fd);
+}
+
 /* ---- gates ---- */
 
 static void replies_wait_for_the_sync_and_so_do_later_reads(void **state) {
@@ -344,6 +372,7 @@ int main(void) {
         T(deep_pipelines_of_both_shards_keep_their_order),
         T(a_half_closed_client_gets_what_it_is_owed),
         T(queued_replies_pause_the_client),
+        T(small_commands_with_big_replies_take_many_turns),
         T(replies_wait_for_the_sync_and_so_do_later_reads),
         T(relayed_replies_wait_for_the_sync),
         T(a_client_leaves_while_its_replies_wait),

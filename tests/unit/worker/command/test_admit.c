@@ -134,6 +134,27 @@ static void debug_needs_its_option(void **state) {
            "-ERR unknown subcommand or wrong number of arguments for 'sleep'. Try DEBUG HELP.\r\n");
 }
 
+static void note_killed(void *upper, struct session *session, bool own) {
+    *(struct session **)upper = session;
+    assert_false(own);
+}
+
+static void a_browser_is_hung_up_on(void **state) {
+    static const char *const words[] = {"POST", "post", "Host:", "hOsT:"};
+    struct fixture *f = *state;
+    struct session *killed;
+    f->env.upper = &killed;
+    f->env.kill_session = note_killed;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        killed = NULL;
+        expect(f, words[i], "");
+        assert_ptr_equal(killed, &f->session);
+    }
+    killed = NULL;
+    expect(f, "host", "-ERR unknown command 'host', with args beginning with: \r\n");
+    assert_null(killed);
+}
+
 static void error_codes_are_sorted_and_bounded(void **state) {
     uint32_t count;
     error_stats_count(bytes_of_text("-ZZZ x\r\n"));
@@ -168,6 +189,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(before_auth_only_some_commands_run, begin, end),
         cmocka_unit_test_setup_teardown(while_loading_data_is_out_of_reach, begin, end),
         cmocka_unit_test_setup_teardown(debug_needs_its_option, begin, end),
+        cmocka_unit_test_setup_teardown(a_browser_is_hung_up_on, begin, end),
         cmocka_unit_test_setup_teardown(error_codes_are_sorted_and_bounded, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,7 @@ static int end(void **state) {
 
 static void get_takes_several_patterns(void **state) {
     struct fixture *f = *state;
-    expect(f, "CONFIG GET HZ", "*2\r\n$2\r\nhz\r\n$2\r\n10\r\n");
+    expect(f, "CONFIG GET HZ", "*2\r\n$2\r\nHZ\r\n$2\r\n10\r\n");
     expect(f, "CONFIG GET nosuch", "*0\r\n");
     expect(f, "CONFIG GET maxmemory-p* maxmemory-poli?? hz",
            "*4\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n$2\r\nhz\r\n$2\r\n10\r\n");

@@ -476,6 +476,70 @@ static void a_full_ring_stalls_the_client_and_loses_nothing(void **state) {
     assert_int_equal(strlen(reply), (size_t)sent * 2000 + strlen(want) + 2);
 }
 
+/* One message of each of many clients: who comes when the limit is passed waits, and gets no error. */
+static void past_the_backlog_limit_a_command_is_not_begun(void **state) {
+    struct setting *s = *state;
+    enum { CLIENTS = 60 };
+    struct route_client *clients[CLIENTS];
+    char value[2001], line[2200];
+    memset(value, 'x', 2000);
+    value[2000] = 0;
+    snprintf(line, sizeof(line), "APPEND %s %s", K1, value);
+    pool_configure(s->pool, "relay-backlog-limit", "65536");
+    int begun = 0;
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = client_create(s->pool, 0, SESSION_PUBLIC);
+        begun += client_send(clients[i], line);
+    }
+    assert_in_range(begun, 30, 40);
+    for (int i = 0; i < CLIENTS; i++) {
+        const char *reply = begun > i ? (pool_turns(s->pool, i ? 0 : 500), client_take(clients[i]))
+                                      : client_ask(clients[i], line);
+        char want[32];
+        snprintf(want, sizeof(want), ":%d\r\n", (i + 1) * 2000);
+        assert_string_equal(reply, want);
+        client_free(&clients[i]);
+    }
+    /* A shard that is down takes no more than that either; there is no knowing until when. */
+    pool_kill(s->pool, 1);
+    pool_tell_down(s->pool, 1);
+    int refused = 0;
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = client_create(s->pool, 0, SESSION_PUBLIC);
+        assert_true(client_send(clients[i], line));
+        refused += strstr(client_take(clients[i]), "relay-backlog-limit reached") != NULL;
+    }
+    assert_in_range(refused, 20, 30);
+    for (int i = 0; i < CLIENTS; i++)
+        client_free(&clients[i]);
+}
+
+/* Small commands with big answers: those that come when too much waits are run later. */
+static void big_answers_do_not_pile_up(void **state) {
+    struct setting *s = *state;
+    char value[2001], line[2200];
+    memset(value, 'x', 2000);
+    value[2000] = 0;
+    snprintf(line, sizeof(line), "SET %s %s", K1, value);
+    assert_string_equal(client_ask(s->client, line), "+OK\r\n");
+    pool_configure(s->pool, "relay-backlog-limit", "65536");
+    snprintf(line, sizeof(line), "GET %s", K1);
+    int sent = 0;
+    uint64_t most = 0;
+    for (int turn = 0; turn < 3000 && (sent < 300 || s->client->pipeline.in_flight > 0); turn++) {
+        while (sent < 300 && client_send(s->client, line))
+            sent++;
+        pool_turn(s->pool, 0);
+        for (int i = 0; i < 20 && turn < 20; i++) /* shard 0 is slow at first */
+            pool_turn(s->pool, 1);
+        pool_turn(s->pool, 1);
+        uint64_t waits = link_backlog_bytes(s->pool->shard[1].router->links, 0);
+        most = waits > most ? waits : most;
+    }
+    assert_in_range(most, 60000, 65536 + 2100);
+    assert_int_equal(strlen(client_take(s->client)), 300 * (2000 + 9));
+}
+
 static void a_node_port_redirects(void **state) {
     struct setting *s = *state;
     struct route_client *node = client_create(s->pool, 1, SESSION_NODE);
@@ -579,6 +643,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_write_back_that_waits_dies_with_its_shard, set_up_small,
                                         tear_down),
         T(a_lock_given_up_is_not_taken_later),
+        cmocka_unit_test_setup_teardown(big_answers_do_not_pile_up, set_up_small, tear_down),
+        cmocka_unit_test_setup_teardown(past_the_backlog_limit_a_command_is_not_begun, set_up_small,
+                                        tear_down),
         T(a_write_lost_with_its_owner_is_not_run_again),
         T(a_read_lost_with_its_owner_runs_again),
         T(commands_wait_for_an_owner_that_is_down),

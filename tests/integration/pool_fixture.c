@@ -65,7 +65,7 @@ static unsigned arguments_of(struct pool *pool, const char **argv, char numbers[
 }
 
 static void spawn_pool(struct pool *pool) {
-    const char *argv[POOL_OPTIONS_MAX + 24], *environment[8];
+    const char *argv[POOL_OPTIONS_MAX + 24], *environment[9];
     char numbers[4][16], sanitizer[2][192];
     unsigned n = 0;
     arguments_of(pool, argv, numbers);
@@ -78,6 +78,7 @@ static void spawn_pool(struct pool *pool) {
              "UBSAN_OPTIONS=print_stacktrace=1,log_path=%s/sanitizer", pool->dir);
     environment[n++] = sanitizer[0];
     environment[n++] = sanitizer[1];
+    environment[n++] = "LSAN_OPTIONS=use_unaligned=1"; /* entries of keys are packed */
     environment[n] = NULL;
     pool->pid = fixture_spawn(argv, environment, pool->log);
 }

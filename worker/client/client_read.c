@@ -33,7 +33,7 @@ static void drop_parser(struct client *c) {
     c->parser = NULL;
 }
 
-/* Has this client had its share of the turn? *since_us_r: when its first command ended, 0 before. */
+/* Has this client had its share of the turn? *since_us: when its first command ended, 0 before. */
 static bool had_its_share(uint64_t *since_us) {
     uint64_t now_us = execute_ended_us();
     if (*since_us == 0)

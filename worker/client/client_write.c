@@ -135,6 +135,8 @@ void client_flush(struct client *c, uint64_t gate) {
     }
     /* Whole commands may still wait to begin; half of one never will be whole. */
     bool input_waits = c->in.len > 0 && !c->parser;
+    if (input_waits && pipeline_may_begin(&c->pipeline) && !c->session.close_after_reply)
+        client_mark_ready(c);
     bool owes_nothing = unsent == 0 && c->pipeline.in_flight == 0;
     if (owes_nothing && (c->session.close_after_reply || (c->ended && !input_waits)))
         client_close_later(c);

@@ -18,7 +18,7 @@ enum {
 /* ---- pipeline ---- */
 
 void pipeline_init(struct pipeline *p, void *client, void (*wake)(struct pipeline *)) {
-    *p = (struct pipeline){.client = client, .wake = wake};
+    *p = (struct pipeline){.client = client, .wake = wake, .window = PIPELINE_DEPTH_FIRST};
     list_init(&p->calls);
     list_init(&p->stalled_link);
 }
@@ -192,6 +192,17 @@ static void pipeline_advance(struct router *r, struct pipeline *p) {
     p->wake(p);
 }
 
+/* Replies come whether the client reads them or not: the bigger they are, the fewer are asked for. */
+static void window_adapt(struct pipeline *p, size_t reply_bytes) {
+    uint32_t fit = PIPELINE_DEPTH_MAX;
+    if (reply_bytes > PIPELINE_REPLY_BYTES / PIPELINE_DEPTH_MAX)
+        fit = (uint32_t)(PIPELINE_REPLY_BYTES / reply_bytes);
+    if (p->window < fit)
+        p->window++;
+    else if (p->window > fit)
+        p->window = fit > PIPELINE_DEPTH_FEW ? fit : PIPELINE_DEPTH_FEW;
+}
+
 void call_finish(struct router *r, struct call *call, struct bytes resp) {
     struct pipeline *p = call->pipeline;
     ASSERT(!call->done);
@@ -200,6 +211,7 @@ void call_finish(struct router *r, struct call *call, struct bytes resp) {
         call_free(r, call);
         return;
     }
+    window_adapt(p, resp.len);
     if (call->barrier)
         p->barrier = false;
     if (call->silent)

@@ -12,13 +12,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Past either, the client waits for its earlier commands. */
-enum { PIPELINE_DEPTH_MAX = 4096, PIPELINE_QUEUED_MAX = 8 * 1024 * 1024 };
+enum {
+    PIPELINE_DEPTH_FIRST = 64,               /* commands in flight: of a new client, */
+    PIPELINE_DEPTH_MAX = 4096,               /* at most, */
+    PIPELINE_DEPTH_FEW = 4,                  /* and at least */
+    PIPELINE_REPLY_BYTES = 16 * 1024 * 1024, /* what the replies in flight should not exceed */
+    PIPELINE_QUEUED_MAX = 8 * 1024 * 1024    /* of queued_bytes */
+};
 
 struct pipeline {
     struct buf out;
     struct list calls; /* struct call, oldest first */
     uint32_t in_flight;
+    uint32_t window;     /* as many may be in flight: grows with each small reply */
     size_t queued_bytes; /* replies in calls: an earlier command's is still to come */
     bool barrier;        /* the last command must end before another may begin */
     bool stalled;        /* a ring is full or the shard is locked: begin no command */
@@ -32,7 +38,7 @@ struct pipeline {
 void pipeline_init(struct pipeline *pipeline, void *client, void (*wake)(struct pipeline *));
 /* May another command begin now? */
 static inline bool pipeline_may_begin(const struct pipeline *p) {
-    return !p->barrier && !p->stalled && p->in_flight < PIPELINE_DEPTH_MAX &&
+    return !p->barrier && !p->stalled && p->in_flight < p->window &&
            p->queued_bytes < PIPELINE_QUEUED_MAX;
 }
 /* Where a reply written now belongs. */

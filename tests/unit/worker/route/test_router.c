@@ -83,6 +83,7 @@ static void replies_keep_the_order_of_commands(void **state) {
     struct setting *s = *state;
     struct buf want = {0};
     char line[100];
+    s->client->pipeline.window = PIPELINE_DEPTH_MAX;
     for (int i = 0; i < 300; i++) {
         snprintf(line, sizeof(line), "SET %s-%d %d", s->key[i % 3], i, i);
         assert_true(client_send(s->client, line));
@@ -105,6 +106,25 @@ static void replies_keep_the_order_of_commands(void **state) {
     buf_append(&want, "", 1);
     assert_string_equal(client_take(s->client), want.data);
     buf_free(&want);
+}
+
+/* Small replies let more commands be in flight, big ones fewer, so that their sum is bounded. */
+static void the_window_follows_the_size_of_replies(void **state) {
+    struct setting *s = *state;
+    const struct pipeline *p = &s->client->pipeline;
+    uint32_t before = p->window;
+    for (int i = 0; i < 10; i++)
+        ask(s, "SET %s v", K1);
+    assert_int_equal(p->window, before + 10);
+    assert_string_equal(ask(s, "SETRANGE %s %d x", K1, 1 << 20), ":1048577\r\n");
+    ask(s, "GET %s", K1);
+    assert_int_equal(p->window, PIPELINE_REPLY_BYTES / (1 << 20) - 1);
+    assert_string_equal(ask(s, "SETRANGE %s %d x", K1, 8 << 20), ":8388609\r\n");
+    ask(s, "GET %s", K1);
+    assert_int_equal(p->window, PIPELINE_DEPTH_FEW);
+    for (int i = 0; i < PIPELINE_DEPTH_MAX * 2; i++)
+        ask(s, "GET %s", K2);
+    assert_int_equal(p->window, PIPELINE_DEPTH_MAX);
 }
 
 static void several_keys_are_split_and_merged(void **state) {
@@ -610,6 +630,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(single_keys_go_to_their_owner),
         T(replies_keep_the_order_of_commands),
+        T(the_window_follows_the_size_of_replies),
         T(several_keys_are_split_and_merged),
         T(all_shards_answer_as_one),
         T(scan_walks_all_shards_with_one_cursor),

@@ -468,6 +468,7 @@ static void a_failed_snapshot_closes_the_shard_for_writes(void **state) {
     shard_configure(s, "save", "3600 1000000");
     must_open(s);
     shard_run(s, "SET a 1");
+    shard_run(s, "SETRANGE big 50000000 x"); /* enough that the child is killed before its end */
     shard_run(s, "BGSAVE");
     kill(s->persist->child.pid, SIGKILL);
     shard_await(s, shard_no_child, "the child's end");

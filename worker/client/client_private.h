@@ -32,10 +32,11 @@ struct client {
     struct buf in;              /* input not yet run */
     struct resp_parser *parser; /* while a command is only partly there */
     struct list ready_link, flush_link, close_link;
-    size_t sent;         /* of pipeline.out */
-    uint64_t out_before; /* bytes of all output before pipeline.out[0] */
-    uint64_t released;   /* output up to here may be sent: no gate, or passed */
-    uint64_t seen;       /* output up to here has been given its gate */
+    struct list chunks; /* output set aside, before pipeline.out */
+    uint64_t out_start; /* position of pipeline.out[0], counted from the connection's first byte */
+    uint64_t sent;      /* output up to here has left */
+    uint64_t released;  /* output up to here may be sent: no gate, or passed */
+    uint64_t seen;      /* output up to here has been given its gate */
     struct gate_mark marks[GATE_MARKS];
     uint32_t mark_count;
     uint32_t address_class;
@@ -75,5 +76,7 @@ void client_on_writable(struct ev_loop *loop, ev_io *io, int events);
 /* Send what may leave. gate: of this turn, 0 for none. */
 void client_flush(struct client *c, uint64_t gate);
 size_t client_unsent(const struct client *c);
+/* Free what was set aside; for closing. */
+void client_drop_output(struct client *c);
 
 #endif

@@ -1,21 +1,50 @@
 /* client_write.c - replies of a client onto its socket, in order, and under appendfsync always not
- * before the log holds what they tell. */
+ * before the log holds what they tell.
+ *
+ *   [ chunk ][ chunk ][ pipeline.out ]    positions count from the connection's first byte
+ *       ^ sent        ^ out_start     ^ end
+ *
+ * What a slow client has not taken is set aside in chunks: it is never copied again, however much it is. */
 #include "worker/client/client_private.h"
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "shared/base/mem.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { CHUNK_BYTES = 256 * 1024 }; /* an output buffer past this is set aside */
+
+struct chunk {
+    struct list link;
+    uint64_t start;
+    struct buf data;
+};
+
+static uint64_t output_end(const struct client *c) {
+    return c->out_start + c->pipeline.out.len;
+}
+
 size_t client_unsent(const struct client *c) {
-    return c->pipeline.out.len - c->sent;
+    return (size_t)(output_end(c) - c->sent);
+}
+
+static void chunk_free(struct chunk *chunk) {
+    list_remove(&chunk->link);
+    buf_free(&chunk->data);
+    mem_free(chunk);
+}
+
+void client_drop_output(struct client *c) {
+    LIST_EACH(node, &c->chunks)
+    chunk_free(LIST_ENTRY(node, struct chunk, link));
 }
 
 /* Replies made since the last flush wait for `gate`; earlier ones for theirs. Sets c->released. */
 static void apply_gates(struct client *c, uint64_t gate) {
-    uint64_t end = c->out_before + c->pipeline.out.len;
+    uint64_t end = output_end(c);
     if (gate == 0 && c->mark_count == 0) {
         c->released = c->seen = end;
         return;
@@ -64,53 +93,70 @@ static void check_output_limits(struct client *c, size_t waiting) {
         over_limit(c);
 }
 
-static void sent_all(struct client *c) {
+/* All has left, or what has not is set aside if it is much. */
+static void settle_output(struct client *c) {
     struct buf *out = &c->pipeline.out;
-    c->out_before += out->len;
-    c->sent = 0;
-    buf_clear(out);
-    if (out->cap > KEEP_OUT_BYTES)
-        buf_free(out);
-    ev_io_stop(c->owner->loop, &c->write_io);
+    if (c->sent == output_end(c)) {
+        c->out_start = c->sent;
+        buf_clear(out);
+        if (out->cap > KEEP_OUT_BYTES)
+            buf_free(out);
+    } else if (out->len > CHUNK_BYTES) {
+        struct chunk *chunk = mem_alloc(sizeof(*chunk));
+        chunk->start = c->out_start;
+        chunk->data = *out;
+        list_push_back(&c->chunks, &chunk->link);
+        c->out_start += out->len;
+        *out = (struct buf){0};
+    }
 }
 
-/* Do not let a buffer grow that is never empty. */
-static void drop_sent(struct client *c) {
-    struct buf *out = &c->pipeline.out;
-    if (c->sent < KEEP_OUT_BYTES || c->sent < out->len / 2)
-        return;
-    c->out_before += c->sent;
-    buf_consume(out, c->sent);
-    c->sent = 0;
+/* The bytes from c->sent on, as far as they lie in one piece. */
+static struct bytes next_piece(const struct client *c) {
+    const struct buf *data = &c->pipeline.out;
+    uint64_t start = c->out_start;
+    if (!list_empty(&c->chunks)) {
+        const struct chunk *chunk = LIST_ENTRY(c->chunks.next, struct chunk, link);
+        data = &chunk->data;
+        start = chunk->start;
+    }
+    size_t at = (size_t)(c->sent - start);
+    return bytes_of(data->data + at, data->len - at);
+}
+
+static void count_sent(struct client *c, size_t bytes) {
+    c->sent += bytes;
+    c->owner->net_out += bytes;
+    c->session.net_out_bytes += bytes;
+    if (!list_empty(&c->chunks)) {
+        struct chunk *chunk = LIST_ENTRY(c->chunks.next, struct chunk, link);
+        if (c->sent == chunk->start + chunk->data.len)
+            chunk_free(chunk);
+    }
 }
 
 /* A client that reads as fast as we write does not get the whole turn for itself. */
 static void write_released(struct client *c) {
-    struct buf *out = &c->pipeline.out;
     size_t budget = WRITE_BYTES;
-    while (c->out_before + c->sent < c->released) {
-        size_t len = (size_t)(c->released - c->out_before) - c->sent;
-        if (len > budget)
-            len = budget;
-        if (budget == 0) {
-            ev_io_start(c->owner->loop, &c->write_io);
-            return;
-        }
-        ssize_t n = send(c->session.fd, out->data + c->sent, len, MSG_NOSIGNAL);
+    while (c->sent < c->released) {
+        struct bytes piece = next_piece(c);
+        if (piece.len > c->released - c->sent)
+            piece.len = (size_t)(c->released - c->sent);
+        if (piece.len > budget)
+            piece.len = budget;
+        ssize_t n = piece.len ? send(c->session.fd, piece.ptr, piece.len, MSG_NOSIGNAL) : 0;
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno == EAGAIN) {
-            ev_io_start(c->owner->loop, &c->write_io);
-            return;
-        }
-        if (n < 0) {
+        if (n < 0 && errno != EAGAIN) {
             client_close_later(c);
             return;
         }
-        c->sent += (size_t)n;
+        if (n <= 0) { /* the socket is full, or the budget used */
+            ev_io_start(c->owner->loop, &c->write_io);
+            return;
+        }
+        count_sent(c, (size_t)n);
         budget -= (size_t)n;
-        c->owner->net_out += (uint64_t)n;
-        c->session.net_out_bytes += (uint64_t)n;
     }
     ev_io_stop(c->owner->loop, &c->write_io);
 }
@@ -118,13 +164,10 @@ static void write_released(struct client *c) {
 void client_flush(struct client *c, uint64_t gate) {
     if (c->session.close_now)
         return;
-    if (c->pipeline.out.len > 0) {
+    if (client_unsent(c) > 0) {
         apply_gates(c, gate);
         write_released(c);
-        if (c->sent == c->pipeline.out.len)
-            sent_all(c);
-        else
-            drop_sent(c);
+        settle_output(c);
     }
     size_t unsent = client_unsent(c);
     c->session.reply_bytes = unsent;

@@ -106,6 +106,7 @@ void client_open(struct clients *clients, int fd, enum session_port port, bool u
     snprintf(s->local, sizeof(s->local), "%s", local);
     list_push_back(clients->env->sessions, &s->link);
     pipeline_init(&c->pipeline, c, wake);
+    list_init(&c->chunks);
     list_init(&c->ready_link);
     list_init(&c->flush_link);
     list_init(&c->close_link);
@@ -135,6 +136,7 @@ static void client_close(struct client *c) {
     list_remove(&c->flush_link);
     list_remove(&c->close_link);
     router_forget(clients->router, &c->pipeline);
+    client_drop_output(c);
     buf_free(&c->in);
     if (c->parser) {
         resp_parser_free(c->parser);

@@ -5,13 +5,13 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/ipc/inherit.h"
+#include "shared/ipc/orphan.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -109,19 +109,6 @@ static void on_removed(void *arg, uint32_t db, struct bytes key) {
 
 /* ---- open ---- */
 
-enum { ORPHAN_SECONDS = 2 };
-
-static void on_orphaned(int signal_number) {
-    alarm(ORPHAN_SECONDS);
-}
-
-/* An orphan sees its end of the control socket and leaves by itself. One that hangs never would, and
- * would keep the data directory locked: SIGALRM ends it. What it had acknowledged is written. */
-static void die_soon_without_supervisor(void) {
-    signal(SIGUSR2, on_orphaned);
-    prctl(PR_SET_PDEATHSIG, SIGUSR2);
-}
-
 static int fail(struct worker *w, int code, const char *why) {
     log_warning("%s", why);
     control_report(w, CONTROL_REPORT_FAILED, 0, (uint64_t)code, bytes_of_text(why));
@@ -152,7 +139,7 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
 int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
     char error[CONFIG_ERROR_BYTES + 128], role[16];
     signal(SIGPIPE, SIG_IGN);
-    die_soon_without_supervisor();
+    orphan_watch(ORPHAN_SECONDS);
     snprintf(role, sizeof(role), "%u", shard);
     log_open(role, LOG_NOTICE, NULL);
     w->started_us = (int64_t)clock_mono_us();

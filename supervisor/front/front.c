@@ -8,6 +8,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
+#include "shared/ipc/orphan.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -134,6 +135,7 @@ static int services_start(struct front *front) {
     uint32_t waiting_max = descriptors_raise(front);
     if (privileges_drop())
         return start_failed(front, "privileges cannot be dropped");
+    orphan_watch(ORPHAN_SECONDS); /* a change of privileges would undo it */
     struct router_setup router = {.loop = front->loop,
                                   .segment = &front->segment,
                                   .page = front->page,

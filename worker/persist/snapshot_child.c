@@ -122,7 +122,7 @@ static void offer_to_oom_killer(void) {
 }
 
 static void become_child(pid_t parent, int pipe) {
-    static const int defaults[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD, SIGALRM};
+    static const int defaults[] = {SIGTERM, SIGHUP, SIGUSR1, SIGCONT, SIGCHLD, SIGALRM};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(EXIT_ORPHANED);

@@ -4,6 +4,7 @@
  * both ways, a table stays where it is. A set without members is no key. What SPOP takes is logged as
  * SREM, or as DEL if it took all. */
 #include "worker/command/cmd_set_private.h"
+#include "worker/command/random_options.h"
 #include "worker/command/scan_options.h"
 
 struct set_limits set_limits_of(const struct command_ctx *ctx) {
@@ -115,25 +116,15 @@ static void write_member(void *arg, struct bytes member) {
     reply_bulk(reply, member);
 }
 
-/* As many as the client asks for, though there be but one member: what it may make of a small request
- * is bounded, or it could hold up the shard for as long as it liked. */
-enum { REPEATING_COUNT_MAX = 4 << 20, REPEATING_BYTES_MAX = 1 << 30 };
-
+/* As many as the client asks for, though there be but one member. */
 static void reply_random_repeating(struct command_ctx *ctx, const struct value *set,
                                    uint64_t count) {
     char digits[BYTES_I64_MAX];
-    struct buf *out = ctx->reply.out;
-    size_t start = out->len;
+    size_t mark = ctx->reply.out->len;
     reply_array(&ctx->reply, count);
     for (uint64_t i = 0; i < count; i++) {
-        if (count > REPEATING_COUNT_MAX || out->len - start > REPEATING_BYTES_MAX) {
-            out->len = start;
-            reply_error_format(&ctx->reply,
-                               "ERR value is out of range, a reply may repeat members up to %d "
-                               "times or %d bytes",
-                               REPEATING_COUNT_MAX, REPEATING_BYTES_MAX);
+        if (!random_repeating_ok(&ctx->reply, mark, count, "members"))
             return;
-        }
         reply_bulk(&ctx->reply, set_random(set, digits));
     }
 }

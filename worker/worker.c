@@ -59,6 +59,32 @@ static void on_fork_done(void *arg, uint64_t id) {
     control_report(arg, CONTROL_REPORT_FORK_DONE, id, 0, (struct bytes){0});
 }
 
+static bool on_owns(void *arg, struct bytes key) {
+    struct worker *w = arg;
+    return w->segment.slots->owner[slot_of_key(key)] == w->env.shard;
+}
+
+/* The log of another shard, put in place of ours, would bring keys that nobody finds. */
+static int check_keys_are_ours(struct worker *w, const struct command_ctx *ctx, char *error_r,
+                               size_t error_bytes) {
+    enum { POSITIONS = 16 };
+    uint32_t at[POSITIONS];
+    if (w->segment.workers == 1)
+        return 0;
+    int32_t keys = command_key_positions(ctx->cmd, ctx->argv, ctx->argc, at, POSITIONS);
+    for (int32_t i = 0; i < keys && i < POSITIONS; i++) {
+        struct bytes key = ctx->argv[at[i]];
+        if (on_owns(w, key))
+            continue;
+        snprintf(
+            error_r, error_bytes,
+            "its slot %u is not this shard's: the file is another's, or damaged (key \"%.*s\")",
+            slot_of_key(key), key.len < 64 ? (int)key.len : 64, key.ptr);
+        return -1;
+    }
+    return 0;
+}
+
 /* A command of the log: run like any other, but nothing may refuse it and nothing is logged again. */
 static int on_apply(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                     size_t error_bytes) {
@@ -79,6 +105,8 @@ static int on_apply(void *arg, uint32_t argc, const struct bytes *argv, char *er
                               .argv = argv,
                               .argc = argc,
                               .reply = {.out = &reply, .version = 2}};
+    if (check_keys_are_ours(w, &ctx, error_r, error_bytes) != 0)
+        return -1;
     execute(&ctx);
     if (ctx.reply.errors == 0)
         return 0;
@@ -130,6 +158,7 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
                                   .fork_done = on_fork_done,
                                   .log_began = on_log_began,
                                   .apply = on_apply,
+                                  .owns = w->segment.workers > 1 ? on_owns : NULL,
                                   .progress = on_progress};
     w->persist =
         persist_create(w->loop, dir, w->config, w->ks, w->status, &hooks, error, error_bytes);

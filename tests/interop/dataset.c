@@ -35,16 +35,26 @@ static void print_text(FILE *out, const redisReply *text) {
     free(shown);
 }
 
+/* How to ask for all of a value; sorted: the order of its elements (of so many texts) means nothing. */
+static const struct {
+    const char *type, *command;
+    unsigned sorted;
+} whole[] = {{"string", "GET %b", 0},
+             {"hash", "HGETALL %b", 2},
+             {"list", "LRANGE %b 0 -1", 0},
+             {"set", "SMEMBERS %b", 1},
+             {"zset", "ZRANGE %b 0 -1 WITHSCORES", 0}};
+
 static void print_value(FILE *out, redisContext *c, const redisReply *key, const char *type) {
-    if (strcmp(type, "string") == 0) {
-        redisReply *value = expect_reply(c, "GET %b", key->str, key->len);
-        print_text(out, value);
-        freeReplyObject(value);
-        return;
-    }
-    assert_string_equal(type, "hash");
-    redisReply *all = expect_reply(c, "HGETALL %b", key->str, key->len);
-    qsort(all->element, all->elements / 2, 2 * sizeof(*all->element), compare_pairs);
+    unsigned row = 0;
+    while (strcmp(whole[row].type, type) != 0)
+        assert_true(++row < sizeof(whole) / sizeof(whole[0]));
+    redisReply *all = expect_reply(c, whole[row].command, key->str, key->len);
+    unsigned texts = whole[row].sorted;
+    if (texts > 0)
+        qsort(all->element, all->elements / texts, texts * sizeof(*all->element), compare_pairs);
+    if (all->type != REDIS_REPLY_ARRAY)
+        print_text(out, all);
     for (size_t i = 0; i < all->elements; i++)
         print_text(out, all->element[i]);
     freeReplyObject(all);

@@ -23,9 +23,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { RETRY_SECONDS = 60, AFRESH_RETRY_SECONDS = 2, FAILURES_BEFORE_PAUSE = 3 };
+enum {
+    FILES_OF_AN_ATTEMPT = 2,
+    RETRY_SECONDS = 60,
+    AFRESH_RETRY_SECONDS = 2,
+    FAILURES_BEFORE_PAUSE = 3
+};
 
 /* ---- steps on files ---- */
 void rewrite_manifest_name(const struct config *config, char name[AOF_NAME_MAX + 32]) {
@@ -39,25 +45,25 @@ static void name_incr(const struct persist *p, char name[AOF_NAME_MAX + 1], uint
     snprintf(name, AOF_NAME_MAX + 1, "%s.%" PRIu64 ".incr.aof", p->config->appendfilename, seq);
 }
 
-/* A number no file has: one left behind by a crash before its manifest is not touched. */
-static uint64_t free_incr_seq(const struct persist *p) {
-    char name[AOF_NAME_MAX + 1], path[PERSIST_PATH_BYTES];
-    uint64_t seq = aof_manifest_next_seq(&p->manifest, AOF_INCR);
-    for (;; seq++) {
-        name_incr(p, name, seq);
-        snprintf(path, sizeof path, "%s/%s", p->aof_dir, name);
-        if (access(path, F_OK) != 0)
-            return seq;
-    }
+/* Increments follow each other without a gap: one that is missing is found on load. */
+static uint64_t next_incr_seq(const struct persist *p) {
+    const struct aof_file *last = aof_manifest_last_incr(&p->manifest);
+    return last != NULL ? last->seq + 1 : aof_manifest_next_seq(&p->manifest, AOF_INCR);
 }
 
+/* One left behind by an attempt that ended before or at its manifest is empty, and taken. */
 int rewrite_create_incr(const char *dir, const char *name, char *error_r, size_t error_bytes) {
     char path[PERSIST_PATH_BYTES];
+    struct stat st;
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0)
-        snprintf(error_r, error_bytes, "cannot create %s: %s", path, strerror(errno));
-    return fd;
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size == 0)
+        return fd;
+    snprintf(error_r, error_bytes, "cannot create %s: %s", path,
+             fd < 0 ? strerror(errno) : "it has bytes, and no manifest names it");
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }
 
 int rewrite_publish_manifest(const char *dir, const char *manifest_name,
@@ -146,23 +152,28 @@ static void release(struct rewrite *w) {
     w->active = w->files_pending = w->committing = w->broken = false;
 }
 
-/* Afresh, the new increment is in no manifest yet, and empty. */
+/* Afresh, the new increment is empty. It stays: the manifest may be on the disk although the last step
+ * of its publication failed. */
 static void drop_new_file(struct persist *p) {
     struct rewrite *w = &p->rewrite;
-    char path[PERSIST_PATH_BYTES];
     p->aof.held = false;
-    if (w->new_fd < 0)
-        return;
-    close(w->new_fd);
+    if (w->new_fd >= 0)
+        close(w->new_fd);
     w->new_fd = -1;
-    snprintf(path, sizeof path, "%s/%s", p->aof_dir, w->incr_name);
-    unlink(path);
+}
+
+/* For the same reason no other base may ever get the name of this one; the next commit deletes it. */
+static void remember_base(struct persist *p) {
+    const struct rewrite *w = &p->rewrite;
+    if (w->committing)
+        aof_manifest_add(&p->manifest, AOF_HISTORY, w->base_seq, w->base_name);
 }
 
 static void failed(struct persist *p) {
     struct rewrite *w = &p->rewrite;
     char temp[PERSIST_PATH_BYTES];
     drop_new_file(p);
+    remember_base(p);
     snprintf(temp, sizeof temp, "%s/%s", p->aof_dir, w->temp);
     unlink(temp);
     w->last_ok = false;
@@ -302,7 +313,7 @@ static void prepare(struct persist *p) {
     w->started_us = clock_mono_us();
     w->afresh = p->aof.trouble == AOF_SYNC_FAILED;
     snprintf(w->temp, sizeof w->temp, "temp-rewriteaof-%d.rdb", (int)getpid());
-    w->incr_seq = free_incr_seq(p);
+    w->incr_seq = next_incr_seq(p);
     w->base_seq = aof_manifest_next_seq(&p->manifest, AOF_BASE);
     name_incr(p, w->incr_name, w->incr_seq);
     name_base(p, w->base_name, w->base_seq);
@@ -314,6 +325,14 @@ static void prepare(struct persist *p) {
 void rewrite_granted(struct persist *p) {
     struct rewrite *w = &p->rewrite;
     prepare(p);
+    if (p->manifest.count + FILES_OF_AN_ATTEMPT > AOF_FILES_MAX) {
+        snprintf(w->error, sizeof w->error,
+                 "%u files of the log are left of failed attempts: "
+                 "no more until a restart",
+                 p->manifest.count);
+        failed(p);
+        return;
+    }
     if (!w->afresh && aof_write_pending(&p->aof) != 0) {
         snprintf(w->error, sizeof w->error, "the log cannot be written: %s",
                  strerror(p->aof.trouble_errno));
@@ -408,7 +427,7 @@ int rewrite_first(struct persist *p, char *error_r, size_t error_bytes) {
     char base[AOF_NAME_MAX + 1], incr[AOF_NAME_MAX + 1];
     struct rdb_saved saved;
     name_base(p, base, 1);
-    uint64_t seq = free_incr_seq(p);
+    uint64_t seq = next_incr_seq(p);
     name_incr(p, incr, seq);
     if (rdb_save_file(p->aof_dir, base, &job, &saved, error_r, error_bytes) != 0)
         return -1;

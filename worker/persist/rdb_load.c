@@ -7,6 +7,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "shared/ipc/slot_map.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -189,6 +190,10 @@ static int store_key(struct loader *l, const struct value *value) {
     struct keyref ref;
     if (keyspace_find(l->job->ks, l->db, buf_bytes(&l->key), KEY_PEEK, &ref))
         return rdb_fail(&l->in, "a key stands there twice");
+    if (l->job->owns != NULL && !l->job->owns(l->job->arg, buf_bytes(&l->key)))
+        return rdb_fail(&l->in,
+                        "its slot %u is not this shard's: the file is another's, or damaged",
+                        slot_of_key(buf_bytes(&l->key)));
     keyspace_store(&ref, value);
     if (l->expire_ms != KEY_NO_EXPIRY)
         keyspace_set_expire(&ref, l->expire_ms);

@@ -177,6 +177,7 @@ struct rdb_load_job {
     const struct config *config;
     bool keep_expired; /* the log goes on after this file and will delete them */
     void (*progress)(void *arg, uint64_t offset); /* may be NULL */
+    bool (*owns)(void *arg, struct bytes key); /* keys that are not owned: refused; may be NULL */
     void *arg;
 };
 struct rdb_loaded {

@@ -50,7 +50,7 @@ const char *child_state_name(enum child_state state);
 enum {
     DATABASES_MAX = 16,
     ADDRESS_CLASSES = 4096, /* connection counts per address are kept by hash class */
-    STATUS_TEXT_BYTES = 160
+    STATUS_TEXT_BYTES = 400
 };
 
 struct status_database {

@@ -168,6 +168,7 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
 int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
     char error[CONFIG_ERROR_BYTES + 128], role[16];
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write(2), as a full disk is */
     orphan_watch(ORPHAN_SECONDS);
     snprintf(role, sizeof(role), "%u", shard);
     log_open(role, LOG_NOTICE, NULL);

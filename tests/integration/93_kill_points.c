@@ -102,7 +102,7 @@ static bool try_point(struct pool *pool, const struct operation *op, const char 
     if (op->starts)
         strace_next_start(&strace, call, inject);
     else
-        strace_attach(&strace, pool, worker, call, inject);
+        strace_attach(&strace, pool, worker, call, inject, NULL);
     op->begin(pool);
     AWAIT(count_in_log(pool, op->ended) > ended ||
           count_in_log(pool, "shard 0 .pid .* died") > died + op->starts);

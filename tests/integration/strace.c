@@ -47,7 +47,7 @@ static bool all_traced(pid_t pid) {
 }
 
 void strace_attach(struct strace *s, const struct pool *pool, pid_t pid, const char *calls,
-                   const char *inject) {
+                   const char *inject, const char *path) {
     char number[16], trace[256], what[256], output[96];
     snprintf(s->log, sizeof(s->log), "%.80s/strace", pool->dir);
     snprintf(output, sizeof(output), "%.80s/strace.err", pool->dir);
@@ -55,7 +55,8 @@ void strace_attach(struct strace *s, const struct pool *pool, pid_t pid, const c
     snprintf(trace, sizeof(trace), "trace=%s", calls);
     snprintf(what, sizeof(what), "inject=%s", inject);
     const char *argv[] = {"strace", "-f", "-y",  "-o", s->log, "-p",
-                          number,   "-e", trace, "-e", what,   NULL};
+                          number,   "-e", trace, "-e", what,   path ? "-P" : NULL,
+                          path,     NULL};
     assert_true(pid > 0);
     s->pid = fixture_spawn(argv, NULL, output);
     AWAIT(all_traced(pid));

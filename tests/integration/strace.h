@@ -14,9 +14,9 @@ struct strace {
 void strace_needed(void);
 /* Attach to all threads of a process and to its children to come; returns when it has. `inject` is of
  * strace's form: "fsync:signal=KILL:when=3", "write:error=EIO"; `calls` are what the log shows. The log is
- * begun anew in the pool's directory. */
+ * begun anew in the pool's directory. path: only calls on this file; NULL: on any. */
 void strace_attach(struct strace *s, const struct pool *pool, pid_t pid, const char *calls,
-                   const char *inject);
+                   const char *inject, const char *path);
 /* Let go; the log is whole then. */
 void strace_detach(struct strace *s);
 /* The build under test, but worker 0 is started under strace whenever strace_next_start() was called

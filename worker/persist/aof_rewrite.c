@@ -174,6 +174,8 @@ static void failed(struct persist *p) {
     w->last_failed_s = persist_now_s();
     w->last_seconds = seconds_taken(w);
     log_warning("Background AOF rewrite failed: %s", w->error);
+    if (p->aof.trouble == AOF_FINE)
+        status_set_text(p->status->note, "the last rewrite of the log failed: %s", w->error);
     release(p);
     if (w->first)
         log_first_base_done(p, w->error);
@@ -251,6 +253,8 @@ static void note_good(struct persist *p) {
     p->aof.total_bytes = w->saved.bytes + (p->aof.total_bytes - w->total_at_fork);
     p->aof.base_bytes = w->saved.bytes;
     w->size_at_last = p->aof.total_bytes;
+    if (!w->last_ok && p->snapshots.last_ok && p->aof.trouble == AOF_FINE)
+        status_set_text(p->status->note, "%s", "");
     w->last_ok = true;
     w->failures = 0;
     w->count++;

@@ -49,7 +49,7 @@ struct waiter {
     const struct command *cmd;
     uint32_t db;
     uint8_t resp;
-    bool no_touch, on_absence, null_bulk;
+    bool no_touch, on_absence;
     enum value_type type;
     uint64_t until_ms; /* monotonic; 0: for ever */
     uint64_t sequence;
@@ -76,13 +76,6 @@ struct blocked {
 
 /* ---- for handlers ---- */
 
-static void reply_nothing(struct command_ctx *ctx, bool null_bulk) {
-    if (null_bulk)
-        reply_null(&ctx->reply);
-    else
-        reply_null_array(&ctx->reply);
-}
-
 static struct waiter *waiter_create(const struct command_ctx *ctx, const struct block *block) {
     uint32_t argc = block->argv ? block->argc : ctx->argc;
     const struct bytes *argv = block->argv ? block->argv : ctx->argv;
@@ -95,7 +88,6 @@ static struct waiter *waiter_create(const struct command_ctx *ctx, const struct 
                          .resp = (uint8_t)ctx->reply.version,
                          .no_touch = ctx->session->no_touch,
                          .on_absence = block->on_absence,
-                         .null_bulk = block->null_bulk,
                          .type = block->type,
                          .argc = argc,
                          .first = block->first,
@@ -125,8 +117,10 @@ void block_on(struct command_ctx *ctx, const struct block *block) {
         ctx->waiter = ctx->again;
     else if (ctx->may_block)
         ctx->waiter = waiter_create(ctx, block);
+    else if (block->null_bulk)
+        reply_null(&ctx->reply);
     else
-        reply_nothing(ctx, block->null_bulk);
+        reply_null_array(&ctx->reply);
 }
 
 bool ctx_awaits(const struct command_ctx *ctx, struct bytes key) {
@@ -365,7 +359,7 @@ static void answer(struct blocked *b, struct waiter *w, const struct reply *repl
 }
 
 static void end_wait(struct blocked *b, struct waiter *w, enum unblock_how how) {
-    struct command_ctx ctx = {.reply = {.out = &b->reply, .version = w->resp}};
+    struct reply reply = {.out = &b->reply, .version = w->resp};
     buf_clear(&b->reply);
     if (how == UNBLOCK_FORGET) {
         take_out(b, w);
@@ -373,10 +367,10 @@ static void end_wait(struct blocked *b, struct waiter *w, enum unblock_how how) 
         return;
     }
     if (how == UNBLOCK_TIMEOUT)
-        reply_nothing(&ctx, w->null_bulk);
+        reply_null_array(&reply);
     else
-        reply_error(&ctx.reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
-    answer(b, w, &ctx.reply);
+        reply_error(&reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    answer(b, w, &reply);
 }
 
 bool blocked_end(struct blocked *b, struct waiter_id id, enum unblock_how how) {

@@ -18,13 +18,13 @@ struct block {
     uint32_t first, count;
     enum value_type type; /* what wakes: a key that holds this */
     bool on_absence;      /* and one that no longer does */
-    bool null_bulk;       /* the reply when time is up: a null, else a null array */
+    bool null_bulk;       /* the reply where it may not wait is a null, not a null array */
     int64_t timeout_ms;   /* 0: for ever */
     uint32_t argc;
     const struct bytes *argv; /* NULL: the arguments given */
 };
-/* Nothing is there: wait. Write no reply, and return. Where a command may not wait (in the log, over
- * operands that were gathered) this is the reply of a wait whose time is up. */
+/* Nothing is there: wait. Write no reply, and return. Where a command may not wait (in the log, in a
+ * transaction) this writes the reply; that of a wait whose time is up is always a null array. */
 void block_on(struct command_ctx *ctx, const struct block *block);
 /* May this key serve the command? Any at first; when it is run again the one that woke it. */
 bool ctx_awaits(const struct command_ctx *ctx, struct bytes key);

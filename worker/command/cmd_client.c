@@ -270,7 +270,10 @@ void cmd_client_unblock(struct command_ctx *ctx) {
             return;
         }
     } else if (ctx->argc != 3) {
-        reply_error(&ctx->reply, reply_err_syntax);
+        reply_error_format(&ctx->reply,
+                           "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
+                           "CLIENT HELP.",
+                           SHOWN(ctx->argv[1]));
         return;
     }
     if (!bytes_to_i64(ctx->argv[2], &id)) {

@@ -152,7 +152,7 @@ void cmd_lmpop(struct command_ctx *ctx) {
 void cmd_blmpop(struct command_ctx *ctx) {
     struct multiple_pop p;
     struct block block = {.type = VALUE_LIST};
-    if (!block_seconds(ctx, 1, &block.timeout_ms) || !parse_multiple_pop(ctx, 2, &p) ||
+    if (!parse_multiple_pop(ctx, 2, &p) || !block_seconds(ctx, 1, &block.timeout_ms) ||
         pop_multiple(ctx, &p))
         return;
     block.first = p.first;

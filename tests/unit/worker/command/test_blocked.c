@@ -229,7 +229,7 @@ static void time_is_up_in_order(void **state) {
     blocked_expire(b, now_ms);
     expect_answers(s, "");
     blocked_expire(b, now_ms + 25 * 1000);
-    expect_answers(s, "6=*-1 3=$-1 4=*-1 ");
+    expect_answers(s, "6=*-1 3=*-1 4=*-1 ");
     assert_true(blocked_end(b, (struct waiter_id){0, 2}, UNBLOCK_ERROR));
     assert_false(blocked_end(b, (struct waiter_id){0, 2}, UNBLOCK_ERROR));
     assert_true(blocked_end(b, (struct waiter_id){0, 1}, UNBLOCK_TIMEOUT));

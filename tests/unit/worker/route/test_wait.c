@@ -144,7 +144,7 @@ static void unblock_ends_a_wait_anywhere(void **state) {
         assert_string_equal(take(s, client), "*-1\r\n");
         send(s, client, "BLMOVE %s %s LEFT LEFT 0", K0, s->other);
         assert_string_equal(ask(s, 2, "CLIENT UNBLOCK %u TIMEOUT", id), ":1\r\n");
-        assert_string_equal(take(s, client), "$-1\r\n");
+        assert_string_equal(take(s, client), "*-1\r\n");
         send(s, client, "BZPOPMIN %s 0", K0);
         assert_string_equal(ask(s, 2, "CLIENT UNBLOCK %u error", id), ":1\r\n");
         assert_string_equal(take(s, client), "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");

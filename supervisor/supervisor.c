@@ -9,6 +9,7 @@
 #include "supervisor/announce.h"
 #include "supervisor/datadir.h"
 #include "supervisor/sdnotify.h"
+#include "supervisor/snapshot_dir.h"
 #include "supervisor/spawn.h"
 #include "supervisor/vitals.h"
 #include <errno.h>
@@ -118,6 +119,13 @@ static int setup_pool_file(struct supervisor *s, char *error_r) {
     return pool_file_open(s->config->dir, s->workers, &s->pool, error_r, SUPERVISOR_TEXT_BYTES);
 }
 
+/* What cannot be removed is in nobody's way. */
+static int setup_snapshots(struct supervisor *s, char *error_r) {
+    if (snapshots_clean(s->config->dir, error_r, SUPERVISOR_TEXT_BYTES) != 0)
+        log_warning("A snapshot that was not finished stays: %s", error_r);
+    return 0;
+}
+
 static void fill_segment(struct supervisor *s) {
     struct segment_header *header = s->segment.header;
     struct slot_map *slots = s->segment.slots;
@@ -167,7 +175,7 @@ static int set_up(struct supervisor *s, char *error_r) {
     static setup_fn *const steps[] = {
         setup_paths,     setup_user,      setup_log,     setup_files,
         setup_datadir,   setup_listeners, setup_pidfile, setup_privileges,
-        setup_pool_file, setup_segment,   setup_wiring,
+        setup_pool_file, setup_snapshots, setup_segment, setup_wiring,
     };
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         if (steps[i](s, error_r) != 0)
@@ -291,6 +299,7 @@ static void close_if_open(int fd) {
 
 static void tear_down(struct supervisor *s) {
     config_change_deinit(s);
+    cut_run_deinit(s);
     mem_free(s->children);
     listeners_close(&s->listeners);
     for (uint32_t i = 0; i < SHARD_MAX; i++) {
@@ -319,6 +328,7 @@ static struct supervisor *create(const struct supervisor_start *start, struct co
         s->doorbell[i] = s->handover_receive[i] = s->handover_send[i] = -1;
     s->started_ms = clock_mono_ms();
     config_change_init(s);
+    cut_run_init(s);
     return s;
 }
 

@@ -18,7 +18,9 @@ enum relay_type {
     RELAY_LOCKED,     /* answer: locked, with the operands' values */
     RELAY_WRITE_BACK, /* results to store and log at the owner; the lock stays */
     RELAY_WRITTEN,    /* answer: stored (and synced, where that is promised) */
-    RELAY_UNLOCK      /* no answer */
+    RELAY_UNLOCK,     /* no answer */
+    RELAY_MARK,       /* the lock's holder: mark your part of a consistent cut here */
+    RELAY_MARKED      /* answer: marked, in memory; the disk's part follows */
 };
 
 enum relay_flags {

@@ -154,7 +154,8 @@ static void receive_frame(void *arg, uint32_t peer, const struct relay_frame *fr
     switch (frame->type) {
     case RELAY_REPLY:
     case RELAY_LOCKED:
-    case RELAY_WRITTEN: receive_answer(r, peer, frame, body); break;
+    case RELAY_WRITTEN:
+    case RELAY_MARKED: receive_answer(r, peer, frame, body); break;
     default: serve_frame(r, peer, frame, body);
     }
 }

@@ -54,8 +54,8 @@ enum cut_step {
 /* Zero-initialised is idle. */
 struct cut {
     enum cut_phase phase;
-    uint64_t id;     /* of the last cut, 0: none yet */
-    uint64_t tries;  /* to prepare and lock; the number of the last one */
+    uint64_t id;    /* of the last cut, 0: none yet */
+    uint64_t tries; /* to prepare and lock; the number of the last one */
     uint32_t shards;
     bool unprepared[SHARD_MAX], unlinked[SHARD_MAX]; /* what is awaited */
     char error[CUT_TEXT_BYTES];

@@ -15,14 +15,13 @@
 #include <unistd.h>
 
 #define PARTIAL ".partial"
-#define LATEST "latest"
+#define LATEST  "latest"
 enum { REMOVE_FDS = 16 };
 
 /* ---- names ---- */
 
 static bool ends_in(struct bytes name, struct bytes end) {
-    return name.len >= end.len &&
-           memcmp(name.ptr + name.len - end.len, end.ptr, end.len) == 0;
+    return name.len >= end.len && memcmp(name.ptr + name.len - end.len, end.ptr, end.len) == 0;
 }
 
 static bool is_name_character(char c) {

@@ -27,8 +27,7 @@ int snapshot_begin(const char *data, const char *name, char *error_r, size_t err
 /* All shards have linked: write pool.json and snapshot.json, sync every folder, rename to NAME, let
  * `latest` point there. keep > 0: remove the oldest snapshots beyond so many. */
 int snapshot_commit(const char *data, const char *name, struct snapshot_file *file,
-                    const struct pool_file *pool, uint32_t keep, char *error_r,
-                    size_t error_bytes);
+                    const struct pool_file *pool, uint32_t keep, char *error_r, size_t error_bytes);
 /* Remove snapshots/NAME.partial, if it is there. */
 int snapshot_drop(const char *data, const char *name, char *error_r, size_t error_bytes);
 /* Remove whatever is partial; for the start of a pool. */

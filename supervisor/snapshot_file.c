@@ -90,9 +90,9 @@ static json_t *files_of(const struct snapshot_file *file, uint32_t shard) {
     for (uint32_t i = 0; i < file->count; i++) {
         const struct snapshot_entry *entry = &file->entries[i];
         if (entry->shard == shard)
-            json_array_append_new(files, json_pack("{s:s%, s:I}", "name", entry->name,
-                                                   strlen(entry->name), "bytes",
-                                                   (json_int_t)entry->bytes));
+            json_array_append_new(files,
+                                  json_pack("{s:s%, s:I}", "name", entry->name, strlen(entry->name),
+                                            "bytes", (json_int_t)entry->bytes));
     }
     return files;
 }
@@ -100,9 +100,9 @@ static json_t *files_of(const struct snapshot_file *file, uint32_t shard) {
 char *snapshot_file_text(struct snapshot_file *file) {
     json_t *shards = json_array();
     for (uint32_t i = 0; i < file->shards; i++)
-        json_array_append_new(shards, json_pack("{s:i, s:I, s:o}", "shard", (int)i, "keys",
-                                                (json_int_t)file->keys[i], "files",
-                                                files_of(file, i)));
+        json_array_append_new(shards,
+                              json_pack("{s:i, s:I, s:o}", "shard", (int)i, "keys",
+                                        (json_int_t)file->keys[i], "files", files_of(file, i)));
     json_t *root = json_pack("{s:i, s:s, s:I, s:I, s:o}", "format", SNAPSHOT_FILE_FORMAT, "pool_id",
                              file->pool_id, "taken_ms", (json_int_t)file->taken_ms, "barrier_us",
                              (json_int_t)file->barrier_us, "shards", shards);
@@ -131,8 +131,7 @@ __attribute__((format(printf, 2, 3))) static int refuse(struct parse *parse, con
 static int parse_number(struct parse *parse, json_t *object, const char *field, int64_t max,
                         int64_t *value_r) {
     json_t *value = json_object_get(object, field);
-    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-        json_integer_value(value) > max)
+    if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > max)
         return refuse(parse, "\"%s\" is not a number from 0 to %lld", field, (long long)max);
     *value_r = json_integer_value(value);
     return 0;

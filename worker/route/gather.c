@@ -160,8 +160,7 @@ void gather_failed(struct router *r, struct call *call, uint32_t shard, const ch
 void gather_lock_refused(struct router *r, struct call *call, uint32_t shard) {
     struct buf out = {0};
     struct reply reply = {.out = &out, .version = 2};
-    reply_error_format(&reply,
-                       "ERR shard %u is busy and did not give its lock in time: %s", shard,
+    reply_error_format(&reply, "ERR shard %u is busy and did not give its lock in time: %s", shard,
                        call->gather->cut.id != 0 ? "the pool goes on"
                                                  : "the command was not executed");
     r->failed++;

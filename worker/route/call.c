@@ -343,7 +343,11 @@ void calls_peer_lost(struct router *r, uint32_t peer) {
 static void part_timeout(struct router *r, struct part *part) {
     uint64_t waited_ms = clock_mono_ms() - part->call->started_ms;
     bool failed = atomic_load(&segment_status(r->env->segment, part->peer)->state) == CHILD_FAILED;
-    if (!failed && waited_ms < (uint64_t)r->env->config->relay_wait)
+    uint64_t wait_ms = (uint64_t)r->env->config->relay_wait;
+    uint64_t patience_ms = part->call->gather ? gather_patience_ms(part->call->gather) : 0;
+    if (patience_ms > 0 && patience_ms < wait_ms)
+        wait_ms = patience_ms;
+    if (!failed && waited_ms < wait_ms)
         return;
     char what[96];
     if (link_withdraw(r->links, part->peer, part_token(part), part->type))

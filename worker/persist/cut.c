@@ -12,7 +12,6 @@
 #include "shared/base/mem.h"
 #include "shared/base/publish.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -30,32 +29,10 @@ static void temporary_path(const struct persist *p, char path[PERSIST_PATH_BYTES
     snprintf(path, PERSIST_PATH_BYTES, "%s/snapshot-log", p->dir);
 }
 
-/* A folder of files. What cannot be removed is met again by whoever needs the place. */
-static void empty_folder(const char *path) {
-    char name[PERSIST_PATH_BYTES + 256];
-    struct dirent *entry;
-    DIR *d = opendir(path);
-    while (d != NULL && (entry = readdir(d)) != NULL) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
-        if (unlink(name) != 0)
-            log_warning("Cannot delete %s: %s", name, strerror(errno));
-    }
-    if (d != NULL)
-        closedir(d);
-}
-
-static void remove_folder(const char *path) {
-    empty_folder(path);
-    if (rmdir(path) != 0 && errno != ENOENT)
-        log_warning("Cannot remove %s: %s", path, strerror(errno));
-}
-
 void cut_clean(struct persist *p) {
     char path[PERSIST_PATH_BYTES];
     temporary_path(p, path);
-    remove_folder(path);
+    log_remove_folder(path);
 }
 
 /* ---- telling ---- */
@@ -125,9 +102,9 @@ static int publish_manifest(struct shard_cut *c, const char *folder) {
 static int link_all(struct shard_cut *c) {
     char folder[PERSIST_PATH_BYTES];
     snprintf(folder, sizeof folder, "%s/%s", c->to, c->folder);
+    log_remove_folder(folder); /* of a try before */
     if (make_folder(c, c->to) != 0 || make_folder(c, folder) != 0)
         return -1;
-    empty_folder(folder); /* of a try before */
     for (uint32_t i = 0; i < c->files.count; i++)
         if (link_file(c, &c->files.files[i]) != 0)
             return -1;
@@ -202,7 +179,7 @@ static void advance(struct persist *p) {
         return;
     if (!c->wanted) {
         if (c->over && p->log.temporary)
-            log_end(p, LOG_ABANDON);
+            log_end(p);
         return;
     }
     switch (p->log.state) {

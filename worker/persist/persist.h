@@ -40,8 +40,9 @@ struct persist *persist_create(void *loop, const char *dir, const struct config 
                                struct keyspace *ks, struct status_page *status,
                                const struct persist_hooks *hooks, char *error_r,
                                size_t error_bytes);
-/* Read the shard's files into the keyspace: the log if appendonly, else the snapshot. 0, or -1 with a
- * text that names file and offset: nothing has been changed on disk. Opens the log for appending. */
+/* Read the shard's files into the keyspace: the log if there is one, else the snapshot. 0, or -1 with a
+ * text that names file and offset: nothing has been changed on disk. Opens the log for appending, or if
+ * appendonly is no, turns it into a snapshot. */
 int persist_load(struct persist *p, char *error_r, size_t error_bytes);
 /* Orderly end: the log written and synced; save as asked (enum shutdown_save) if save points say so.
  * 0, or -1 with a text (the caller may refuse to stop). Kills a running child first. */
@@ -98,7 +99,8 @@ void persist_turn_end(struct persist *p);
 void persist_cron(
     struct persist *p); /* ten times a second: save points, everysec, child progress */
 void persist_fork_granted(struct persist *p, uint64_t id);
-void persist_config_changed(struct persist *p);
+/* The configuration is another now. 0, or -1 with a text that says what cannot be done as it says. */
+int persist_config_changed(struct persist *p, char *error_r, size_t error_bytes);
 /* Bring the persistence metrics of the status page up to date. */
 void persist_refresh_status(struct persist *p);
 

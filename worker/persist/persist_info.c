@@ -31,6 +31,8 @@ static void child_info(const struct persist *p, struct buf *out) {
 static void snapshot_info(const struct persist *p, struct buf *out) {
     const struct snapshots *s = &p->snapshots;
     bool running = p->turn.running == FORK_SNAPSHOT;
+    /* From the accepted BGSAVE to its end: who polls for the end must not see a gap. */
+    bool in_progress = running || p->turn.wish == FORK_SNAPSHOT || s->scheduled;
     buf_printf(out,
                "rdb_changes_since_last_save:%" PRIu64 "\r\nrdb_bgsave_in_progress:%d\r\n"
                "rdb_last_save_time:%" PRId64 "\r\nrdb_last_bgsave_status:%s\r\n"
@@ -38,23 +40,27 @@ static void snapshot_info(const struct persist *p, struct buf *out) {
                "\r\nrdb_saves:%" PRIu64 "\r\nrdb_last_cow_size:%" PRIu64 "\r\n"
                "rdb_last_load_keys_expired:%" PRIu64 "\r\nrdb_last_load_keys_loaded:%" PRIu64
                "\r\n",
-               s->dirty, running, s->last_good_s, ok_or_err(s->last_ok), s->last_seconds,
+               s->dirty, in_progress, s->last_good_s, ok_or_err(s->last_ok), s->last_seconds,
                running ? seconds_since(p->child.started_us) : -1, s->count, s->last_cow_bytes,
                s->expired_on_load, s->loaded_keys);
 }
 
 static void log_info(const struct persist *p, struct buf *out) {
     const struct rewrite *w = &p->rewrite;
+    bool wished = p->turn.wish == FORK_REWRITE, own = !p->log.temporary;
+    bool coming = p->config->appendonly && p->log.state != LOG_ON;
+    bool in_progress = own && (w->active || wished);
     buf_printf(out,
                "aof_enabled:%d\r\naof_rewrite_in_progress:%d\r\naof_rewrite_scheduled:%d\r\n"
                "aof_last_rewrite_time_sec:%" PRId64 "\r\naof_current_rewrite_time_sec:%" PRId64
                "\r\naof_last_bgrewrite_status:%s\r\naof_rewrites:%" PRIu64
                "\r\naof_rewrites_consecutive_failures:%" PRIu64 "\r\naof_last_write_status:%s\r\n"
                "aof_last_cow_size:%" PRIu64 "\r\n",
-               p->log.state != LOG_OFF, w->active, w->scheduled, w->last_seconds,
-               w->active ? seconds_since(w->started_us) : -1, ok_or_err(w->last_ok), w->count,
-               w->failures, ok_or_err(p->aof.trouble == AOF_FINE), w->last_cow_bytes);
-    if (!p->log.state != LOG_OFF)
+               p->config->appendonly, in_progress, !in_progress && (w->scheduled || coming),
+               w->last_seconds, own && w->active ? seconds_since(w->started_us) : -1,
+               ok_or_err(w->last_ok), w->count, w->failures, ok_or_err(p->aof.trouble == AOF_FINE),
+               w->last_cow_bytes);
+    if (!p->config->appendonly)
         return;
     buf_printf(out,
                "aof_current_size:%" PRIu64 "\r\naof_base_size:%" PRIu64 "\r\n"
@@ -79,8 +85,8 @@ static void refresh_log(struct persist *p) {
     status_set(page, METRIC_write_path_synced, path.synced);
     status_set(page, METRIC_write_path_written_age_us, path.written_age_us);
     status_set(page, METRIC_write_path_synced_age_us, path.synced_age_us);
-    status_set(page, METRIC_aof_enabled, p->log.state != LOG_OFF);
-    status_set(page, METRIC_aof_state_ok, p->aof.trouble == AOF_FINE);
+    status_set(page, METRIC_aof_enabled, p->config->appendonly);
+    status_set(page, METRIC_aof_state_ok, p->aof.trouble == AOF_FINE || !persist_log_is_truth(p));
     status_set(page, METRIC_aof_current_size_bytes, p->aof.total_bytes);
     status_set(page, METRIC_aof_base_size_bytes, p->aof.base_bytes);
     status_set(page, METRIC_aof_rewrite_in_progress, p->rewrite.active);

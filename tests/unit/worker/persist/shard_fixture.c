@@ -113,7 +113,8 @@ static void on_fork_done(void *arg, uint64_t id) {
 }
 static void on_log_began(void *arg) {
     struct shard *s = arg;
-    propagate_to(s->propagate, persist_aof(s->persist));
+    if (s->persist != NULL)
+        propagate_to(s->propagate, persist_aof(s->persist));
 }
 static void on_removed(void *arg, uint32_t db, struct bytes key) {
     struct shard *s = arg;

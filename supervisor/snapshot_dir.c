@@ -101,7 +101,8 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 }
 
 int remove_tree(const char *path, char *error_r, size_t error_bytes) {
-    if (nftw(path, remove_one, REMOVE_FDS, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT)
+    if (nftw(path, remove_one, REMOVE_FDS, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT ||
+        errno == ENOTDIR)
         return 0;
     return fail(error_r, error_bytes, "remove", path);
 }

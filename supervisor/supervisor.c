@@ -152,6 +152,7 @@ static int setup_segment(struct supervisor *s, char *error_r) {
     atomic_store(&s->page->pid, (uint32_t)getpid());
     atomic_store(&s->page->started_wall_ms, clock_wall_ms());
     status_set(s->page, METRIC_config_revision, s->config_revision);
+    status_set(s->page, METRIC_cut_last_ok, 1);
     return 0;
 }
 

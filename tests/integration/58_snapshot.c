@@ -286,6 +286,7 @@ static void test_workers_killed_while_cuts_are_taken(void **state) {
             load_stop(&load);
             load_check(&load, pool);
         }
+        AWAIT(pool_number(pool, "supervisor.metrics.cut_in_progress") == 0);
         assert_int_equal(count_files(pool, "snapshots/*.partial"), 0);
         assert_int_equal(count_files(pool, "snapshots/2*"), 3);
         if (!own)
@@ -319,6 +320,7 @@ static void test_the_supervisor_killed_while_cuts_are_taken(void **state) {
         /* By its start all that was begun is gone, but for what the taker begins anew. */
         await_good(&taker, 1);
         stop_taking(&taker);
+        AWAIT(pool_number(pool, "supervisor.metrics.cut_in_progress") == 0);
         assert_int_equal(count_files(pool, "snapshots/*.partial"), 0);
     }
     load_stop(&load);

@@ -1,7 +1,8 @@
 /* cli_offline.c - remuda import, export and check. The work on the files of shards is remuda-worker's
  * (tool.h); what is done here is the lock, pool.json, and putting what was built in force. */
 #include "shared/base/log.h"
-#include "supervisor/cli_private.h"
+#include "supervisor/cli_args.h"
+#include "supervisor/cli_offline.h"
 #include "supervisor/datadir.h"
 #include "supervisor/move.h"
 #include "supervisor/privileges.h"
@@ -50,9 +51,9 @@ static int begin(struct offline *o, const char *tool, const char *flag, const ch
     }
     if (!o->subject) {
         fprintf(stderr, "remuda: usage: remuda %s\n", usage);
-        return EXIT_USAGE;
+        return CLI_EXIT_USAGE;
     }
-    struct arguments arguments = cli_split_arguments(count, rest);
+    struct cli_arguments arguments = cli_split(count, rest);
     o->appendonly_told = arguments.path != NULL;
     for (int i = 0; i < arguments.option_count; i++)
         o->appendonly_told |= strcasecmp(arguments.options[i], "--appendonly") == 0;

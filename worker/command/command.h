@@ -129,6 +129,14 @@ struct command_env {
      * client comes later: the handler writes none and returns after this call. */
     void (*config_set)(void *upper, struct command_ctx *ctx, struct bytes lines);
     void (*config_rewrite)(void *upper, struct command_ctx *ctx);
+    /* REMUDA SNAPSHOT: keep as in CONTROL_REPORT_REQUEST_SNAPSHOT. Replied later, as CONFIG SET is. */
+    void (*snapshot)(void *upper, struct command_ctx *ctx, uint64_t keep, struct bytes name);
+    /* All shards are locked: this is the moment of the cut. Memory and at most one write(2). 0, or -1
+     * with a text. */
+    int (*cut_mark)(void *upper, uint64_t cut, uint64_t try, char *error_r, size_t error_bytes);
+    /* The barrier that this worker ran is over; error NULL: all have marked. */
+    void (*cut_locked)(void *upper, uint64_t cut, uint64_t try, uint64_t pause_us,
+                       const char *error);
     void (*shutdown)(void *upper, struct command_ctx *ctx, enum shutdown_save save);
     /* Close the connection of a session (CLIENT KILL); replies already written to it are sent first
      * if it is the caller's own. */

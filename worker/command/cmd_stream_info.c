@@ -14,16 +14,26 @@ static void reply_number(struct reply *r, const char *name, int64_t value) {
     reply_bulk_text(r, name);
     reply_integer(r, value);
 }
-static void reply_known_number(struct reply *r, const char *name, int64_t value) {
+static void reply_known_number(struct reply *r, const char *name, bool known, int64_t value) {
     reply_bulk_text(r, name);
-    if (value == STREAM_UNKNOWN)
-        reply_null(r);
-    else
+    if (known)
         reply_integer(r, value);
+    else
+        reply_null(r);
 }
 static void reply_id(struct reply *r, const char *name, struct stream_id id) {
     reply_bulk_text(r, name);
     stream_reply_id(r, id);
+}
+
+/* How far a group has come. */
+enum { PROGRESS_PAIRS = 3 };
+static void reply_progress(struct reply *r, const struct stream *s, const struct stream_group *g) {
+    int64_t lag;
+    bool lag_known = stream_group_lag(s, g, &lag);
+    reply_id(r, "last-delivered-id", g->last_id);
+    reply_known_number(r, "entries-read", g->entries_read != STREAM_UNKNOWN, g->entries_read);
+    reply_known_number(r, "lag", lag_known, lag);
 }
 
 static bool find_stream(struct command_ctx *ctx, struct stream **stream_r) {
@@ -109,11 +119,9 @@ static void reply_full_groups(struct command_ctx *ctx, const struct stream *s, u
     reply_array(r, groups);
     for (uint64_t i = 0; i < groups; i++) {
         const struct stream_group *g = sorted[i];
-        reply_map(r, 7);
+        reply_map(r, PROGRESS_PAIRS + 4);
         reply_name(r, "name", stream_group_name(g));
-        reply_id(r, "last-delivered-id", g->last_id);
-        reply_known_number(r, "entries-read", g->entries_read);
-        reply_known_number(r, "lag", stream_group_lag(s, g));
+        reply_progress(r, s, g);
         reply_number(r, "pel-count", (int64_t)g->pending.count);
         reply_bulk_text(r, "pending");
         reply_pending(ctx, g, &g->pending, true, count);
@@ -188,13 +196,11 @@ void cmd_xinfo_groups(struct command_ctx *ctx) {
     reply_array(r, groups);
     for (uint64_t i = 0; i < groups; i++) {
         const struct stream_group *g = sorted[i];
-        reply_map(r, 6);
+        reply_map(r, PROGRESS_PAIRS + 3);
         reply_name(r, "name", stream_group_name(g));
         reply_number(r, "consumers", (int64_t)table_count(&g->consumers));
         reply_number(r, "pending", (int64_t)g->pending.count);
-        reply_id(r, "last-delivered-id", g->last_id);
-        reply_known_number(r, "entries-read", g->entries_read);
-        reply_known_number(r, "lag", stream_group_lag(s, g));
+        reply_progress(r, s, g);
     }
     mem_free(sorted);
 }

@@ -280,9 +280,14 @@ bool stream_last_entry_id(const struct stream *s, struct stream_id *id_r) {
     return true;
 }
 
+/* XDEL has taken out an entry that is not before the first one there is. */
+static bool gap_behind_first(const struct stream *s) {
+    return !stream_id_is_zero(s->max_deleted_id) &&
+           !stream_id_before(s->max_deleted_id, s->first_id);
+}
+
 bool stream_has_gap(const struct stream *s, struct stream_id from) {
-    return s->length > 0 && !stream_id_is_zero(s->max_deleted_id) &&
-           !stream_id_before(s->max_deleted_id, from);
+    return gap_behind_first(s) && s->length > 0 && !stream_id_before(s->max_deleted_id, from);
 }
 
 /* Known at the ends: up to the last id all were added; before the first entry, if XDEL has left no gap
@@ -295,9 +300,7 @@ int64_t stream_entries_before(const struct stream *s, struct stream_id id) {
         return (int64_t)s->entries_added;
     if (stream_id_equal(id, s->last_id))
         return (int64_t)s->entries_added;
-    bool gap_behind = !stream_id_is_zero(s->max_deleted_id) &&
-                      !stream_id_before(s->max_deleted_id, s->first_id);
-    if (after_last || gap_behind || stream_id_before(s->first_id, id))
+    if (after_last || gap_behind_first(s) || stream_id_before(s->first_id, id))
         return -1;
     return (int64_t)(s->entries_added - s->length) + stream_id_equal(id, s->first_id);
 }

@@ -62,7 +62,7 @@ void stream_find_first(struct stream *s);
 bool stream_has(const struct stream *s, struct stream_id id);
 /* Id of the last entry; false if there is none. */
 bool stream_last_entry_id(const struct stream *s, struct stream_id *id_r);
-/* An entry with an id within the range was deleted by XDEL, as far as is known. */
+/* XDEL has taken out an entry from this id on: those behind it cannot be counted. */
 bool stream_has_gap(const struct stream *s, struct stream_id from);
 /* How many entries were added up to this id, or -1 if that cannot be known. */
 int64_t stream_entries_before(const struct stream *s, struct stream_id id);

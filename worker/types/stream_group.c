@@ -68,13 +68,14 @@ bool stream_group_destroy(struct stream *s, struct bytes name) {
     return true;
 }
 
-int64_t stream_group_lag(const struct stream *s, const struct stream_group *g) {
-    if (s->entries_added == 0)
-        return 0;
+bool stream_group_lag(const struct stream *s, const struct stream_group *g, int64_t *lag_r) {
     int64_t read = g->entries_read;
-    if (read == STREAM_UNKNOWN || stream_has_gap(s, g->last_id))
+    if (s->entries_added == 0)
+        read = 0;
+    else if (read == STREAM_UNKNOWN || stream_has_gap(s, g->last_id))
         read = stream_entries_before(s, g->last_id);
-    return read == STREAM_UNKNOWN ? STREAM_UNKNOWN : (int64_t)(s->entries_added - (uint64_t)read);
+    *lag_r = (int64_t)(s->entries_added - (uint64_t)read);
+    return read != STREAM_UNKNOWN;
 }
 
 void stream_group_advance(const struct stream *s, struct stream_group *g, struct stream_id id) {
@@ -130,7 +131,7 @@ struct stream_pending *stream_pending_give(struct stream_group *g, struct stream
     struct stream_pending *p = idtree_find(&g->pending, id);
     if (p == NULL) {
         p = idtree_insert(&g->pending, id);
-        *p = (struct stream_pending){0};
+        *p = (struct stream_pending){.deliveries = 1};
     }
     if (p->consumer != consumer) {
         if (p->consumer != NULL)

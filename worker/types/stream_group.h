@@ -45,8 +45,9 @@ struct stream_group *stream_group_create(struct stream *s, struct bytes name,
 /* false: there is none. */
 bool stream_group_destroy(struct stream *s, struct bytes name);
 uint64_t stream_group_count(const struct stream *s);
-/* Entries that the group has not been given yet, or STREAM_UNKNOWN. */
-int64_t stream_group_lag(const struct stream *s, const struct stream_group *g);
+/* Entries that the group has not been given yet; false: that cannot be known. Negative if the group was
+ * told that it has read more than there were. */
+bool stream_group_lag(const struct stream *s, const struct stream_group *g, int64_t *lag_r);
 /* An entry was delivered to the group that is the first of its kind: count on. */
 void stream_group_advance(const struct stream *s, struct stream_group *g, struct stream_id id);
 
@@ -59,7 +60,7 @@ bool stream_consumer_delete(struct stream_group *g, struct bytes name, uint64_t 
 
 struct stream_pending *stream_pending_find(const struct stream_group *g, struct stream_id id);
 /* Make an entry pending at a consumer, or move it there. The record's other fields are the caller's to
- * set; of a new one they are 0. */
+ * set; a new one has been delivered once, at no time. */
 struct stream_pending *stream_pending_give(struct stream_group *g, struct stream_id id,
                                            struct stream_consumer *consumer);
 /* No longer pending. false: it was not. */

@@ -141,7 +141,7 @@ static int load_files(struct persist *p, char *error_r, size_t error_bytes) {
         if (persist_open_log(p, error_r, error_bytes) != 0)
             return -1;
         p->log.state = LOG_ON;
-        p->log.taking = true;
+        p->log.was_on = p->log.taking = true;
     } else if (log_exists(p)) {
         return persist_turn_log_into_snapshot(p, error_r, error_bytes);
     } else if (persist_load_snapshot(p, false, error_r, error_bytes) != 0) {

@@ -81,6 +81,7 @@ struct log_owner {
 struct log_switch {
     enum log_state state;
     bool taking;    /* an increment takes what is executed */
+    bool was_on;    /* it has come on: a start would load it */
     bool temporary; /* nobody relies on it: no reply waits for it, its troubles end it */
     char *home; /* of a real one that begins: where its folder goes when it is whole; else NULL */
     struct log_owner owner;
@@ -215,7 +216,7 @@ void log_switch_cron(struct persist *p);
 void log_forget(struct persist *p);
 /* Do replies and refusals of writes depend on the log, and is it what a start would load? */
 static inline bool persist_log_is_truth(const struct persist *p) {
-    return !p->log.temporary && (p->log.state == LOG_ON || p->log.state == LOG_ENDING);
+    return !p->log.temporary && p->log.was_on;
 }
 
 /* ---- cut.c ---- */

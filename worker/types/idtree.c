@@ -286,10 +286,12 @@ void *idtree_insert(struct idtree *t, struct stream_id id) {
 /* ---- removing ---- */
 
 /* Join the child at `at` and the one behind it if both fit into the first. */
-static void join(struct idtree *t, struct branch *b, uint32_t at, uint32_t height) {
+static bool join(struct idtree *t, struct branch *b, uint32_t at, uint32_t height) {
+    if (at + 1 >= b->node.used)
+        return false;
     struct node *left = b->slots[at].child, *right = b->slots[at + 1].child;
     if (left->used + right->used > left->room)
-        return;
+        return false;
     if (height > 0)
         ((struct branch *)right)->slots[0].first = b->slots[at + 1].first;
     memcpy(item_at(t, left, height, left->used), item_at(t, right, height, 0),
@@ -299,6 +301,7 @@ static void join(struct idtree *t, struct branch *b, uint32_t at, uint32_t heigh
         leaf_unlink((struct idtree_leaf *)right);
     node_free(t, right);
     items_delete(t, &b->node, height + 1, at + 1);
+    return true;
 }
 
 /* The child at `at`, of this height, has lost an item. */
@@ -310,9 +313,7 @@ static void mend(struct idtree *t, struct branch *b, uint32_t at, uint32_t heigh
         node_free(t, child);
         items_delete(t, &b->node, height + 1, at);
     } else if (child->used < child->room / SPARSE_PART) {
-        if (at + 1 < b->node.used)
-            join(t, b, at, height);
-        else if (at > 0)
+        if (!join(t, b, at, height) && at > 0)
             join(t, b, at - 1, height);
     }
 }

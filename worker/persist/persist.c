@@ -47,10 +47,12 @@ struct rdb_save_job persist_save_job(const struct persist *p, bool aof_base) {
 }
 
 /* ---- turns to fork ---- */
-void persist_want_fork(struct persist *p, enum fork_purpose purpose, const char *what) {
+/* At worst every page of the shard is written to while the child lives, and copied. */
+void persist_want_fork(struct persist *p, enum fork_purpose purpose, enum fork_urgency urgency,
+                       const char *what) {
     p->turn.wish = purpose;
     p->turn.id++;
-    p->hooks.fork_want(p->hooks.arg, p->turn.id, mem_used(), what);
+    p->hooks.fork_want(p->hooks.arg, p->turn.id, mem_used(), urgency, what);
 }
 
 void persist_end_turn(struct persist *p) {
@@ -124,7 +126,6 @@ struct persist *persist_create(void *loop, const char *dir, const struct config 
     p->background = background;
     list_init(&p->log_turns);
     p->snapshots.last_good_s = persist_now_s();
-    p->snapshots.last_seconds = -1;
     p->snapshots.last_ok = true;
     aof_init(&p->aof, config, status, background, on_synced, p);
     rewrite_init(p);

@@ -6,6 +6,7 @@
 #ifndef REMUDA_PERSIST_H
 #define REMUDA_PERSIST_H
 #include "config/config.h"
+#include "shared/ipc/control.h"
 #include "shared/ipc/status_page.h"
 #include "worker/keyspace/keyspace.h"
 
@@ -17,7 +18,8 @@ struct persist_hooks {
     /* persist_reply_released() moved (called on the loop's thread): replies may go out. */
     void (*synced)(void *arg);
     /* Ask the scheduler for a turn to fork / give it back. persist_fork_granted() answers. */
-    void (*fork_want)(void *arg, uint64_t id, uint64_t expected_bytes, const char *what);
+    void (*fork_want)(void *arg, uint64_t id, uint64_t expected_bytes, enum fork_urgency urgency,
+                      const char *what);
     void (*fork_done)(void *arg, uint64_t id);
     /* A command read from the log while loading. argv as a client's, unchecked. Returns 0, or -1 with
      * an error text if the command is refused: the load then fails. */
@@ -76,8 +78,6 @@ const char *persist_write_refusal(const struct persist *p);
 void persist_flushed_all(struct persist *p);
 /* DEBUG RELOAD: save, empty, load. */
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes);
-/* The lines of INFO persistence for this shard, without the heading. */
-void persist_info(const struct persist *p, struct buf *out);
 
 /* ---- a consistent cut of the pool: this shard's part (cut.c) ---- */
 enum { CUT_DIR_BYTES = 1500 };

@@ -76,19 +76,21 @@ static int name_file(const struct source *s, const char *text, char *error_r, si
 
 static void on_progress(void *arg, uint64_t offset) {
     struct persist *p = arg;
-    status_set(p->status, METRIC_load_done_bytes, p->load_done_before + offset);
+    persist_refresh_load(p, p->load_done_before + offset);
     persist_tell_progress(p);
 }
 
 static void expect_bytes(struct persist *p, uint64_t bytes) {
     status_set(p->status, METRIC_load_total_bytes, bytes);
-    status_set(p->status, METRIC_load_done_bytes, 0);
+    status_set(p->status, METRIC_load_started_time_seconds, (uint64_t)persist_now_s());
+    p->load_started_us = clock_mono_us();
     p->load_done_before = 0;
+    persist_refresh_load(p, 0);
 }
 
 static void file_done(struct persist *p, const struct source *s) {
     p->load_done_before += s->bytes;
-    status_set(p->status, METRIC_load_done_bytes, p->load_done_before);
+    persist_refresh_load(p, p->load_done_before);
     close(s->fd);
 }
 

@@ -23,10 +23,10 @@ struct fork_turn {
 
 struct snapshots {
     uint64_t dirty, dirty_at_fork;
-    int64_t last_good_s, last_try_s, last_seconds; /* last_seconds: -1 if there was none */
+    int64_t last_good_s, last_try_s;
     uint64_t last_us, last_cow_bytes, count, fork_us;
     bool last_ok;
-    bool scheduled; /* BGSAVE SCHEDULE waits for the rewrite to end */
+    bool scheduled; /* asked for, and waits for another child or a log that ends */
     uint64_t loaded_keys, expired_on_load;
 };
 
@@ -37,8 +37,8 @@ struct rewrite {
     bool committing, broken;
     uint64_t started_us, count, failures, size_at_last;
     uint64_t total_at_fork; /* bytes of the whole log */
-    int64_t last_seconds, last_failed_s;
-    uint64_t last_cow_bytes;
+    int64_t last_failed_s;
+    uint64_t last_us, last_cow_bytes; /* last_us: how long it took; 0: there was none */
     uint64_t base_seq;
     char temp[64], base_name[AOF_NAME_MAX + 1];
     struct rotation rotation;
@@ -140,6 +140,7 @@ struct persist {
     struct persist_hooks hooks;
     struct background *background;
     bool loading, stopping;
+    uint64_t load_started_us;
     uint64_t load_done_before; /* bytes of the files loaded before the one at hand */
     uint64_t progress_at_us;
 
@@ -248,11 +249,14 @@ void log_snapshot_is_good(struct persist *p);
 static inline bool persist_child_busy(const struct persist *p) {
     return p->turn.wish != FORK_NOTHING || p->turn.running != FORK_NOTHING;
 }
-void persist_want_fork(struct persist *p, enum fork_purpose purpose, const char *what);
+void persist_want_fork(struct persist *p, enum fork_purpose purpose, enum fork_urgency urgency,
+                       const char *what);
 /* Take the wish back, if it is this one. */
 void persist_withdraw_wish(struct persist *p, enum fork_purpose purpose);
 void persist_end_turn(struct persist *p);
 void persist_tell_progress(struct persist *p);
+/* So many bytes are loaded (persist_info.c). */
+void persist_refresh_load(struct persist *p, uint64_t done);
 struct rdb_save_job persist_save_job(const struct persist *p, bool aof_base);
 int64_t persist_now_s(void);
 

@@ -18,7 +18,6 @@ static void note_good(struct persist *p, uint64_t started_us) {
     struct snapshots *s = &p->snapshots;
     s->last_good_s = persist_now_s();
     s->last_us = clock_mono_us() - started_us;
-    s->last_seconds = (int64_t)(s->last_us / 1000000);
     s->count++;
     if (!s->last_ok && p->aof.trouble == AOF_FINE)
         status_set_text(p->status->note, "%s", "");
@@ -82,7 +81,6 @@ static void on_child_done(void *arg, bool ok) {
     } else {
         note_bad(p, p->child.error);
         s->last_us = clock_mono_us() - p->child.started_us;
-        s->last_seconds = (int64_t)(s->last_us / 1000000);
         log_warning("Background saving error: %s", p->child.error);
     }
     persist_end_turn(p);
@@ -109,10 +107,10 @@ void snapshot_granted(struct persist *p) {
     log_notice("Background saving started by pid %d", (int)p->child.pid);
 }
 
-static void want_snapshot(struct persist *p) {
+static void want_snapshot(struct persist *p, enum fork_urgency urgency) {
     p->snapshots.scheduled = false;
     p->snapshots.last_try_s = persist_now_s();
-    persist_want_fork(p, FORK_SNAPSHOT, "snapshot");
+    persist_want_fork(p, FORK_SNAPSHOT, urgency, "a snapshot");
 }
 
 enum persist_bgsave persist_bgsave(struct persist *p, bool schedule) {
@@ -127,7 +125,7 @@ enum persist_bgsave persist_bgsave(struct persist *p, bool schedule) {
     if (p->log.state == LOG_ENDING)
         p->snapshots.scheduled = true;
     else
-        want_snapshot(p);
+        want_snapshot(p, FORK_ASKED);
     return BGSAVE_STARTED;
 }
 
@@ -149,8 +147,10 @@ static bool save_point_reached(const struct persist *p) {
 void snapshot_cron(struct persist *p) {
     if (persist_child_busy(p) || p->log.state == LOG_ENDING)
         return;
-    if (p->snapshots.scheduled || save_point_reached(p))
-        want_snapshot(p);
+    if (p->snapshots.scheduled)
+        want_snapshot(p, FORK_ASKED);
+    else if (save_point_reached(p))
+        want_snapshot(p, FORK_BY_ITSELF);
 }
 
 void snapshot_abort(struct persist *p) {

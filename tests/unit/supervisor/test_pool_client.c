@@ -1,5 +1,5 @@
 /* test_pool_client.c - what the operator's subcommands make of replies, and of their arguments. */
-#include "supervisor/cli_args.h"
+#include "supervisor/cli_private.h"
 #include "supervisor/pool_client.h"
 #include "shared/base/mem.h"
 
@@ -62,7 +62,7 @@ static void arguments_are_taken_apart(void **state) {
     char *argv[6];
     for (int i = 0; i < 6; i++)
         argv[i] = words[i];
-    struct cli_arguments arguments = cli_split(6, argv);
+    struct arguments arguments = cli_split_arguments(6, argv);
     assert_string_equal(arguments.path, "pool.ini");
     assert_null(cli_take_option(&arguments, "--dir"));
     assert_string_equal(cli_take_option(&arguments, "--as"), "x");
@@ -70,10 +70,10 @@ static void arguments_are_taken_apart(void **state) {
     assert_int_equal(arguments.option_count, 2);
     assert_string_equal(arguments.options[0], "--port");
     assert_string_equal(arguments.options[1], "7");
-    arguments = cli_split(2, argv + 3);
+    arguments = cli_split_arguments(2, argv + 3);
     assert_null(arguments.path);
     assert_int_equal(arguments.option_count, 2);
-    assert_null(cli_split(0, argv).path);
+    assert_null(cli_split_arguments(0, argv).path);
 }
 
 int main(void) {

@@ -222,12 +222,8 @@ static void crash_and_compare(struct shard *s, const char *appendonly) {
 }
 
 static const char *info(struct shard *s) {
-    static char text[8192];
-    struct buf out = {0};
-    persist_info(s->persist, &out);
-    snprintf(text, sizeof text, "%.*s", (int)out.len, out.data);
-    buf_free(&out);
-    return text;
+    persist_refresh_status(s->persist);
+    return shard_run(s, "INFO persistence");
 }
 static void expect_info(struct shard *s, const char *line) {
     if (strstr(info(s), line) == NULL)

@@ -1,8 +1,7 @@
 /* cli_offline.c - remuda import, export and check. The work on the files of shards is remuda-worker's
  * (tool.h); what is done here is the lock, pool.json, and putting what was built in force. */
 #include "shared/base/log.h"
-#include "supervisor/cli_args.h"
-#include "supervisor/cli_offline.h"
+#include "supervisor/cli_private.h"
 #include "supervisor/datadir.h"
 #include "supervisor/move.h"
 #include "supervisor/privileges.h"
@@ -51,9 +50,9 @@ static int begin(struct offline *o, const char *tool, const char *flag, const ch
     }
     if (!o->subject) {
         fprintf(stderr, "remuda: usage: remuda %s\n", usage);
-        return CLI_EXIT_USAGE;
+        return EXIT_USAGE;
     }
-    struct cli_arguments arguments = cli_split(count, rest);
+    struct arguments arguments = cli_split_arguments(count, rest);
     o->appendonly_told = arguments.path != NULL;
     for (int i = 0; i < arguments.option_count; i++)
         o->appendonly_told |= strcasecmp(arguments.options[i], "--appendonly") == 0;

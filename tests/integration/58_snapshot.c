@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { MOVERS = 4, COINS = 40, SHARDS = 3, CUTS = 8 };
+enum { MOVERS = 4, COINS = 40, SHARDS = 3, CUTS = 5 };
 
 /* ---- transfers ----
  *
@@ -333,6 +333,39 @@ static void test_the_supervisor_killed_while_cuts_are_taken(void **state) {
     pool_end(&pool);
 }
 
+/* The log begins and ends, is rewritten, the pool stops in order: all of it while cuts are taken. */
+static void test_everything_else_while_cuts_are_taken(void **state) {
+    struct pool_options options = {.workers = SHARDS, .options = {"--save", ""}};
+    struct pool *pool = pool_start(&options);
+    redisContext *c = pool_connect(pool);
+    struct taker taker;
+    struct load load;
+    load_start(&load, pool, pool->port, 2);
+    start_taking(&taker, pool);
+    for (int i = 0; i < 10; i++) {
+        expect_text(c, "OK", "CONFIG SET appendonly %s", i % 2 ? "no" : "yes");
+        freeReplyObject(redisCommand(c, "BGREWRITEAOF"));
+        freeReplyObject(redisCommand(c, "BGSAVE"));
+        await_good(&taker, 1);
+    }
+    expect_text(c, "OK", "CONFIG SET appendonly yes");
+    AWAIT(strcmp(info_field(c, "persistence", "aof_enabled"), "1") == 0);
+    await_good(&taker, 1);
+    load_stop(&load);
+    redisFree(c);
+    assert_int_equal(pool_stop(pool), 0); /* with one under way, as like as not */
+    stop_taking(&taker);
+    pool_start_again(pool);
+    assert_int_equal(count_files(pool, "snapshots/*.partial"), 0);
+    load_check(&load, pool);
+    char data[128], latest[128];
+    snprintf(data, sizeof(data), "%s/restored", pool->dir);
+    snprintf(latest, sizeof(latest), "%s/snapshots/latest", pool->data);
+    struct pool *restored = start_restored(latest, data, "no");
+    pool_end(&restored);
+    pool_end(&pool);
+}
+
 /* ---- errors ---- */
 
 static void test_one_at_a_time(void **state) {
@@ -509,6 +542,7 @@ int main(void) {
         T(test_no_cut_is_torn_without_a_log),
         T(test_workers_killed_while_cuts_are_taken),
         T(test_the_supervisor_killed_while_cuts_are_taken),
+        T(test_everything_else_while_cuts_are_taken),
         T(test_one_at_a_time),
         T(test_a_disk_that_refuses),
         T(test_the_command_line),

@@ -83,6 +83,8 @@ static int check_complete(struct move *m, const struct pool_file *next, bool beg
 }
 
 static int old_ones_out(struct move *m, uint32_t from) {
+    if (from == 0)
+        return 0;
     if (make_dir(m, m->outgoing) != 0)
         return -1;
     for (uint32_t i = 0; i < from; i++) {

@@ -1,7 +1,8 @@
 /* shard_files.c - see shard_files.h. Which files make up a shard is decided as persist_load.c does:
  *
- *   a log is wanted:  the manifest's files, else the single log file, else the snapshot
- *   none is:          the snapshot */
+ *   the manifest's files, else the single log file, else the snapshot
+ *
+ * whatever appendonly says: a log that is there is the newest there is. */
 #include "worker/persist/shard_files.h"
 
 #include "shared/base/mem.h"
@@ -172,15 +173,12 @@ static int check_no_lost_log(const char *aof_dir, const struct config *config, c
 int shard_files_find(struct shard_files *files, const char *dir, const struct config *config,
                      char *error_r, size_t error_bytes) {
     char aof_dir[SHARD_PATH_BYTES], manifest[AOF_NAME_MAX + 32];
-    int result = 1;
     snprintf(aof_dir, sizeof aof_dir, "%s/%s", dir, config->appenddirname);
     snprintf(manifest, sizeof manifest, "%s.manifest", config->appendfilename);
-    if (config->appendonly)
-        result = shard_files_of_manifest(files, aof_dir, manifest, error_r, error_bytes);
-    if (config->appendonly && result == 1 &&
-        check_no_lost_log(aof_dir, config, error_r, error_bytes) != 0)
+    int result = shard_files_of_manifest(files, aof_dir, manifest, error_r, error_bytes);
+    if (result == 1 && check_no_lost_log(aof_dir, config, error_r, error_bytes) != 0)
         return -1;
-    if (config->appendonly && result == 1)
+    if (result == 1)
         result = find_one(files, dir, config->appendfilename, true, SHARD_SINGLE_LOG, error_r,
                           error_bytes);
     if (result == 1)

@@ -29,7 +29,7 @@ struct shard_files {
     uint64_t bytes;
 };
 
-/* What a start with these options would load from a shard's folder. 0, or -1 with a text. */
+/* What a start would load from a shard's folder. 0, or -1 with a text. */
 int shard_files_find(struct shard_files *files, const char *dir, const struct config *config,
                      char *error_r, size_t error_bytes);
 /* The files of a manifest, for foreign ones of any name. 0, 1 if there is no such manifest, -1. */

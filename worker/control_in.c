@@ -22,10 +22,11 @@ static void on_stop(struct worker *w, const struct control_header *order, struct
     worker_stop(w, (int)order->number);
 }
 
-static void apply_config(struct worker *w) {
+static void apply_config(struct worker *w, char error_r[CONFIG_ERROR_BYTES]) {
     log_set_level((enum log_level)w->config->loglevel);
     keyspace_configure(w->ks, w->config);
-    persist_config_changed(w->persist);
+    if (!w->env.loading && persist_config_changed(w->persist, error_r, CONFIG_ERROR_BYTES) != 0)
+        log_warning("%s", error_r);
 }
 
 /* The supervisor has checked the lines as a whole; ours is the same table, so this cannot fail. */
@@ -34,7 +35,7 @@ static void on_config(struct worker *w, const struct control_header *order, stru
     if (config_from_text(w->config, body, error) != 0)
         log_warning("Configuration order refused: %s", error);
     w->config_revision = order->number;
-    apply_config(w);
+    apply_config(w, error);
     control_report(w, CONTROL_REPORT_CONFIG_APPLIED, order->id, order->number,
                    bytes_of_text(error));
 }

@@ -25,8 +25,11 @@ static void on_log_began(void *arg) {
     propagate_to(w->propagate, persist_aof(w->persist));
 }
 
-static void on_fork_want(void *arg, uint64_t id, uint64_t expected_bytes, const char *what) {
-    control_report(arg, CONTROL_REPORT_FORK_WANT, id, expected_bytes, bytes_of_text(what));
+static void on_fork_want(void *arg, uint64_t id, uint64_t expected_bytes, enum fork_urgency urgency,
+                         const char *what) {
+    char text[128];
+    snprintf(text, sizeof(text), "%d%s", (int)urgency, what);
+    control_report(arg, CONTROL_REPORT_FORK_WANT, id, expected_bytes, bytes_of_text(text));
 }
 
 static void on_fork_done(void *arg, uint64_t id) {
@@ -141,10 +144,7 @@ static int load(struct worker *w) {
     w->propagate = propagate_create(persist_aof(w->persist));
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();
-    uint64_t keys = 0;
-    for (uint32_t db = 0; db < keyspace_databases(w->ks); db++)
-        keys += keyspace_count(w->ks, db);
-    log_notice("Loaded %llu keys in %.3f seconds", (unsigned long long)keys,
+    log_notice("Loaded %llu keys in %.3f seconds", (unsigned long long)keyspace_count_all(w->ks),
                (double)(clock_mono_us() - start_us) / 1e6);
     return 0;
 }

@@ -35,6 +35,11 @@ static void kill_session(void *upper, struct session *session, bool own) {
     clients_kill(w->clients, session, own);
 }
 
+static bool unblock_session(void *upper, struct session *session, bool with_error) {
+    struct worker *w = upper;
+    return router_unblock(w->router, session, with_error);
+}
+
 static void refresh(void *upper) {
     worker_refresh_status(upper);
 }
@@ -58,6 +63,7 @@ void worker_env_open(struct worker *w, uint32_t shard, uint32_t generation) {
                                   .config_rewrite = ask_config_rewrite,
                                   .shutdown = ask_shutdown,
                                   .kill_session = kill_session,
+                                  .unblock_session = unblock_session,
                                   .refresh_status = refresh,
                                   .crash = crash};
 }

@@ -26,7 +26,8 @@ enum { CONTROL_MAGIC = 0x52435431, CONTROL_BODY_MAX = 64 * 1024 };
     X(REPORT_LOADING, "reading files")                                                             \
     X(REPORT_READY, "serves from now on")                                                          \
     X(REPORT_CONFIG_APPLIED, "body is empty, or says what could not be applied")                   \
-    X(REPORT_FORK_WANT, "would like to fork; number = expected bytes, body says what for")         \
+    X(REPORT_FORK_WANT, "would like to fork; number = expected bytes, body: a digit, how urgent "  \
+                        "(enum fork_urgency), and what for")                                       \
     X(REPORT_FORK_DONE, "the child ended, or the wish is withdrawn; id = that of the wish")        \
     X(REPORT_REQUEST_CONFIG, "CONFIG SET of the `name value` lines in body, all or nothing")       \
     X(REPORT_REQUEST_REWRITE, "CONFIG REWRITE")                                                    \
@@ -49,6 +50,14 @@ struct control_header {
     uint32_t body_bytes;
     uint64_t id;
     uint64_t number;
+};
+
+/* Whose turn to fork comes first. */
+enum fork_urgency {
+    FORK_BY_ITSELF, /* a save point, a log that has grown */
+    FORK_ASKED,     /* by an operator's command */
+    FORK_RESCUE,    /* no write is taken until it is done: a log afresh after a failed sync */
+    FORK_URGENCIES
 };
 
 enum control_result { CONTROL_OK, CONTROL_AGAIN, CONTROL_CLOSED, CONTROL_BAD };

@@ -72,6 +72,8 @@ enum command_span {
 };
 
 struct command_ctx;
+struct blocked;
+struct waiter;
 typedef void command_handler(struct command_ctx *ctx);
 
 struct command {
@@ -120,6 +122,8 @@ struct command_env {
     struct list *sessions;       /* of all connected clients of this worker */
     struct persist *persist;     /* worker/persist/persist.h; NULL in unit tests */
     struct propagate *propagate; /* worker/replication/propagate.h; NULL: nothing is logged */
+    struct blocked *blocked;     /* worker/command/blocked.h; NULL: nobody waits here for keys */
+    bool keys_ready;             /* and a key that somebody waits for has changed */
     void *upper;                 /* argument of the calls below */
     /* CONFIG SET of the whole pool: the `name value` lines go to the supervisor. The reply to the
      * client comes later: the handler writes none and returns after this call. */
@@ -129,6 +133,8 @@ struct command_env {
     /* Close the connection of a session (CLIENT KILL); replies already written to it are sent first
      * if it is the caller's own. */
     void (*kill_session)(void *upper, struct session *session, bool own);
+    /* CLIENT UNBLOCK: false if this session does not wait in a blocking command. */
+    bool (*unblock_session)(void *upper, struct session *session, bool with_error);
     /* Bring the figures of this worker's status page up to date. */
     void (*refresh_status)(void *upper);
     void (*crash)(void *upper, const char *how); /* DEBUG SEGFAULT, DEBUG PANIC */
@@ -155,8 +161,11 @@ struct command_ctx {
     struct buf *instead;
     uint32_t instead_commands;
     bool propagate_never;
-    bool accepted; /* let in elsewhere (a gather's write-back): execute() refuses it nothing */
-    void *client;  /* the layer above's own pointer, for deferred replies */
+    bool accepted;  /* let in elsewhere (a gather's write-back): execute() refuses it nothing */
+    bool may_block; /* a handler that finds nothing may wait: block_on() */
+    struct waiter *waiter; /* it does; whoever ran the command takes this over */
+    struct waiter *again;  /* set when a command that waited is run again */
+    void *client;          /* the layer above's own pointer, for deferred replies */
 };
 
 static inline struct config *ctx_config(const struct command_ctx *ctx) {

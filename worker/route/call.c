@@ -121,7 +121,7 @@ struct call *call_begin(struct router *r, struct pipeline *p, struct session *se
     call->pipeline = p;
     call->session = session;
     call->cmd = cmd;
-    call->done = call->barrier = false;
+    call->done = call->barrier = call->waits = false;
     call->silent =
         session->reply_mode == SESSION_REPLY_OFF || session->reply_mode == SESSION_REPLY_SKIP;
     call->resp = session->resp;
@@ -207,6 +207,7 @@ void call_finish(struct router *r, struct call *call, struct bytes resp) {
     struct pipeline *p = call->pipeline;
     ASSERT(!call->done);
     call->done = true;
+    wait_unmark(r, call);
     if (!p) {
         call_free(r, call);
         return;
@@ -242,10 +243,11 @@ void router_forget(struct router *r, struct pipeline *p) {
     list_remove(&p->stalled_link);
     LIST_EACH(node, &p->calls) {
         struct call *call = LIST_ENTRY(node, struct call, link);
+        bool forgotten = wait_forget(r, call);
         list_remove(&call->link);
         call->pipeline = NULL;
         call->session = NULL;
-        if (call->done)
+        if (call->done || forgotten)
             call_free(r, call);
     }
     buf_free(&p->out);

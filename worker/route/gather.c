@@ -381,6 +381,8 @@ static void gather_run(struct router *r, struct call *call) {
     struct command_env env = *r->env;
     env.propagate = NULL;
     env.persist = NULL;
+    env.blocked = NULL;
+    env.keys_ready = false;
     struct command_ctx ctx = router_context(r, s, call->cmd, argv, g->argc, &g->reply);
     ctx.ks = scratch;
     ctx.env = &env;
@@ -456,6 +458,7 @@ void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame
     struct buf *out = &r->reply_scratch;
     buf_clear(out);
     r->lock.held = true;
+    blocked_hold(r->blocked, true);
     r->lock.by = peer;
     r->lock.generation = frame->from_generation;
     r->lock.token = frame->token;

@@ -100,8 +100,10 @@ static void on_synced(void *arg) {
 static void on_progress(void *arg) {
     ((struct shard *)arg)->progress_calls++;
 }
-static void on_fork_want(void *arg, uint64_t id, uint64_t expected_bytes, const char *what) {
+static void on_fork_want(void *arg, uint64_t id, uint64_t expected_bytes, enum fork_urgency urgency,
+                         const char *what) {
     struct shard *s = arg;
+    s->urgency = urgency;
     s->wish = id;
     if (!s->withhold_turns)
         persist_fork_granted(s->persist, id);
@@ -113,7 +115,8 @@ static void on_fork_done(void *arg, uint64_t id) {
 }
 static void on_log_began(void *arg) {
     struct shard *s = arg;
-    propagate_to(s->propagate, persist_aof(s->persist));
+    if (s->persist != NULL)
+        propagate_to(s->propagate, persist_aof(s->persist));
 }
 static void on_removed(void *arg, uint32_t db, struct bytes key) {
     struct shard *s = arg;

@@ -18,7 +18,8 @@ struct shard {
     struct command_env env;
     struct buf reply;
     uint64_t synced_calls, progress_calls, turns_given_back;
-    uint64_t wish; /* id of the last fork_want */
+    uint64_t wish;             /* id of the last fork_want */
+    enum fork_urgency urgency; /* of it */
     bool withhold_turns;
     char error[512]; /* of the last call that failed */
 };

@@ -22,6 +22,7 @@ struct pool_fixture {
     uint32_t shards;
     struct route_shard shard[ROUTE_SHARDS_MAX];
     int bells[ROUTE_SHARDS_MAX];
+    uint64_t last_client_id;
 };
 
 struct route_client {

@@ -167,6 +167,36 @@ static void test_redistribute_logs(void **state) {
     redistribute("yes");
 }
 
+/* A log that was switched off counts as long as no snapshot has made up for it, and so does one that
+ * nobody asks for any more. */
+static void test_redistribute_logs_not_asked_for(void **state) {
+    struct pool *pool = pool_start(
+        &(struct pool_options){.workers = 2, .options = {"--save", "", "--appendonly", "yes"}});
+    dataset_fill(pool->port, random_seed(), 300);
+    char *before = dataset_describe(pool->port, EXPIRY_EXACT, NULL);
+    redisContext *c = pool_connect(pool);
+    expect_text(c, "OK", "CONFIG SET appendonly no");
+    for (unsigned i = 0; i < 2; i++)
+        AWAIT(path_exists("%s/shard-%04u/appendonlydir.retired", pool->data, i));
+    redisFree(c);
+    assert_int_equal(pool_stop(pool), 0);
+    free(run_remuda(0, "check %s", pool->data));
+    free(run_remuda(0, "export %s/all.rdb --dir %s", directory, pool->data));
+    char *said = run_remuda(0, "check %s/all.rdb", directory);
+    expect_said(said, " 300 keys");
+    free(said);
+    pool->workers = 3;
+    pool_start_again(pool);
+    deal_anew(pool, 2, before); /* appendonly is yes again, so there are logs */
+    pool->options.options[3] = "no";
+    deal_anew(pool, 3, before);
+    assert_false(path_exists("%s/shard-0000/appendonlydir", pool->data));
+    assert_true(
+        path_exists("%s/quarantine/redistributed-1/shard-0000/dump.rdb.beside-a-log", pool->data));
+    free(before);
+    pool_end(&pool);
+}
+
 /* Shards that stay keep their ids, the pool its own; nothing that was no file of a shard is lost. */
 static void test_what_stays(void **state) {
     struct pool *pool = pool_start(&(struct pool_options){.workers = 2, .options = {"--save", ""}});
@@ -445,6 +475,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_import_refuses_a_pool, setup, cleanup),
         cmocka_unit_test_setup_teardown(test_redistribute_snapshots, setup, cleanup),
         cmocka_unit_test_setup_teardown(test_redistribute_logs, setup, cleanup),
+        cmocka_unit_test_setup_teardown(test_redistribute_logs_not_asked_for, setup, cleanup),
         cmocka_unit_test_setup_teardown(test_what_stays, setup, cleanup),
         cmocka_unit_test_setup_teardown(test_stray_keys, setup, cleanup),
         cmocka_unit_test_setup_teardown(test_auto_keeps_the_shards, setup, cleanup),

@@ -2,6 +2,7 @@
 #include "worker/offline/check_private.h"
 
 #include "shared/base/mem.h"
+#include "worker/persist/shard_repair.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 void check_say(struct check *c, enum check_verdict verdict, const char *format, ...) {
     static const char *const words[] = {"fine   ", "note   ", "PROBLEM", "fixed  "};
@@ -30,10 +30,11 @@ void check_left_over(struct check *c, const char *path) {
               c->fix ? "" : "; a start or --fix deletes it");
     if (!c->fix)
         return;
-    if (unlink(path) == 0)
+    char text[OFFLINE_TEXT_BYTES];
+    if (shard_repair_temp(path, text, sizeof text) == 0)
         check_say(c, CHECK_FIXED, "%s: deleted", path);
     else
-        check_say(c, CHECK_NOTE, "%s: cannot be deleted: %s", path, strerror(errno));
+        check_say(c, CHECK_NOTE, "%s", text);
 }
 
 /* ---- a folder ---- */
@@ -52,6 +53,22 @@ static void note_quarantine(struct check *c, const char *path) {
         check_say(c, CHECK_NOTE, "%s: %d files that were set aside", path, count);
 }
 
+static bool is_retired(const struct check *c, const char *path) {
+    char retired[SHARD_PATH_BYTES];
+    (void)shard_files_retired(c->dir, c->offline->config, retired);
+    return strcmp(path, retired) == 0;
+}
+
+/* A log that was switched off: it counts until a snapshot makes up for it, and goes then. */
+static void check_retired(struct check *c, const char *path) {
+    char retired[SHARD_PATH_BYTES];
+    if (shard_files_retired(c->dir, c->offline->config, retired))
+        check_log_folder(c, path);
+    else
+        check_say(c, CHECK_NOTE, "%s: a log that was switched off, and a snapshot holds all of it",
+                  path);
+}
+
 static void check_entry(struct check *c, const char *path, const char *name, struct stat *st) {
     const struct config *config = c->offline->config;
     bool plain = S_ISREG(st->st_mode), folder = S_ISDIR(st->st_mode);
@@ -61,7 +78,9 @@ static void check_entry(struct check *c, const char *path, const char *name, str
         check_single_log(c, path, (uint64_t)st->st_size);
     else if (folder && strcmp(name, config->appenddirname) == 0)
         check_log_folder(c, path);
-    else if (plain && strncmp(name, "temp-", 5) == 0)
+    else if (folder && is_retired(c, path))
+        check_retired(c, path);
+    else if (strncmp(name, "temp-", 5) == 0)
         check_left_over(c, path);
     else if (folder && strcmp(name, "quarantine") == 0)
         note_quarantine(c, path);

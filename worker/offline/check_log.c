@@ -289,6 +289,8 @@ void check_log_folder(struct check *c, const char *aof_dir) {
         snprintf(path, sizeof path, "%.2000s/%.255s", aof_dir, name);
         if (strncmp(name, "temp-", 5) == 0)
             check_left_over(c, path);
+        else if (strcmp(name, "snapshot") == 0)
+            check_say(c, CHECK_NOTE, "%s: says when this log was switched off", path);
         else if (manifests == 1 && manifest.count > 0 && !is_manifest(name) &&
                  !is_named(&manifest, name))
             check_unnamed(c, path, name);

@@ -38,3 +38,14 @@ int shard_repair_history(const char *aof_dir, const char *manifest_name, char *e
     aof_manifest_free(&manifest);
     return result;
 }
+
+int shard_repair_temp(const char *path, char *error_r, size_t error_bytes) {
+    if (unlink(path) == 0)
+        return 0;
+    if (errno == EISDIR)
+        log_remove_folder(path);
+    if (access(path, F_OK) != 0)
+        return 0;
+    snprintf(error_r, error_bytes, "%s cannot be deleted", path);
+    return -1;
+}

@@ -13,4 +13,7 @@ int shard_repair_tail(const char *dir, const struct shard_file *file,
 int shard_repair_history(const char *aof_dir, const char *manifest_name, char *error_r,
                          size_t error_bytes);
 
+/* Delete what a process that is gone had not finished: a file, or a folder of files. 0, or -1 with a text. */
+int shard_repair_temp(const char *path, char *error_r, size_t error_bytes);
+
 #endif

@@ -234,6 +234,8 @@ void log_home(const struct persist *p, const char *before, const char *behind,
 void log_remove_folder(const char *path);
 /* What tells the present dump.rdb from any other. */
 void log_mark_snapshot(const struct persist *p, char mark_r[LOG_MARK_BYTES]);
+/* Has no snapshot made up for this retired log of the shard in dir? */
+bool log_retired_counts(const char *dir, const struct config *config, const char *retired);
 /* Put a log out of use, as of this mark. 0, or -1 with a text. */
 int log_retire_folder(const char *home, const char *retired, const char *mark, char *error_r,
                       size_t error_bytes);

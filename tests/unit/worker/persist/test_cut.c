@@ -87,6 +87,14 @@ static void expect_cut(struct shard *s, const char *digest) {
     shard_free(&cut);
 }
 
+/* The whole of it, now. */
+static void expect_good_cut(struct shard *s, uint64_t cut, const char *digest) {
+    prepare(s, cut, 1);
+    mark(s, cut, 1);
+    await_linked(s, cut, 1);
+    expect_cut(s, digest);
+}
+
 static void write_some(struct shard *s, int from, int count) {
     char line[64];
     for (int i = from; i < from + count; i++) {
@@ -143,11 +151,8 @@ static void a_cut_without_changes_makes_no_increment(void **state) {
     write_some(s, 0, 10);
     char *digest = shard_digest(s->ks);
     for (uint64_t cut = 1; cut <= 3; cut++) {
-        prepare(s, cut, 1);
-        mark(s, cut, 1);
-        await_linked(s, cut, 1);
+        expect_good_cut(s, cut, digest);
         persist_cut_end(s->persist, cut);
-        expect_cut(s, digest);
     }
     assert_true(shard_file_exists(s, "appendonlydir/appendonly.aof.2.incr.aof"));
     assert_false(shard_file_exists(s, "appendonlydir/appendonly.aof.3.incr.aof"));
@@ -246,10 +251,7 @@ static void the_temporary_log_waits_for_its_turn_to_fork(void **state) {
     assert_false(shard_file_exists(s, "snapshot-log"));
     s->withhold_turns = false;
     char *digest = shard_digest(s->ks);
-    prepare(s, 2, 1);
-    mark(s, 2, 1);
-    await_linked(s, 2, 1);
-    expect_cut(s, digest);
+    expect_good_cut(s, 2, digest);
     free(digest);
     shard_free(&s);
 }
@@ -275,10 +277,7 @@ static void a_failed_sync_fails_the_cut_and_not_the_shard(void **state) {
     shard_expect(s, "SET a 1", "+OK\r\n"); /* nobody relied on that log */
     shard_await(s, temporary_is_gone, "the temporary log to be gone");
     char *digest = shard_digest(s->ks);
-    prepare(s, 2, 1);
-    mark(s, 2, 1);
-    await_linked(s, 2, 1);
-    expect_cut(s, digest);
+    expect_good_cut(s, 2, digest);
     free(digest);
     shard_free(&s);
 }
@@ -354,10 +353,7 @@ static void a_crash_while_prepared_loses_nothing(void **state) {
         shard_turn(s);
         free(digest);
         digest = shard_digest(s->ks);
-        prepare(s, 1, 1);
-        mark(s, 1, 1);
-        await_linked(s, 1, 1);
-        expect_cut(s, digest);
+        expect_good_cut(s, 1, digest);
         free(digest);
         shard_free(&s);
     }
@@ -383,10 +379,7 @@ static void a_cut_called_off_late_ends_the_increment(void **state) {
         write_some(s, 25, 5);
         shard_turn(s);
         char *digest = shard_digest(s->ks);
-        prepare(s, 2, 1);
-        mark(s, 2, 1);
-        await_linked(s, 2, 1);
-        expect_cut(s, digest);
+        expect_good_cut(s, 2, digest);
         shard_close(s);
         assert_int_equal(shard_open(s), 0);
         shard_expect_digest(s, digest);
@@ -434,10 +427,7 @@ static void a_log_that_cannot_be_synced_fails_the_cut(void **state) {
             shard_turn(s);
         }
         assert_null(persist_write_refusal(s->persist)); /* afresh */
-        prepare(s, 2, 1);
-        mark(s, 2, 1);
-        await_linked(s, 2, 1);
-        expect_cut(s, digest);
+        expect_good_cut(s, 2, digest);
         free(digest);
         shard_free(&s);
     }

@@ -16,6 +16,9 @@
 
 static const char usage[] =
     "Usage: remuda [pool.ini] [--name value ...]   run a pool in the foreground\n"
+    "       remuda snapshot [pool.ini] [--as NAME] [--keep N] [--name value ...]\n"
+    "                            take a snapshot of the running pool, print its folder\n"
+    "       remuda restore SNAPSHOT --dir DATA   make a data directory from a snapshot\n"
     "       remuda import FILE|DIR [pool.ini] [--dir DATA] [--workers N] ...   make a pool of a "
     "real\n"
     "                            server's dump.rdb, appendonly.aof or appendonlydir\n"
@@ -44,6 +47,21 @@ struct arguments cli_split_arguments(int argc, char **argv) {
         arguments.options++;
     }
     return arguments;
+}
+
+const char *cli_take_option(struct arguments *arguments, const char *name) {
+    for (int i = 0; i < arguments->option_count; i++) {
+        if (strcmp(arguments->options[i], name) != 0)
+            continue;
+        bool has_value = i + 1 < arguments->option_count;
+        const char *value = has_value ? arguments->options[i + 1] : "";
+        int taken = has_value ? 2 : 1;
+        arguments->option_count -= taken;
+        memmove(&arguments->options[i], &arguments->options[i + taken],
+                (size_t)(arguments->option_count - i) * sizeof(*arguments->options));
+        return value;
+    }
+    return NULL;
 }
 
 struct config *cli_load_config(const struct arguments *arguments) {
@@ -110,11 +128,12 @@ struct subcommand {
 };
 
 static const struct subcommand subcommands[] = {
-    {"--check", false, run_check},    {"--options", true, run_options},
-    {"--version", true, run_version}, {"-v", true, run_version},
-    {"--help", true, run_help},       {"-h", true, run_help},
-    {"--front", false, run_front},    {"import", false, cli_import},
-    {"export", false, cli_export},    {"check", false, cli_check},
+    {"--check", false, run_check},     {"--options", true, run_options},
+    {"--version", true, run_version},  {"-v", true, run_version},
+    {"--help", true, run_help},        {"-h", true, run_help},
+    {"--front", false, run_front},     {"import", false, cli_import},
+    {"export", false, cli_export},     {"check", false, cli_check},
+    {"snapshot", false, cli_snapshot}, {"restore", false, cli_restore},
 };
 
 /* ---- the pool ---- */

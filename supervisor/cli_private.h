@@ -13,6 +13,8 @@ struct arguments {
 };
 /* The first argument is a file unless it is an option. */
 struct arguments cli_split_arguments(int argc, char **argv);
+/* Take `--name value` out of the options. NULL if it is not among them; "" if it has no value. */
+const char *cli_take_option(struct arguments *arguments, const char *name);
 /* NULL after telling why not. */
 struct config *cli_load_config(const struct arguments *arguments);
 
@@ -20,5 +22,8 @@ struct config *cli_load_config(const struct arguments *arguments);
 int cli_import(int argc, char **argv);
 int cli_export(int argc, char **argv);
 int cli_check(int argc, char **argv);
+/* cli_snapshot.c: snapshots of the running pool, and back */
+int cli_snapshot(int argc, char **argv);
+int cli_restore(int argc, char **argv);
 
 #endif

@@ -11,6 +11,7 @@
 #include "supervisor/move.h"
 #include "supervisor/redistribute.h"
 #include "supervisor/sdnotify.h"
+#include "supervisor/snapshot_dir.h"
 #include "supervisor/spawn.h"
 #include "supervisor/vitals.h"
 #include <errno.h>
@@ -132,6 +133,13 @@ static int setup_pool_file(struct supervisor *s, char *error_r) {
     return redistribute(&job, &s->pool, error_r, SUPERVISOR_TEXT_BYTES);
 }
 
+/* What cannot be removed is in nobody's way. */
+static int setup_snapshots(struct supervisor *s, char *error_r) {
+    if (snapshots_clean(s->config->dir, error_r, SUPERVISOR_TEXT_BYTES) != 0)
+        log_warning("A snapshot that was not finished stays: %s", error_r);
+    return 0;
+}
+
 static void fill_segment(struct supervisor *s) {
     struct segment_header *header = s->segment.header;
     struct slot_map *slots = s->segment.slots;
@@ -158,6 +166,7 @@ static int setup_segment(struct supervisor *s, char *error_r) {
     atomic_store(&s->page->pid, (uint32_t)getpid());
     atomic_store(&s->page->started_wall_ms, clock_wall_ms());
     status_set(s->page, METRIC_config_revision, s->config_revision);
+    status_set(s->page, METRIC_cut_last_ok, 1);
     return 0;
 }
 
@@ -179,9 +188,9 @@ static int setup_wiring(struct supervisor *s, char *error_r) {
 
 static int set_up(struct supervisor *s, char *error_r) {
     static setup_fn *const steps[] = {
-        setup_paths,      setup_user,      setup_log,       setup_datadir,
-        setup_workers,    setup_files,     setup_listeners, setup_pidfile,
-        setup_privileges, setup_pool_file, setup_segment,   setup_wiring,
+        setup_paths,     setup_user,      setup_log,     setup_datadir,    setup_workers,
+        setup_files,     setup_listeners, setup_pidfile, setup_privileges, setup_pool_file,
+        setup_snapshots, setup_segment,   setup_wiring,
     };
     int result = 0;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && result == 0; i++)
@@ -304,6 +313,7 @@ static void close_if_open(int fd) {
 
 static void tear_down(struct supervisor *s) {
     config_change_deinit(s);
+    cut_run_deinit(s);
     mem_free(s->children);
     listeners_close(&s->listeners);
     for (uint32_t i = 0; i < SHARD_MAX; i++) {
@@ -332,6 +342,7 @@ static struct supervisor *create(const struct supervisor_start *start, struct co
         s->doorbell[i] = s->handover_receive[i] = s->handover_send[i] = -1;
     s->started_ms = clock_mono_ms();
     config_change_init(s);
+    cut_run_init(s);
     return s;
 }
 

@@ -36,6 +36,14 @@ static void on_fork_done(void *arg, uint64_t id) {
     control_report(arg, CONTROL_REPORT_FORK_DONE, id, 0, (struct bytes){0});
 }
 
+static void on_cut_prepared(void *arg, uint64_t cut, uint64_t try, const char *error) {
+    control_report(arg, CONTROL_REPORT_CUT_PREPARED, cut, try, bytes_of_text(error));
+}
+
+static void on_cut_linked(void *arg, uint64_t cut, uint64_t try, struct bytes report) {
+    control_report(arg, CONTROL_REPORT_CUT_LINKED, cut, try, report);
+}
+
 static int on_apply(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                     size_t error_bytes) {
     struct worker *w = arg;
@@ -84,6 +92,8 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
                                   .fork_want = on_fork_want,
                                   .fork_done = on_fork_done,
                                   .log_began = on_log_began,
+                                  .cut_prepared = on_cut_prepared,
+                                  .cut_linked = on_cut_linked,
                                   .apply = on_apply,
                                   .progress = on_progress};
     w->persist =

@@ -130,6 +130,7 @@ struct persist *persist_create(void *loop, const char *dir, const struct config 
     aof_init(&p->aof, config, status, background, on_synced, p);
     rewrite_init(p);
     log_init(p);
+    cut_init(p);
     return p;
 }
 
@@ -140,7 +141,7 @@ static int load_files(struct persist *p, char *error_r, size_t error_bytes) {
         if (persist_open_log(p, error_r, error_bytes) != 0)
             return -1;
         p->log.state = LOG_ON;
-        p->log.taking = true;
+        p->log.was_on = p->log.taking = true;
     } else if (log_exists(p)) {
         return persist_turn_log_into_snapshot(p, error_r, error_bytes);
     } else if (persist_load_snapshot(p, false, error_r, error_bytes) != 0) {
@@ -154,6 +155,7 @@ int persist_load(struct persist *p, char *error_r, size_t error_bytes) {
     char quarantine[PERSIST_PATH_BYTES];
     snprintf(quarantine, sizeof quarantine, "%s/quarantine", p->dir);
     persist_remove_temps(p->dir);
+    cut_clean(p);
     persist_remove_temps(quarantine);
     p->loading = true;
     keyspace_set_now(p->ks, clock_wall_ms());
@@ -199,6 +201,7 @@ void persist_free(struct persist **p) {
     background_free(&it->background);
     aof_close(&it->aof);
     aof_manifest_free(&it->manifest);
+    cut_free(it);
     mem_free(it->dir);
     mem_free(it->aof_dir);
     mem_free(it->log.home);
@@ -269,6 +272,7 @@ void persist_cron(struct persist *p) {
     log_switch_cron(p);
     snapshot_cron(p);
     rewrite_cron(p);
+    cut_cron(p);
     persist_refresh_status(p);
 }
 

@@ -28,6 +28,10 @@ struct persist_hooks {
     /* A new log file begins, or a log ends: take persist_aof() anew, and the next command must repeat
      * its SELECT. May be NULL. */
     void (*log_began)(void *arg);
+    /* persist_cut_prepare() is done: error is "", or why not. Then, after the mark, the files are linked
+     * and synced: report as in CONTROL_REPORT_CUT_LINKED. May be NULL. */
+    void (*cut_prepared)(void *arg, uint64_t cut, uint64_t try, const char *error);
+    void (*cut_linked)(void *arg, uint64_t cut, uint64_t try, struct bytes report);
     /* Called every so often while loading or saving in the foreground: heartbeat, progress. */
     void (*progress)(void *arg);
 };
@@ -74,6 +78,18 @@ const char *persist_write_refusal(const struct persist *p);
 void persist_flushed_all(struct persist *p);
 /* DEBUG RELOAD: save, empty, load. */
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes);
+
+/* ---- a consistent cut of the pool: this shard's part (cut.c) ---- */
+enum { CUT_DIR_BYTES = 1500 };
+/* Be ready to end the increment: hooks.cut_prepared() follows, now or later. dir: the folder that will
+ * get the files, whose parent exists. */
+void persist_cut_prepare(struct persist *p, uint64_t cut, uint64_t try, const char *dir);
+/* The cut is here. At most one write(2); the files are synced and linked by the thread, and
+ * hooks.cut_linked() tells. 0, or -1 with a text. */
+int persist_cut_mark(struct persist *p, uint64_t cut, uint64_t try, char *error_r,
+                     size_t error_bytes);
+/* Nothing more is wanted of it. */
+void persist_cut_end(struct persist *p, uint64_t cut);
 
 /* ---- the loop ---- */
 /* A turn begins: what is executed from here on is written at its end. */

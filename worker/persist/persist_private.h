@@ -81,6 +81,7 @@ struct log_owner {
 struct log_switch {
     enum log_state state;
     bool taking;    /* an increment takes what is executed */
+    bool was_on;    /* it has come on: a start would load it */
     bool temporary; /* nobody relies on it: no reply waits for it, its troubles end it */
     char *home; /* of a real one that begins: where its folder goes when it is whole; else NULL */
     struct log_owner owner;
@@ -98,6 +99,36 @@ struct log_switch {
     char end_retired[PERSIST_PATH_BYTES], remove_path[PERSIST_PATH_BYTES];
     int end_fd;
     bool end_sync, end_ok;
+};
+
+/* ---- cut.c: this shard's part of a consistent cut ---- */
+enum shard_cut_state {
+    CUT_NOTHING,
+    CUT_ASKED,    /* for the turn to rotate */
+    CUT_READY,    /* has it: the mark may come */
+    CUT_ROTATING, /* marked, the increment ends */
+    CUT_LINKING   /* the thread links and syncs */
+};
+
+struct shard_cut {
+    struct persist *p;
+    enum shard_cut_state state;
+    uint64_t id, try;
+    bool wanted; /* to be prepared as soon as it can be */
+    bool over;   /* ended: a temporary log may go */
+    bool removing;
+    char dir[CUT_DIR_BYTES];
+    struct rotation rotation;
+    /* Of the mark, for the thread. */
+    uint64_t marked_id, marked_try, keys;
+    char from[CUT_DIR_BYTES + 512], to[CUT_DIR_BYTES];
+    const char *folder;
+    char manifest_name[AOF_NAME_MAX + 32];
+    struct aof_manifest files;
+    struct background_job link_job, remove_job;
+    bool linked;
+    struct buf report;
+    char error[PERSIST_TEXT_BYTES];
 };
 
 struct persist {
@@ -124,6 +155,7 @@ struct persist {
     struct aof_manifest manifest;
     struct list log_turns; /* who changes the log's files, or waits to; the first has the turn */
     struct rewrite rewrite;
+    struct shard_cut cut;
 };
 
 /* ---- persist_load.c ---- */
@@ -184,8 +216,15 @@ void log_switch_cron(struct persist *p);
 void log_forget(struct persist *p);
 /* Do replies and refusals of writes depend on the log, and is it what a start would load? */
 static inline bool persist_log_is_truth(const struct persist *p) {
-    return !p->log.temporary && (p->log.state == LOG_ON || p->log.state == LOG_ENDING);
+    return !p->log.temporary && p->log.was_on;
 }
+
+/* ---- cut.c ---- */
+void cut_init(struct persist *p);
+void cut_free(struct persist *p);
+void cut_cron(struct persist *p);
+/* The temporary log of a process that died. */
+void cut_clean(struct persist *p);
 
 /* ---- aof_retire.c ---- */
 /* Path of the log's folder with something before and behind its name. */

@@ -157,7 +157,8 @@ static void receive_frame(void *arg, uint32_t peer, const struct relay_frame *fr
     case RELAY_REPLY:
     case RELAY_BLOCKED:
     case RELAY_LOCKED:
-    case RELAY_WRITTEN: receive_answer(r, peer, frame, body); break;
+    case RELAY_WRITTEN:
+    case RELAY_MARKED: receive_answer(r, peer, frame, body); break;
     default: serve_frame(r, peer, frame, body);
     }
 }

@@ -1,9 +1,12 @@
 /* cli.c - subcommands are rows of a table; anything else is a pool to run. */
 #include "supervisor/cli.h"
+#include "supervisor/cli_offline.h"
 #include "config/config.h"
 #include "shared/base/buf.h"
 #include "shared/base/mem.h"
 #include "supervisor/announce.h"
+#include "supervisor/cli_args.h"
+#include "supervisor/cli_snapshot.h"
 #include "shared/ipc/inherit.h"
 #include "supervisor/front/front.h"
 #include "supervisor/supervisor.h"
@@ -13,10 +16,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_USAGE = 2 };
-
 static const char usage[] =
     "Usage: remuda [pool.ini] [--name value ...]   run a pool in the foreground\n"
+    "       remuda import FILE|DIR [pool.ini] [--dir DATA] [--workers N] ...   make a pool of a "
+    "real\n"
+    "                            server's dump.rdb, appendonly.aof or appendonlydir\n"
+    "       remuda export FILE [--force] [pool.ini] [--dir DATA] ...   write all keys of a pool "
+    "that does\n"
+    "                            not run, or of a snapshot of one, as one dump.rdb\n"
+    "       remuda check DIR|FILE [--fix] [pool.ini] ...   verify all files of a pool, or of a "
+    "real server\n"
+    "       remuda snapshot [pool.ini] [--as NAME] [--keep N] [--name value ...]\n"
+    "                            take a snapshot of the running pool, print its folder\n"
+    "       remuda restore SNAPSHOT --dir DATA   make a data directory from a snapshot\n"
     "       remuda --check pool.ini [--name value ...]   only check the configuration\n"
     "       remuda --options     print every option with its help\n"
     "       remuda --version     print the version\n"
@@ -27,46 +39,15 @@ static const char usage[] =
     "\n"
     "Example: remuda pool.ini --port 7000 --workers 3 --dir ./x --worker-port-base 7100\n";
 
-/* ---- configuration of the command line ---- */
-
-struct arguments {
-    const char *path; /* NULL: no file */
-    int option_count;
-    char **options;
-};
-
-/* The first argument is a file unless it is an option. */
-static struct arguments split_arguments(int argc, char **argv) {
-    struct arguments arguments = {.option_count = argc, .options = argv};
-    if (argc > 0 && strncmp(argv[0], "--", 2) != 0) {
-        arguments.path = argv[0];
-        arguments.option_count--;
-        arguments.options++;
-    }
-    return arguments;
-}
-
-/* NULL after telling why not. */
-static struct config *load_config(const struct arguments *arguments) {
-    char error[CONFIG_ERROR_BYTES];
-    struct config *config = config_create();
-    if (config_load(config, arguments->path, arguments->option_count, arguments->options, error) ==
-        0)
-        return config;
-    fprintf(stderr, "remuda: %s\n", error);
-    config_free(&config);
-    return NULL;
-}
-
 /* ---- subcommands ---- */
 
 static int run_check(int argc, char **argv) {
-    struct arguments arguments = split_arguments(argc, argv);
+    struct cli_arguments arguments = cli_split(argc, argv);
     if (!arguments.path) {
         fprintf(stderr, "remuda: --check needs the file to check: remuda --check pool.ini\n");
-        return EXIT_USAGE;
+        return CLI_EXIT_USAGE;
     }
-    struct config *config = load_config(&arguments);
+    struct config *config = cli_load_config(&arguments);
     if (!config)
         return EXIT_FAILURE;
     printf("%s is fine\n", arguments.path);
@@ -99,7 +80,7 @@ static int run_front(int argc, char **argv) {
     unsigned long generation = argc == 1 ? strtoul(argv[0], &end, 10) : 0;
     if (generation == 0 || generation > UINT32_MAX || errno != 0 || *end) {
         fprintf(stderr, "remuda: --front is for the supervisor only\n");
-        return EXIT_USAGE;
+        return CLI_EXIT_USAGE;
     }
     return front_main((uint32_t)generation);
 }
@@ -114,7 +95,10 @@ static const struct subcommand subcommands[] = {
     {"--check", false, run_check},    {"--options", true, run_options},
     {"--version", true, run_version}, {"-v", true, run_version},
     {"--help", true, run_help},       {"-h", true, run_help},
-    {"--front", false, run_front},
+    {"--front", false, run_front},    {"import", false, cli_import},
+    {"export", false, cli_export},    {"check", false, cli_check},
+    {"--front", false, run_front},    {"snapshot", false, cli_snapshot},
+    {"restore", false, cli_restore},
 };
 
 /* ---- the pool ---- */
@@ -136,8 +120,8 @@ static void free_words(char **words) {
 static int run_pool(int argc, char **argv) {
     char title[256];
     char **words = copy_words(argc - 1, argv + 1);
-    struct arguments arguments = split_arguments(argc - 1, words);
-    struct config *config = load_config(&arguments);
+    struct cli_arguments arguments = cli_split(argc - 1, words);
+    struct config *config = cli_load_config(&arguments);
     int code = EXIT_FAILURE;
     if (config) {
         announce_title(config, title, sizeof(title));
@@ -159,7 +143,7 @@ int cli_run(int argc, char **argv) {
         if (!subcommand->alone || argc == 2)
             return subcommand->run(argc - 2, argv + 2);
         fprintf(stderr, "remuda: %s takes no arguments\n", subcommand->name);
-        return EXIT_USAGE;
+        return CLI_EXIT_USAGE;
     }
     return run_pool(argc, argv);
 }

@@ -67,6 +67,9 @@ struct pool *pool_start(const struct pool_options *options);
 /* Start it again, on the same directory and ports. */
 void pool_start_again(struct pool *pool);
 void pool_await_ready(struct pool *pool);
+/* The same below another program, such as strace -D, that does not change its pid: true if it came up,
+ * false if it ended, with its exit code or minus the signal. */
+bool pool_start_below(struct pool *pool, const char *const *wrapper, int *code_r);
 /* Send a signal to the supervisor; wait for its end: the exit code, or minus the signal. */
 void pool_signal(struct pool *pool, int signal_number);
 int pool_await_exit(struct pool *pool);

@@ -75,6 +75,8 @@ enum command_span {
 };
 
 struct command_ctx;
+struct blocked;
+struct waiter;
 typedef void command_handler(struct command_ctx *ctx);
 
 struct command {
@@ -127,15 +129,27 @@ struct command_env {
     struct list *sessions;       /* of all connected clients of this worker */
     struct persist *persist;     /* worker/persist/persist.h; NULL in unit tests */
     struct propagate *propagate; /* worker/replication/propagate.h; NULL: nothing is logged */
+    struct blocked *blocked;     /* worker/command/blocked.h; NULL: nobody waits here for keys */
+    bool keys_ready;             /* and a key that somebody waits for has changed */
     void *upper;                 /* argument of the calls below */
     /* CONFIG SET of the whole pool: the `name value` lines go to the supervisor. The reply to the
      * client comes later: the handler writes none and returns after this call. */
     void (*config_set)(void *upper, struct command_ctx *ctx, struct bytes lines);
     void (*config_rewrite)(void *upper, struct command_ctx *ctx);
+    /* REMUDA SNAPSHOT: keep as in CONTROL_REPORT_REQUEST_SNAPSHOT. Replied later, as CONFIG SET is. */
+    void (*snapshot)(void *upper, struct command_ctx *ctx, uint64_t keep, struct bytes name);
+    /* All shards are locked: this is the moment of the cut. Memory and at most one write(2). 0, or -1
+     * with a text. */
+    int (*cut_mark)(void *upper, uint64_t cut, uint64_t try, char *error_r, size_t error_bytes);
+    /* The barrier that this worker ran is over; error NULL: all have marked. */
+    void (*cut_locked)(void *upper, uint64_t cut, uint64_t try, uint64_t pause_us,
+                       const char *error);
     void (*shutdown)(void *upper, struct command_ctx *ctx, enum shutdown_save save);
     /* Close the connection of a session (CLIENT KILL); replies already written to it are sent first
      * if it is the caller's own. */
     void (*kill_session)(void *upper, struct session *session, bool own);
+    /* CLIENT UNBLOCK: false if this session does not wait in a blocking command. */
+    bool (*unblock_session)(void *upper, struct session *session, bool with_error);
     /* Bring the figures of this worker's status page up to date. */
     void (*refresh_status)(void *upper);
     void (*crash)(void *upper, const char *how); /* DEBUG SEGFAULT, DEBUG PANIC */
@@ -162,8 +176,11 @@ struct command_ctx {
     struct buf *instead;
     uint32_t instead_commands;
     bool propagate_never;
-    bool accepted; /* let in elsewhere (a gather's write-back): execute() refuses it nothing */
-    void *client;  /* the layer above's own pointer, for deferred replies */
+    bool accepted;  /* let in elsewhere (a gather's write-back): execute() refuses it nothing */
+    bool may_block; /* a handler that finds nothing may wait: block_on() */
+    struct waiter *waiter; /* it does; whoever ran the command takes this over */
+    struct waiter *again;  /* set when a command that waited is run again */
+    void *client;          /* the layer above's own pointer, for deferred replies */
 };
 
 static inline struct config *ctx_config(const struct command_ctx *ctx) {

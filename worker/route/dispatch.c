@@ -18,6 +18,8 @@ struct request {
 
 static void run_here(struct request *q) {
     execute(q->ctx);
+    if (q->ctx->waiter)
+        wait_here(q->r, q->ctx);
 }
 
 /* An error of the router's own, written in place of running the command, counts like any other. */
@@ -82,6 +84,8 @@ static void run_there(struct request *q, uint32_t shard) {
     if (!shard_takes(q, shard))
         return;
     struct call *call = call_begin(q->r, q->p, q->session, q->ctx->cmd, 1);
+    if (q->ctx->cmd->flags & CMD_BLOCKING)
+        call_barrier(call); /* it may wait, and what follows must not overtake it */
     q->r->relayed++;
     send_part(q, &call->single, shard, q->ctx->argv, q->ctx->argc);
 }
@@ -247,6 +251,11 @@ static void run_several(struct request *q, uint32_t keys) {
             run_split(q, &(struct split){keys, 2, keys});
         break;
     default:
+        if (q->ctx->cmd->flags & CMD_BLOCKING) {
+            reply_error(&q->ctx->reply, "ERR a command that may block takes keys of one shard");
+            count_refusal(q);
+            return;
+        }
         gather_begin(q->r, q->p, q->session, q->ctx->cmd, q->ctx->argv, q->ctx->argc,
                      q->r->positions, keys);
     }
@@ -347,6 +356,7 @@ bool router_command(struct router *r, struct pipeline *p, struct session *sessio
     struct buf *out = pipeline_tail(p);
     struct command_ctx ctx = router_context(r, session, NULL, argv, argc, out);
     ctx.client = p;
+    ctx.may_block = true;
     struct request q = {r, p, session, &ctx, out->len, false};
     enum session_reply_mode mode = session->reply_mode;
     bool admitted = admit(&ctx) == ADMIT_OK;

@@ -92,10 +92,9 @@ static void add_set(struct stream *s, uint64_t keys) {
     state ^= state << 17;
     if (s->len + 256 > UNSENT_MAX)
         return;
-    s->len += (size_t)sprintf(s->unsent + s->len,
-                              "*3\r\n$3\r\nSET\r\n$16\r\nkey:%012llu\r\n$%d\r\n%0*llu\r\n",
-                              (unsigned long long)(state % keys), VALUE_BYTES, VALUE_BYTES,
-                              (unsigned long long)state);
+    s->len += (size_t)sprintf(
+        s->unsent + s->len, "*3\r\n$3\r\nSET\r\n$16\r\nkey:%012llu\r\n$%d\r\n%0*llu\r\n",
+        (unsigned long long)(state % keys), VALUE_BYTES, VALUE_BYTES, (unsigned long long)state);
 }
 
 static void flush_stream(struct stream *s) {
@@ -147,7 +146,8 @@ static int watch_pauses(int port, uint64_t keys, int load) {
     uint64_t next = now_us() + TICK_US;
     bool ending = false;
     while (sent < SAMPLES_MAX && (!ending || answered < sent)) {
-        for (uint64_t now = now_us(); !ending && now >= next && sent < SAMPLES_MAX; next += TICK_US) {
+        for (uint64_t now = now_us(); !ending && now >= next && sent < SAMPLES_MAX;
+             next += TICK_US) {
             due_us[sent++] = next;
             add_set(&timed, keys);
             for (int i = 0; i < load; i++)

@@ -130,7 +130,7 @@ run_files() {
 # under_writes SETUP COMMAND COUNTER LOAD: the probe's line while COMMAND runs; COUNTER of INFO tells
 # its end. COMMAND "quiet": nothing for two seconds.
 under_writes() {
-    local before wanted line
+    local before wanted line reply began=$SECONDS
     mkfifo "$work/go"
     "$build/bench/probe" pause "${port[$1]}" $DATASET_KEYS "$4" <"$work/go" >"$work/probe" &
     local probe=$!
@@ -142,8 +142,13 @@ under_writes() {
     else
         before=$(info "$1" "$3")
         wanted=$((before + $(ports_of "$1" | wc -w)))
-        cli "$1" "$2" >/dev/null
-        until [ "$(info "$1" "$3")" -ge "$wanted" ]; do sleep 0.1; done
+        reply=$(cli "$1" "$2")
+        [[ $reply == *started* ]] || fail "$2 of $1: $reply"
+        # redis-server counts a save when it begins.
+        until [ "$(info "$1" "$3")" -ge "$wanted" ] && [ "$(info "$1" '[a-z_]*_in_progress')" = 0 ]; do
+            sleep 0.1
+            [ $((SECONDS - began)) -lt 100 ] || fail "$2 of $1 does not end"
+        done
     fi
     sleep 0.3
     exec 4>&-

@@ -162,7 +162,7 @@ static void a_change_of_policy_does_not_wait_for_the_group(void **state) {
     write_keys(s, 1);
     persist_turn_end(s->persist);
     shard_configure(s, "appendfsync", "no");
-    persist_config_changed(s->persist);
+    assert_int_equal(persist_config_changed(s->persist, s->error, sizeof s->error), 0);
     shard_await(s, all_synced, "the sync that is owed");
     assert_int_equal(calls, 1);
 }

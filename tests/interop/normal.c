@@ -95,7 +95,7 @@ struct octets normal_element(const struct octets *reply, unsigned index) {
 
 /* ---- COMMAND INFO ---- */
 
-static void append(struct octets *out, const struct octets *more) {
+void octets_append(struct octets *out, const struct octets *more) {
     out->data = realloc(out->data, out->len + more->len + 1);
     assert_non_null(out->data);
     memcpy(out->data + out->len, more->data, more->len);
@@ -113,8 +113,8 @@ static struct octets key_spec(const struct octets *reply) {
         struct octets value = normal_element(reply, (unsigned)i + 1);
         if (strcmp(name.data, notes) != 0) {
             struct octets ordered = normal_deep(&value);
-            append(&kept, &name);
-            append(&kept, &ordered);
+            octets_append(&kept, &name);
+            octets_append(&kept, &ordered);
             free(ordered.data);
             fields++;
         }
@@ -123,7 +123,7 @@ static struct octets key_spec(const struct octets *reply) {
     }
     head.data = malloc(32 + kept.len);
     head.len = (size_t)sprintf(head.data, "%c%u\r\n", reply->data[0], fields * step);
-    append(&head, &kept);
+    octets_append(&head, &kept);
     free(kept.data);
     return head;
 }
@@ -138,7 +138,7 @@ static struct octets command_row(const struct octets *reply) {
         if (i != TIPS) {
             changed =
                 i == KEY_SPECS ? rebuild(&element, 1, false, key_spec) : normal_deep(&element);
-            append(&out, &changed);
+            octets_append(&out, &changed);
             free(changed.data);
         }
         free(element.data);
@@ -193,7 +193,7 @@ struct octets normal_stream(const struct octets *reply) {
         for (unsigned k = 0; k < 3; k++)
             hides |= !hide && is_bulk(&element, hidden[k]);
         if (!drop && !drops) {
-            append(&kept, &changed);
+            octets_append(&kept, &changed);
             shown++;
         }
         free(element.data);
@@ -201,7 +201,7 @@ struct octets normal_stream(const struct octets *reply) {
     }
     head.data = malloc(32 + kept.len);
     head.len = (size_t)sprintf(head.data, "%c%ld\r\n", reply->data[0], shown / step);
-    append(&head, &kept);
+    octets_append(&head, &kept);
     free(kept.data);
     return head;
 }

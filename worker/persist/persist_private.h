@@ -106,6 +106,7 @@ enum shard_cut_state {
     CUT_NOTHING,
     CUT_ASKED,    /* for the turn to rotate */
     CUT_READY,    /* has it: the mark may come */
+    CUT_LEAVING,  /* not wanted any more: the rotation ends by itself */
     CUT_ROTATING, /* marked, the increment ends */
     CUT_LINKING   /* the thread links and syncs */
 };
@@ -153,6 +154,7 @@ struct persist {
     struct log_switch log;
     struct aof aof; /* used unless the log is off */
     struct aof_manifest manifest;
+    bool spare_incr; /* the last increment is not the open one: it was made early, and is empty */
     struct list log_turns; /* who changes the log's files, or waits to; the first has the turn */
     struct rewrite rewrite;
     struct shard_cut cut;

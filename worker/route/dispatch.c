@@ -18,6 +18,7 @@ struct request {
 
 static void run_here(struct request *q) {
     execute(q->ctx);
+    router_made_here(q->r, q->p);
     if (q->ctx->waiter)
         wait_here(q->r, q->ctx);
 }
@@ -106,6 +107,7 @@ static void run_own_part(struct request *q, struct part *part, const struct byte
         router_context(q->r, q->session, q->ctx->cmd, argv, argc, &part->reply);
     buf_clear(&part->reply);
     execute(&ctx);
+    router_made_here(q->r, q->p);
     part_done(q->r, part);
 }
 
@@ -159,6 +161,7 @@ static void run_scan(struct request *q) {
             router_context(r, q->session, q->ctx->cmd, argv, q->ctx->argc, &r->reply_scratch);
         buf_clear(&r->reply_scratch);
         execute(&ctx);
+        router_made_here(r, q->p);
         scan_cursor_rewrite(r, buf_bytes(&r->reply_scratch), shard, q->ctx->reply.out);
     } else if (shard_takes(q, shard)) {
         struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, 1);

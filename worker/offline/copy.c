@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+enum { PROGRESS_KEYS = 1024 };
+
 /* ---- one key ---- */
 /* The file for strays, made when the first is found; NULL with a text. */
 static struct rdb_part *strays_part(struct copy *c, char *error_r, size_t error_bytes) {
@@ -42,6 +44,8 @@ static int on_entry(void *arg, const struct rdb_entry *entry, char *error_r, siz
 
 static bool on_key(void *arg, const struct keyref *ref) {
     struct copy *c = arg;
+    if (c->offline->keys % PROGRESS_KEYS == 0)
+        offline_progress(c->offline, 0);
     struct value value = keyref_value(ref);
     struct rdb_entry entry = rdb_entry_of(ref, &value, c->offline->config);
     if (entry.expire_ms != KEY_NO_EXPIRY && entry.expire_ms <= keyspace_now_ms(c->replayer.ks)) {

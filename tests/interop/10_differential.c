@@ -4,6 +4,7 @@
  *
  *   ~sort, ~pairs         elements of the array in any order (pairs: two by two)
  *   ~deep, ~shape         every array in any order; types and sizes only
+ *   ~doubles              numbers by their value, not by how many digits they are printed in
  *   ~commands             COMMAND INFO without tips, notes and subcommands
  *   ~near N               an integer, give or take N
  *   ~until "bytes"        said again until every peer replies this
@@ -159,6 +160,10 @@ static void do_pairs(struct run *run, const struct words *words) {
 
 static void do_deep(struct run *run, const struct words *words) {
     compare_as(run, words, normal_deep);
+}
+
+static void do_doubles(struct run *run, const struct words *words) {
+    compare_as(run, words, normal_doubles);
 }
 
 static void do_commands(struct run *run, const struct words *words) {
@@ -385,12 +390,12 @@ static const struct directive {
     unsigned words_min; /* itself included */
     void (*act)(struct run *run, const struct words *words);
 } directives[] = {
-    {"~sort", 2, do_sort},   {"~pairs", 2, do_pairs},       {"~deep", 2, do_deep},
-    {"~shape", 2, do_shape}, {"~commands", 2, do_commands}, {"~near", 3, do_near},
-    {"~until", 3, do_until}, {"~walk", 3, do_walk},         {"~exchange", 2, do_exchange},
-    {"~raw", 3, do_raw},     {"~closes", 2, do_closes},     {"~instead", 4, do_instead},
-    {"~pools", 4, do_pools}, {"%deviates", 5, do_deviates}, {"%on", 2, do_on},
-    {"%close", 2, do_close}, {"%resp", 2, do_nothing},
+    {"~sort", 2, do_sort},       {"~pairs", 2, do_pairs},       {"~deep", 2, do_deep},
+    {"~shape", 2, do_shape},     {"~commands", 2, do_commands}, {"~near", 3, do_near},
+    {"~until", 3, do_until},     {"~walk", 3, do_walk},         {"~exchange", 2, do_exchange},
+    {"~raw", 3, do_raw},         {"~closes", 2, do_closes},     {"~instead", 4, do_instead},
+    {"~doubles", 2, do_doubles}, {"~pools", 4, do_pools},       {"%deviates", 5, do_deviates},
+    {"%on", 2, do_on},           {"%close", 2, do_close},       {"%resp", 2, do_nothing},
 };
 
 /* ---- scripts ---- */

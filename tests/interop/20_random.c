@@ -31,6 +31,12 @@ static const char *const times[] = {"100000", "200000", "99999999"};
 static const char *const moments[] = {"33000000000", "34000000000", "35000000000"};
 static const char *const patterns[] = {"*", "?", "[ab]", "{t}*", "h?", "n*", "nosuch"};
 static const char *const sketches[] = {"p", "q", "r", "{t}p", "{t}q", "sketch"};
+static const char *const places[] = {"g", "{t}g", "map", "x1"};
+static const char *const longitudes[] = {"13.361389", "15.087269", "-122.4194", "179.99",
+                                         "-179.99",   "0",         "2.35",      "181"};
+static const char *const latitudes[] = {"38.115556", "37.502669", "37.7749", "0",
+                                        "-66.5",     "85",        "-85.05",  "48.85"};
+static const char *const lengths[] = {"0", "1", "100", "1000", "5000", "30000", "-1"};
 
 #define CHOICES(list) list, sizeof(list) / sizeof((list)[0])
 static const struct kind {
@@ -38,11 +44,12 @@ static const struct kind {
     const char *const *choices; /* NULL: a number below count */
     size_t count;
 } kinds[] = {
-    {'K', CHOICES(keys)},     {'V', CHOICES(texts)},    {'I', CHOICES(integers)},
-    {'L', CHOICES(floats)},   {'R', CHOICES(ranges)},   {'B', CHOICES(bits)},
-    {'W', CHOICES(widths)},   {'F', CHOICES(fields)},   {'T', CHOICES(times)},
-    {'M', CHOICES(moments)},  {'P', CHOICES(patterns)}, {'E', NULL, 5000},
-    {'Q', CHOICES(sketches)},
+    {'K', CHOICES(keys)},      {'V', CHOICES(texts)},    {'I', CHOICES(integers)},
+    {'L', CHOICES(floats)},    {'R', CHOICES(ranges)},   {'B', CHOICES(bits)},
+    {'W', CHOICES(widths)},    {'F', CHOICES(fields)},   {'T', CHOICES(times)},
+    {'M', CHOICES(moments)},   {'P', CHOICES(patterns)}, {'E', NULL, 5000},
+    {'Q', CHOICES(sketches)},  {'Z', CHOICES(places)},   {'O', CHOICES(longitudes)},
+    {'A', CHOICES(latitudes)}, {'D', CHOICES(lengths)},
 };
 
 /* A single capital letter is drawn from its kind; ? before a form: its array may come in any order. */
@@ -171,6 +178,23 @@ static const char *const forms[] = {
     "PFDEBUG TODENSE Q",
     "GET Q",
     "DEL Q",
+    "GEOADD Z O A F",
+    "GEOADD Z O A F O A F O A F",
+    "GEOADD Z XX CH O A F",
+    "GEODIST Z F F",
+    "GEODIST Z F F mi",
+    "GEOHASH Z F F",
+    "GEOPOS Z F F F",
+    "GEOSEARCH Z FROMLONLAT O A BYRADIUS D km",
+    "GEOSEARCH Z FROMLONLAT O A BYBOX D D km ASC WITHDIST WITHCOORD",
+    "GEOSEARCH Z FROMMEMBER F BYRADIUS D mi COUNT 3 ANY WITHHASH",
+    "GEOSEARCHSTORE Z Z FROMLONLAT O A BYBOX D D km",
+    "GEORADIUS Z O A D km STORE Z",
+    "GEORADIUS Z O A D km DESC",
+    "GEORADIUSBYMEMBER Z F D km STORE Z",
+    "GEORADIUSBYMEMBER_RO Z F D ft",
+    "ZREM Z F",
+    "ZCARD Z",
 };
 
 static struct peers *peers;

@@ -35,19 +35,39 @@ static void print_text(FILE *out, const redisReply *text) {
     free(shown);
 }
 
-static void print_value(FILE *out, redisContext *c, const redisReply *key, const char *type) {
-    if (strcmp(type, "string") == 0) {
-        redisReply *value = expect_reply(c, "GET %b", key->str, key->len);
-        print_text(out, value);
-        freeReplyObject(value);
-        return;
+/* A score as it is, in however many digits it was printed. */
+static void print_scores(FILE *out, const redisReply *pairs) {
+    for (size_t i = 0; i < pairs->elements; i += 2) {
+        print_text(out, pairs->element[i]);
+        fprintf(out, " %.17g", strtod(pairs->element[i + 1]->str, NULL));
     }
-    assert_string_equal(type, "hash");
-    redisReply *all = expect_reply(c, "HGETALL %b", key->str, key->len);
-    qsort(all->element, all->elements / 2, 2 * sizeof(*all->element), compare_pairs);
-    for (size_t i = 0; i < all->elements; i++)
-        print_text(out, all->element[i]);
-    freeReplyObject(all);
+}
+
+static void print_value(FILE *out, redisContext *c, const redisReply *key, const char *type) {
+    static const struct {
+        const char *type, *command;
+        unsigned unordered; /* so many elements that stay together; 0: the order counts */
+    } types[] = {{"string", "GET %b", 0},
+                 {"hash", "HGETALL %b", 2},
+                 {"set", "SMEMBERS %b", 1},
+                 {"list", "LRANGE %b 0 -1", 0},
+                 {"zset", "ZRANGE %b 0 -1 WITHSCORES", 0}};
+    size_t row = 0;
+    while (row < sizeof(types) / sizeof(types[0]) && strcmp(types[row].type, type) != 0)
+        row++;
+    assert_true(row < sizeof(types) / sizeof(types[0]));
+    redisReply *value = expect_reply(c, types[row].command, key->str, key->len);
+    unsigned stride = types[row].unordered;
+    if (stride > 0)
+        qsort(value->element, value->elements / stride, stride * sizeof(*value->element),
+              compare_pairs);
+    if (strcmp(type, "zset") == 0)
+        print_scores(out, value);
+    else if (value->type == REDIS_REPLY_STRING)
+        print_text(out, value);
+    for (size_t i = 0; i < value->elements && strcmp(type, "zset") != 0; i++)
+        print_text(out, value->element[i]);
+    freeReplyObject(value);
 }
 
 static char *describe_key(redisContext *c, unsigned db, const redisReply *key,

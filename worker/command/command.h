@@ -40,6 +40,8 @@ enum command_flag {
  * SPAN_SUM            relay                 split by key, add up the integers      DEL EXISTS TOUCH UNLINK
  * SPAN_MGET           relay                 split by key, weave the arrays         MGET
  * SPAN_MSET           relay                 split by key-value pair, one OK        MSET
+ * SPAN_DERIVED        as KEYED, but its options may name keys that follow from what the first one holds:
+ *                     then lock all shards and gather those too                    SORT SORT_RO
  * SPAN_LOCAL          –                     answered by the client's own worker    PING TIME CLIENT ...
  * SPAN_ALL_SUM        –                     all shards, add up                     DBSIZE
  *                       (if a reply is no integer: the first that is no error, else the first; CLIENT KILL)
@@ -52,12 +54,13 @@ enum command_flag {
  * SPAN_REFRESH        –                     all shards bring their status page up to date, then local  INFO
  * SPAN_SCAN           –                     the shard named by the cursor          SCAN
  * SPAN_RANDOM         –                     a shard drawn by its number of keys    RANDOMKEY
- * On a node port only SPAN_KEYED..MSET look at slots (MOVED, CROSSSLOT); the rest is this shard's. */
+ * On a node port only SPAN_KEYED..DERIVED look at slots (MOVED, CROSSSLOT); the rest is this shard's. */
 enum command_span {
     SPAN_KEYED,
     SPAN_SUM,
     SPAN_MGET,
     SPAN_MSET,
+    SPAN_DERIVED,
     SPAN_LOCAL,
     SPAN_ALL_SUM,
     SPAN_ALL_OK,
@@ -81,7 +84,8 @@ struct command {
     uint32_t flags;
     enum command_span span;
     /* Key positions as COMMAND INFO prints them: first, last (negative from the end), step; 0 none.
-     * numkeys_at > 0: argument that holds the number of keys, which follow it (movablekeys). */
+     * numkeys_at > 0: argument that holds the number of keys, which follow it (movablekeys).
+     * movablekeys without it: options of the syntax may name a key (STORE@destination:key). */
     int16_t first_key, last_key, key_step, numkeys_at;
     const char *group, *since, *complexity, *summary;
     const char *syntax;     /* arguments, in the notation of commands.def, for COMMAND DOCS */

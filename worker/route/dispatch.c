@@ -259,7 +259,8 @@ static void run_keyed(struct request *q) {
     struct router *r = q->r;
     const struct command *cmd = q->ctx->cmd;
     bool node = q->session->port == SESSION_NODE;
-    if (cmd->first_key == 1 && cmd->last_key == 1 && cmd->numkeys_at == 0 && !node) {
+    if (cmd->first_key == 1 && cmd->last_key == 1 && cmd->numkeys_at == 0 &&
+        !(cmd->flags & CMD_MOVABLEKEYS) && !node) {
         run_at(q, r->slots->owner[slot_of_key(q->ctx->argv[1])]);
         return;
     }

@@ -37,8 +37,8 @@ struct key_spec {
     int32_t index; /* argument where it begins: the first key, the number of keys, or the options */
     struct bytes keyword; /* the option that the key follows; empty: none */
     bool unknown;         /* the keys follow from what other keys hold, or stand anywhere */
-    bool counted;  /* argument `index` says how many keys follow it */
-    int32_t last;  /* last key, counted from index; negative from the end of the arguments */
+    bool counted;         /* argument `index` says how many keys follow it */
+    int32_t last;         /* last key, counted from index; negative from the end of the arguments */
     int32_t step;
     struct bytes flags; /* words separated by commas: "RW,access,update" */
 };

@@ -18,7 +18,8 @@ enum relay_type {
     RELAY_LOCKED,     /* answer: locked, with the operands' values */
     RELAY_WRITE_BACK, /* results to store and log at the owner; the lock stays */
     RELAY_WRITTEN,    /* answer: stored (and synced, where that is promised) */
-    RELAY_UNLOCK      /* no answer */
+    RELAY_UNLOCK,     /* no answer */
+    RELAY_FETCH       /* more operands, under the lock; answer: RELAY_LOCKED */
 };
 
 enum relay_flags {

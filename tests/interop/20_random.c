@@ -37,6 +37,9 @@ static const char *const longitudes[] = {"13.361389", "15.087269", "-122.4194", 
 static const char *const latitudes[] = {"38.115556", "37.502669", "37.7749", "0",
                                         "-66.5",     "85",        "-85.05",  "48.85"};
 static const char *const lengths[] = {"0", "1", "100", "1000", "5000", "30000", "-1"};
+static const char *const lists[] = {"l", "{t}l", "m", "todo"};
+static const char *const elements[] = {"1", "2", "3", "10", "w", "-1.5"};
+static const char *const weights[] = {"w1", "w2", "w3", "w10", "w-1.5"};
 
 #define CHOICES(list) list, sizeof(list) / sizeof((list)[0])
 static const struct kind {
@@ -49,7 +52,8 @@ static const struct kind {
     {'W', CHOICES(widths)},    {'F', CHOICES(fields)},   {'T', CHOICES(times)},
     {'M', CHOICES(moments)},   {'P', CHOICES(patterns)}, {'E', NULL, 5000},
     {'Q', CHOICES(sketches)},  {'Z', CHOICES(places)},   {'O', CHOICES(longitudes)},
-    {'A', CHOICES(latitudes)}, {'D', CHOICES(lengths)},
+    {'A', CHOICES(latitudes)}, {'N', CHOICES(lists)},    {'U', CHOICES(elements)},
+    {'X', CHOICES(weights)},   {'D', CHOICES(lengths)},
 };
 
 /* A single capital letter is drawn from its kind; ? before a form: its array may come in any order. */
@@ -195,6 +199,22 @@ static const char *const forms[] = {
     "GEORADIUSBYMEMBER_RO Z F D ft",
     "ZREM Z F",
     "ZCARD Z",
+    "RPUSH N U",
+    "LPUSH N U U U",
+    "LPOP N",
+    "LRANGE N 0 -1",
+    "SET X I",
+    "HSET X F V",
+    "SORT N",
+    "SORT N DESC LIMIT R R",
+    "SORT N ALPHA STORE N",
+    "SORT N BY w* GET w* GET #",
+    "SORT N BY w* ALPHA DESC STORE N",
+    "SORT N BY w*->f ALPHA GET w*->g GET w*",
+    "SORT_RO N BY nosort GET w* LIMIT R R",
+    "SORT Z ALPHA",
+    "SORT Z BY nosort DESC LIMIT R R",
+    "DEL N",
 };
 
 static struct peers *peers;

@@ -67,9 +67,13 @@ static bool word_in(const char *list, const char *word) {
     return false;
 }
 
-/* A container is in no category of its group: its subcommands are. */
+/* A container is in no category of its group: its subcommands are. Nor is a row that says "no-x". */
 static bool in_category(const struct command *c, size_t category) {
     const char *name = categories[category].name, *group = categories[category].group;
+    char refusal[32] = "no-";
+    strncpy(refusal + 3, name, sizeof(refusal) - 4);
+    if (word_in(c->categories, refusal))
+        return false;
     if (categories[category].flag & c->flags)
         return true;
     if (strcmp(name, "slow") == 0 && !(c->flags & CMD_FAST))

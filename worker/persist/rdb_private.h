@@ -6,7 +6,13 @@
 #include "shared/base/buf.h"
 #include "worker/keyspace/keyspace.h"
 
-enum { RDB_VERSION_WRITTEN = 10, RDB_VERSION_MAX = 12, RDB_TRAILER_BYTES = 9 };
+/* Version 10 can be read by Redis 7.0 on; what it has no form for, fields that expire, needs 12. */
+enum {
+    RDB_VERSION_WRITTEN = 10,
+    RDB_VERSION_FIELD_EXPIRY = 12,
+    RDB_VERSION_MAX = 12,
+    RDB_TRAILER_BYTES = 9
+};
 #define RDB_REDIS_VERSION "7.2.4" /* what the redis-ver field claims */
 
 enum rdb_opcode {
@@ -133,6 +139,27 @@ enum rdb_value_result rdb_get_zset_ziplist(struct rdb_in *in, const struct confi
                                            struct value *value_r);
 enum rdb_value_result rdb_get_zset_listpack(struct rdb_in *in, const struct config *config,
                                             struct value *value_r);
+/* ---- hashes (rdb_hash.c), called through the tables of rdb_value.c ---- */
+enum { RDB_TYPE_HASH = 4, RDB_TYPE_HASH_METADATA = 24 };
+/* Is it a hash some of whose fields expire, for which version 10 has no form? */
+bool rdb_needs_field_expiry(const struct value *value);
+void rdb_put_hash(struct rdb_out *out, const struct value *value);
+enum rdb_value_result rdb_get_hash(struct rdb_in *in, const struct config *config,
+                                   struct value *value_r);
+enum rdb_value_result rdb_get_hash_zipmap(struct rdb_in *in, const struct config *config,
+                                          struct value *value_r);
+enum rdb_value_result rdb_get_hash_ziplist(struct rdb_in *in, const struct config *config,
+                                           struct value *value_r);
+enum rdb_value_result rdb_get_hash_listpack(struct rdb_in *in, const struct config *config,
+                                            struct value *value_r);
+enum rdb_value_result rdb_get_hash_timed(struct rdb_in *in, const struct config *config,
+                                         struct value *value_r);
+enum rdb_value_result rdb_get_hash_timed_rc(struct rdb_in *in, const struct config *config,
+                                            struct value *value_r);
+enum rdb_value_result rdb_get_hash_triples(struct rdb_in *in, const struct config *config,
+                                           struct value *value_r);
+enum rdb_value_result rdb_get_hash_triples_rc(struct rdb_in *in, const struct config *config,
+                                              struct value *value_r);
 /* Name of a type byte for messages; NULL if it is none. */
 const char *rdb_type_name(uint8_t type);
 

@@ -51,7 +51,12 @@ static void put_aux_number(struct rdb_out *out, const char *name, uint64_t value
 }
 
 static void put_header(struct saver *s) {
-    buf_printf(s->out.buf, "REDIS%04d", RDB_VERSION_WRITTEN);
+    const struct keyspace *ks = s->job->ks;
+    int version = RDB_VERSION_WRITTEN;
+    for (uint32_t db = 0; db < keyspace_databases(ks); db++)
+        if (keyspace_timed_count(ks, db) > 0)
+            version = RDB_VERSION_FIELD_EXPIRY;
+    buf_printf(s->out.buf, "REDIS%04d", version);
     put_aux(&s->out, "redis-ver", RDB_REDIS_VERSION);
     put_aux_number(&s->out, "redis-bits", 8 * sizeof(void *));
     put_aux_number(&s->out, "ctime", (uint64_t)(clock_wall_ms() / 1000));

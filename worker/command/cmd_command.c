@@ -133,10 +133,10 @@ static void reply_key_spec(struct reply *r, const struct key_spec *spec) {
         reply_search(r, "find_keys", "unknown", 0);
         return;
     }
-    if (spec->keyword.len > 0) {
+    if (spec->word.len > 0) {
         reply_search(r, "begin_search", "keyword", 2);
         reply_bulk_text(r, "keyword");
-        reply_bulk(r, spec->keyword);
+        reply_bulk(r, spec->word);
         reply_pair(r, "startfrom", spec->index);
     } else {
         reply_search(r, "begin_search", "index", 1);
@@ -150,7 +150,7 @@ static void reply_key_spec(struct reply *r, const struct key_spec *spec) {
     } else {
         reply_pair(r, "lastkey", spec->last);
         reply_pair(r, "keystep", spec->step);
-        reply_pair(r, "limit", 0);
+        reply_pair(r, "limit", spec->limit);
     }
 }
 

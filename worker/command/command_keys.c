@@ -111,7 +111,7 @@ static uint32_t option_specs(const struct command *c, uint32_t count, struct key
     for (const char *at = c->syntax; count < KEY_SPECS_MAX && option_next(c->syntax, &at, &option);)
         if (option.is_key)
             specs[count++] = (struct key_spec){.index = (int32_t)first_option(c),
-                                               .keyword = option.token,
+                                               .word = option.token,
                                                .unknown = derived,
                                                .step = 1,
                                                .flags = option.flags};
@@ -160,6 +160,15 @@ static uint32_t range_specs(const struct command *c, uint32_t arguments, struct 
 }
 
 uint32_t command_key_specs(const struct command *c, struct key_spec specs[KEY_SPECS_MAX]) {
+    if (c->numkeys_at < 0) {
+        specs[0] = (struct key_spec){.index = -c->numkeys_at,
+                                     .word = command_keys_word(c),
+                                     .limit = 2,
+                                     .last = -1,
+                                     .step = 1,
+                                     .flags = flags_of(c, 0)};
+        return 1;
+    }
     bool counted = c->numkeys_at > 0;
     uint32_t arguments = named_arguments(c), count = 0;
     if (c->first_key > 0)
@@ -178,7 +187,7 @@ struct bytes command_key_flags(const struct command *c, uint32_t argc, uint32_t 
     struct key_spec specs[KEY_SPECS_MAX];
     uint32_t count = command_key_specs(c, specs);
     for (uint32_t i = count; i-- > 0;)
-        if ((int64_t)position >= specs[i].index && (!specs[i].unknown || specs[i].keyword.len > 0))
+        if ((int64_t)position >= specs[i].index && (!specs[i].unknown || specs[i].word.len > 0))
             return specs[i].flags;
     return flags_of(c, 0);
 }

@@ -35,10 +35,11 @@ void session_set_text(char **text, struct bytes value);
 /* ---- command_keys.c: the key specifications of a row, made from its positions and syntax ---- */
 struct key_spec {
     int32_t index; /* argument where it begins: the first key, the number of keys, or the options */
-    struct bytes keyword; /* the option that the key follows; empty: none */
-    bool unknown;         /* the keys follow from what other keys hold, or stand anywhere */
-    bool counted;         /* argument `index` says how many keys follow it */
-    int32_t last;         /* last key, counted from index; negative from the end of the arguments */
+    struct bytes word; /* the keys stand behind it, looked for from `index` on; empty: none */
+    int32_t limit; /* how the keys end: 0 the last one is given, 2 they are half of what is left */
+    bool unknown;  /* the keys follow from what other keys hold, or stand anywhere */
+    bool counted;  /* argument `index` says how many keys follow it */
+    int32_t last;  /* last key, counted from index; negative from the end of the arguments */
     int32_t step;
     struct bytes flags; /* words separated by commas: "RW,access,update" */
 };

@@ -1,6 +1,7 @@
 /* dispatch.c - which shard or shards a client's command goes to. One short path, top to bottom; how a
  * command meets several shards is the span of its row. */
 #include "worker/command/error_stats.h"
+#include "worker/command/sort_keys.h"
 #include "worker/route/router_private.h"
 
 #include "shared/base/mem.h"
@@ -12,6 +13,7 @@ struct request {
     struct command_ctx *ctx;
     size_t out_start; /* of the reply in ctx->reply.out */
     bool not_begun;   /* too much waits for a shard: offer the command again */
+    bool derives;     /* more keys follow from what its keys hold */
 };
 
 /* ---- here ---- */
@@ -260,7 +262,7 @@ static void run_several(struct request *q, uint32_t keys) {
             return;
         }
         gather_begin(q->r, q->p, q->session, q->ctx->cmd, q->ctx->argv, q->ctx->argc,
-                     q->r->positions, keys);
+                     q->r->positions, keys, q->derives);
     }
 }
 
@@ -294,7 +296,8 @@ static void run_keyed(struct request *q) {
     struct router *r = q->r;
     const struct command *cmd = q->ctx->cmd;
     bool node = q->session->port == SESSION_NODE;
-    if (cmd->first_key == 1 && cmd->last_key == 1 && cmd->numkeys_at == 0 && !node) {
+    if (cmd->first_key == 1 && cmd->last_key == 1 && cmd->numkeys_at == 0 &&
+        !(cmd->flags & CMD_MOVABLEKEYS) && !node) {
         run_at(q, r->slots->owner[slot_of_key(q->ctx->argv[1])]);
         return;
     }
@@ -308,6 +311,11 @@ static void run_keyed(struct request *q) {
         return;
     }
     uint32_t shard = r->slots->owner[slot_of_key(q->ctx->argv[r->positions[0]])];
+    q->derives = cmd->span == SPAN_DERIVED && r->shards > 1 && sort_derives_keys(q->ctx);
+    if (q->derives) {
+        run_several(q, (uint32_t)keys);
+        return;
+    }
     for (int32_t i = 1; i < keys; i++) {
         if (r->slots->owner[slot_of_key(q->ctx->argv[r->positions[i]])] != shard) {
             run_several(q, (uint32_t)keys);
@@ -360,7 +368,7 @@ bool router_command(struct router *r, struct pipeline *p, struct session *sessio
     struct command_ctx ctx = router_context(r, session, NULL, argv, argc, out);
     ctx.client = p;
     ctx.may_block = true;
-    struct request q = {r, p, session, &ctx, out->len, false};
+    struct request q = {r, p, session, &ctx, out->len, false, false};
     enum session_reply_mode mode = session->reply_mode;
     bool admitted = admit(&ctx) == ADMIT_OK;
     if (admitted && r->lock.held && ctx.cmd->span != SPAN_LOCAL) {

@@ -202,9 +202,10 @@ bool scan_cursor_split(struct bytes text, uint64_t *local_r, uint32_t *shard_r);
 void scan_cursor_rewrite(struct router *r, struct bytes reply, uint32_t shard, struct buf *out);
 
 /* ---- gather.c ---- */
+/* Gather the keys at these positions and, if `derives`, those that follow from what they hold. */
 void gather_begin(struct router *r, struct pipeline *p, struct session *session,
                   const struct command *cmd, const struct bytes *argv, uint32_t argc,
-                  const uint32_t *positions, uint32_t keys);
+                  const uint32_t *positions, uint32_t keys, bool derives);
 void gather_answer(struct router *r, struct part *part, const struct relay_frame *frame,
                    struct bytes body);
 /* End the call with an error that names a shard, and give back what locks it has. */
@@ -220,6 +221,8 @@ bool gather_is_locking(const struct gather *gather);
 uint64_t gather_patience_ms(const struct gather *gather);
 void gather_free(struct gather **gather);
 /* Serving side. */
+void gather_serve_fetch(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                        struct bytes body);
 void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame *frame,
                        struct bytes body);
 void gather_serve_write_back(struct router *r, uint32_t peer, const struct relay_frame *frame,

@@ -104,9 +104,13 @@ static void run_own_part(struct request *q, struct part *part, const struct byte
                          uint32_t argc) {
     struct command_ctx ctx =
         router_context(q->r, q->session, q->ctx->cmd, argv, argc, &part->reply);
+    ctx.may_block = true;
     buf_clear(&part->reply);
     execute(&ctx);
-    part_done(q->r, part);
+    if (ctx.waiter)
+        wait_part_here(q->r, part, &ctx);
+    else
+        part_done(q->r, part);
 }
 
 static void run_everywhere(struct request *q) {
@@ -212,6 +216,8 @@ static void run_split(struct request *q, const struct split *split) {
     }
     struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, parts);
     r->relayed++;
+    if (q->ctx->cmd->flags & CMD_BLOCKING)
+        call_barrier(call);
     if (q->ctx->cmd->span == SPAN_STREAMS)
         frame_append(&call->args, keys, argv + r->positions[0]);
     struct bytes *sub = mem_alloc(q->ctx->argc * sizeof(*sub));

@@ -1,7 +1,6 @@
-/* cli_snapshot.c - see the header. */
-#include "supervisor/cli_snapshot.h"
+/* cli_snapshot.c - `remuda snapshot` of the running pool, and `remuda restore`. */
+#include "supervisor/cli_private.h"
 #include "shared/base/mem.h"
-#include "supervisor/cli_args.h"
 #include "supervisor/pool_client.h"
 #include "supervisor/restore.h"
 #include <stdlib.h>
@@ -35,12 +34,12 @@ static int ask_for_snapshot(const struct config *config, const char *name, const
 }
 
 int cli_snapshot(int argc, char **argv) {
-    struct cli_arguments arguments = cli_split(argc, argv);
+    struct arguments arguments = cli_split_arguments(argc, argv);
     const char *name = cli_take_option(&arguments, "--as");
     const char *keep = cli_take_option(&arguments, "--keep");
     if ((name && !name[0]) || (keep && !keep[0])) {
         complain("--as needs a name, --keep a number");
-        return CLI_EXIT_USAGE;
+        return EXIT_USAGE;
     }
     struct config *config = cli_load_config(&arguments);
     if (!config)
@@ -51,12 +50,12 @@ int cli_snapshot(int argc, char **argv) {
 }
 
 int cli_restore(int argc, char **argv) {
-    struct cli_arguments arguments = cli_split(argc, argv);
+    struct arguments arguments = cli_split_arguments(argc, argv);
     const char *dir = cli_take_option(&arguments, "--dir");
     char error[1024];
     if (!arguments.path || !dir || !dir[0] || arguments.option_count > 0) {
         complain("use it so: remuda restore SNAPSHOT_DIR --dir DATA");
-        return CLI_EXIT_USAGE;
+        return EXIT_USAGE;
     }
     struct restored restored;
     if (restore(arguments.path, dir, &restored, error, sizeof(error)) != 0)

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const double try_again_s = 0.1;
 
@@ -97,15 +98,28 @@ static void answer(struct cut_run *run, bool good, const char *text) {
         child_order(asker, CONTROL_ORDER_ANSWER, run->asker_id, good, bytes_of_text(text));
 }
 
+/* The operator may stand elsewhere than the pool was started. */
+static void absolute_path(const struct cut_run *run, char path_r[2 * SNAPSHOT_DIR_BYTES]) {
+    char path[SNAPSHOT_DIR_BYTES], here[SNAPSHOT_DIR_BYTES];
+    const char *dir = run->s->config->dir;
+    while (strncmp(dir, "./", 2) == 0)
+        dir += 2;
+    snapshot_path(dir, run->name, path);
+    if (path[0] == '/' || !getcwd(here, sizeof(here)))
+        snprintf(path_r, 2 * SNAPSHOT_DIR_BYTES, "%s", path);
+    else
+        snprintf(path_r, 2 * SNAPSHOT_DIR_BYTES, "%s/%s", here, path);
+}
+
 static void finish(struct cut_run *run) {
     struct supervisor *s = run->s;
     bool good = run->cut.error[0] == 0;
-    char text[SNAPSHOT_DIR_BYTES];
+    char text[2 * SNAPSHOT_DIR_BYTES];
     order_end(run);
     status_set(s->page, METRIC_cut_in_progress, 0);
     status_set(s->page, METRIC_cut_last_ok, good);
     if (good) {
-        snapshot_path(s->config->dir, run->name, text);
+        absolute_path(run, text);
         status_add(s->page, METRIC_cuts, 1);
         status_set(s->page, METRIC_cut_last_time_seconds, (uint64_t)run->file.taken_ms / 1000);
         status_set(s->page, METRIC_cut_last_pause_us, run->file.barrier_us);

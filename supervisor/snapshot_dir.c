@@ -16,7 +16,7 @@
 
 #define PARTIAL ".partial"
 #define LATEST  "latest"
-enum { REMOVE_FDS = 16 };
+enum { REMOVE_FDS = 16, REMOVE_TRIES = 100, REMOVE_PAUSE_US = 10000 };
 
 /* ---- names ---- */
 
@@ -65,8 +65,11 @@ void snapshot_partial_path(const char *data, const char *name, uint32_t shard,
 
 /* ---- small services ---- */
 
+/* Keeps errno. */
 static int fail(char *error_r, size_t error_bytes, const char *step, const char *path) {
-    snprintf(error_r, error_bytes, "cannot %s %.300s: %s", step, path, strerror(errno));
+    int error = errno;
+    snprintf(error_r, error_bytes, "cannot %s %.300s: %s", step, path, strerror(error));
+    errno = error;
     return -1;
 }
 
@@ -266,10 +269,22 @@ int snapshot_commit(const char *data, const char *name, struct snapshot_file *fi
 
 /* ---- removed ---- */
 
+/* A shard may still be linking: once the folder has another name its links fail, all but one that is
+ * under way. */
 int snapshot_drop(const char *data, const char *name, char *error_r, size_t error_bytes) {
-    char path[SNAPSHOT_DIR_BYTES];
+    char path[SNAPSHOT_DIR_BYTES], gone[SNAPSHOT_DIR_BYTES];
     partial_path(data, name, path);
-    return remove_tree(path, error_r, error_bytes);
+    snprintf(gone, sizeof(gone), "%s/snapshots/%s.gone" PARTIAL, data, name);
+    if (remove_tree(gone, error_r, error_bytes) != 0)
+        return -1;
+    if (rename(path, gone) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : fail(error_r, error_bytes, "rename", path);
+    for (int tries = 1; remove_tree(gone, error_r, error_bytes) != 0; tries++) {
+        if (errno != ENOTEMPTY || tries == REMOVE_TRIES)
+            return -1;
+        usleep(REMOVE_PAUSE_US);
+    }
+    return 0;
 }
 
 int snapshots_clean(const char *data, char *error_r, size_t error_bytes) {

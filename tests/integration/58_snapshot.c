@@ -1,12 +1,12 @@
 /* 58_snapshot.c - consistent cuts of a real pool: nothing torn under transfers between shards, whatever
  * is killed meanwhile; the operator's `remuda snapshot` and `remuda restore`. */
 #include "tests/integration/load.h"
-#include <dirent.h>
+#include <errno.h>
 #include <signal.h>
-#include <sys/stat.h>
+#include <sys/mount.h>
 #include <time.h>
 
-enum { MOVERS = 4, COINS = 40, SHARDS = 3, CUTS = 8 };
+enum { MOVERS = 4, COINS = 40, SHARDS = 3, CUTS = 5 };
 
 /* ---- transfers ----
  *
@@ -333,6 +333,39 @@ static void test_the_supervisor_killed_while_cuts_are_taken(void **state) {
     pool_end(&pool);
 }
 
+/* The log begins and ends, is rewritten, the pool stops in order: all of it while cuts are taken. */
+static void test_everything_else_while_cuts_are_taken(void **state) {
+    struct pool_options options = {.workers = SHARDS, .options = {"--save", ""}};
+    struct pool *pool = pool_start(&options);
+    redisContext *c = pool_connect(pool);
+    struct taker taker;
+    struct load load;
+    load_start(&load, pool, pool->port, 2);
+    start_taking(&taker, pool);
+    for (int i = 0; i < 10; i++) {
+        expect_text(c, "OK", "CONFIG SET appendonly %s", i % 2 ? "no" : "yes");
+        freeReplyObject(redisCommand(c, "BGREWRITEAOF"));
+        freeReplyObject(redisCommand(c, "BGSAVE"));
+        await_good(&taker, 1);
+    }
+    expect_text(c, "OK", "CONFIG SET appendonly yes");
+    AWAIT(strcmp(info_field(c, "persistence", "aof_enabled"), "1") == 0);
+    await_good(&taker, 1);
+    load_stop(&load);
+    redisFree(c);
+    assert_int_equal(pool_stop(pool), 0); /* with one under way, as like as not */
+    stop_taking(&taker);
+    pool_start_again(pool);
+    assert_int_equal(count_files(pool, "snapshots/*.partial"), 0);
+    load_check(&load, pool);
+    char data[128], latest[128];
+    snprintf(data, sizeof(data), "%s/restored", pool->dir);
+    snprintf(latest, sizeof(latest), "%s/snapshots/latest", pool->data);
+    struct pool *restored = start_restored(latest, data, "no");
+    pool_end(&restored);
+    pool_end(&pool);
+}
+
 /* ---- errors ---- */
 
 static void test_one_at_a_time(void **state) {
@@ -392,6 +425,46 @@ static void test_a_disk_that_refuses(void **state) {
     freeReplyObject(expect_reply(c, "REMUDA SNAPSHOT one"));
     assert_int_equal(pool_number(pool, "supervisor.metrics.cut_last_ok"), 1);
     assert_true(pool_number(pool, "supervisor.metrics.cut_last_time_seconds") > 1000000000);
+    redisFree(c);
+    pool_end(&pool);
+}
+
+static char small_disk[64]; /* "": none is mounted */
+
+static int unmount_small_disk(void **state) {
+    pools_cleanup(state);
+    if (small_disk[0]) {
+        umount2(small_disk, MNT_DETACH);
+        remove_directory(small_disk);
+    }
+    small_disk[0] = 0;
+    return 0;
+}
+
+static void test_a_disk_that_is_full(void **state) {
+    make_directory(small_disk);
+    if (mount("tmpfs", small_disk, "tmpfs", 0, "size=3m") != 0) {
+        print_message("skipped, a small disk cannot be mounted: %s\n", strerror(errno));
+        skip();
+    }
+    struct pool_options options = {
+        .workers = SHARDS,
+        .options = {"--dir", small_disk, "--save", "", "--rdbcompression", "no"}};
+    struct pool *pool = pool_start(&options);
+    redisContext *c = pool_connect(pool);
+    freeReplyObject(expect_reply(c, "REMUDA SNAPSHOT before"));
+    expect_text(c, "OK", "SET %s small", pool_key(pool, 0, 1));
+    expect_integer(c, 4 << 20, "SETRANGE %s %d x", pool_key(pool, 1, 1), (4 << 20) - 1);
+    for (int i = 0; i < 2; i++) {
+        redisReply *reply = redisCommand(c, "REMUDA SNAPSHOT full");
+        assert_int_equal(reply->type, REDIS_REPLY_ERROR);
+        if (!strstr(reply->str, "shard 1: ") || !strstr(reply->str, "No space left on device"))
+            fail_msg("%s", reply->str);
+        freeReplyObject(reply);
+        expect_text(c, "OK", "SET %s %d", pool_key(pool, 1, 2), i);
+    }
+    expect_integer(c, 1, "DEL %s", pool_key(pool, 1, 1));
+    freeReplyObject(expect_reply(c, "REMUDA SNAPSHOT full"));
     redisFree(c);
     pool_end(&pool);
 }
@@ -509,8 +582,10 @@ int main(void) {
         T(test_no_cut_is_torn_without_a_log),
         T(test_workers_killed_while_cuts_are_taken),
         T(test_the_supervisor_killed_while_cuts_are_taken),
+        T(test_everything_else_while_cuts_are_taken),
         T(test_one_at_a_time),
         T(test_a_disk_that_refuses),
+        cmocka_unit_test_teardown(test_a_disk_that_is_full, unmount_small_disk),
         T(test_the_command_line),
         T(test_by_unix_socket),
         T(test_restore_killed),

@@ -6,7 +6,14 @@
 #include "tests/interop/dataset.h"
 #include "tests/interop/normal.h"
 
-enum { COMMANDS_DEFAULT = 50000, STREAM_COMMANDS_DEFAULT = 20000, WORDS_MAX = 24, WORD_BYTES = 512, BATCH = 40, HISTORY = 60 };
+enum {
+    COMMANDS_DEFAULT = 50000,
+    STREAM_COMMANDS_DEFAULT = 20000,
+    WORDS_MAX = 24,
+    WORD_BYTES = 512,
+    BATCH = 40,
+    HISTORY = 60
+};
 
 /* What commands are drawn from. */
 struct forms {

@@ -163,7 +163,8 @@ static bool is_time_of_pending(const struct octets *array, long index) {
     long count = normal_count(array);
     if (array->data[0] != '*' || (count != 4 && count != 3) || index != count - 2)
         return false;
-    struct octets first = normal_element(array, 0), last = normal_element(array, (unsigned)count - 1);
+    struct octets first = normal_element(array, 0),
+                  last = normal_element(array, (unsigned)count - 1);
     struct octets before = normal_element(array, (unsigned)index - 1);
     bool is = first.data[0] == '$' && before.data[0] == '$' && last.data[0] == ':';
     free(first.data);
@@ -184,8 +185,7 @@ struct octets normal_stream(const struct octets *reply) {
     for (long i = 0; i < count; i++) {
         struct octets element = normal_element(reply, (unsigned)i);
         bool hide = hides || (element.data[0] == ':' && is_time_of_pending(reply, i));
-        struct octets changed =
-            hide ? copy(":0\r\n", strlen(":0\r\n")) : normal_stream(&element);
+        struct octets changed = hide ? copy(":0\r\n", strlen(":0\r\n")) : normal_stream(&element);
         bool drop = drops;
         hides = drops = false;
         for (unsigned k = 0; k < 2; k++)

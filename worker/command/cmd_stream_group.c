@@ -48,8 +48,7 @@ static bool parse_options(struct command_ctx *ctx, bool *make_r, int64_t *entrie
             if (!handler_i64(ctx, ++i, entries_read_r))
                 return false;
             if (*entries_read_r < STREAM_UNKNOWN) {
-                reply_error(&ctx->reply,
-                            "ERR value for ENTRIESREAD must be positive or -1");
+                reply_error(&ctx->reply, "ERR value for ENTRIESREAD must be positive or -1");
                 return false;
             }
         } else {
@@ -285,7 +284,8 @@ static void reply_pending(struct command_ctx *ctx, const struct stream_group *gr
     }
     size_t mark = reply_mark(r), found = 0;
     struct stream_id id;
-    struct idtree_cursor at = idtree_seek(only != NULL ? &only->pending : &group->pending, q->start);
+    struct idtree_cursor at =
+        idtree_seek(only != NULL ? &only->pending : &group->pending, q->start);
     while ((int64_t)found < q->count && idtree_next(&at, &id) != NULL &&
            !stream_id_before(q->end, id)) {
         const struct stream_pending *p = stream_pending_find(group, id);

@@ -38,10 +38,11 @@ static bool parse_streams(struct read *r, uint32_t first) {
     r->streams = (ctx->argc - first) / 2;
     if ((ctx->argc - first) % 2 == 0)
         return true;
-    reply_error_format(&ctx->reply,
-                       "ERR Unbalanced '%s' list of streams: for each stream key an ID or '%c' must "
-                       "be specified.",
-                       ctx->cmd->name, r->of_group ? '>' : '$');
+    reply_error_format(
+        &ctx->reply,
+        "ERR Unbalanced '%s' list of streams: for each stream key an ID or '%c' must "
+        "be specified.",
+        ctx->cmd->name, r->of_group ? '>' : '$');
     return false;
 }
 
@@ -63,8 +64,9 @@ static bool parse_option(struct read *r, uint32_t *at) {
     }
     if (more > 1 && handler_arg_is(ctx, *at, "GROUP")) {
         if (!r->of_group)
-            return fails(r, "ERR The GROUP option is only supported by XREADGROUP. You called XREAD "
-                            "instead.");
+            return fails(r,
+                         "ERR The GROUP option is only supported by XREADGROUP. You called XREAD "
+                         "instead.");
         r->group = ctx->argv[*at + 1];
         r->consumer = ctx->argv[*at + 2];
         *at += 2;
@@ -97,10 +99,11 @@ static bool find_group(struct read *r, uint32_t i, const struct stream *s) {
     struct bytes key = r->ctx->argv[r->first + i];
     if (s != NULL && stream_group_find(s, r->group) != NULL)
         return true;
-    reply_error_format(&r->ctx->reply,
-                       "NOGROUP No such key '%.*s' or consumer group '%.*s' in XREADGROUP with GROUP "
-                       "option",
-                       SHOWN(key), SHOWN(r->group));
+    reply_error_format(
+        &r->ctx->reply,
+        "NOGROUP No such key '%.*s' or consumer group '%.*s' in XREADGROUP with GROUP "
+        "option",
+        SHOWN(key), SHOWN(r->group));
     return false;
 }
 
@@ -220,8 +223,7 @@ static void serve_group(struct read *r, struct bytes key, struct keyref *ref, st
                         struct stream_id after) {
     struct stream_group *group = stream_group_find(s, r->group);
     struct stream_consumer *consumer = stream_consumer_seen(r->ctx, key, group, r->consumer);
-    struct stream_claims claims = {
-        .ctx = r->ctx, .key = key, .group = group, .consumer = consumer};
+    struct stream_claims claims = {.ctx = r->ctx, .key = key, .group = group, .consumer = consumer};
     bool moves = false;
     if (!stream_id_equal(after, ID_NEW)) {
         begin_stream(r, key);

@@ -127,7 +127,7 @@ struct persist *persist_create(void *loop, const char *dir, const struct config 
     list_init(&p->log_turns);
     p->snapshots.last_good_s = persist_now_s();
     p->snapshots.last_ok = true;
-    aof_init(&p->aof, config, status, background, on_synced, p);
+    aof_init(&p->aof, loop, config, status, background, on_synced, p);
     rewrite_init(p);
     log_init(p);
     cut_init(p);
@@ -263,7 +263,7 @@ void persist_turn_begin(struct persist *p) {
 
 void persist_turn_end(struct persist *p) {
     if (p->log.state != LOG_OFF)
-        aof_turn_end(&p->aof);
+        aof_turn_end(&p->aof, snapshot_child_alive(&p->child));
 }
 
 void persist_cron(struct persist *p) {

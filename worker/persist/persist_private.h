@@ -106,6 +106,7 @@ enum shard_cut_state {
     CUT_NOTHING,
     CUT_ASKED,    /* for the turn to rotate */
     CUT_READY,    /* has it: the mark may come */
+    CUT_LEAVING,  /* not wanted any more: the rotation ends by itself */
     CUT_ROTATING, /* marked, the increment ends */
     CUT_LINKING   /* the thread links and syncs */
 };
@@ -153,6 +154,7 @@ struct persist {
     struct log_switch log;
     struct aof aof; /* used unless the log is off */
     struct aof_manifest manifest;
+    bool spare_incr; /* the last increment is not the open one: it was made early, and is empty */
     struct list log_turns; /* who changes the log's files, or waits to; the first has the turn */
     struct rewrite rewrite;
     struct shard_cut cut;
@@ -234,6 +236,8 @@ void log_home(const struct persist *p, const char *before, const char *behind,
 void log_remove_folder(const char *path);
 /* What tells the present dump.rdb from any other. */
 void log_mark_snapshot(const struct persist *p, char mark_r[LOG_MARK_BYTES]);
+/* Has no snapshot made up for this retired log of the shard in dir? */
+bool log_retired_counts(const char *dir, const struct config *config, const char *retired);
 /* Put a log out of use, as of this mark. 0, or -1 with a text. */
 int log_retire_folder(const char *home, const char *retired, const char *mark, char *error_r,
                       size_t error_bytes);

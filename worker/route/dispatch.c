@@ -18,6 +18,7 @@ struct request {
 
 static void run_here(struct request *q) {
     execute(q->ctx);
+    router_made_here(q->r, q->p);
     if (q->ctx->waiter)
         wait_here(q->r, q->ctx);
 }
@@ -107,6 +108,7 @@ static void run_own_part(struct request *q, struct part *part, const struct byte
     ctx.may_block = true;
     buf_clear(&part->reply);
     execute(&ctx);
+    router_made_here(q->r, q->p);
     if (ctx.waiter)
         wait_part_here(q->r, part, &ctx);
     else
@@ -163,6 +165,7 @@ static void run_scan(struct request *q) {
             router_context(r, q->session, q->ctx->cmd, argv, q->ctx->argc, &r->reply_scratch);
         buf_clear(&r->reply_scratch);
         execute(&ctx);
+        router_made_here(r, q->p);
         scan_cursor_rewrite(r, buf_bytes(&r->reply_scratch), shard, q->ctx->reply.out);
     } else if (shard_takes(q, shard)) {
         struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, 1);
@@ -177,13 +180,13 @@ static void run_scan(struct request *q) {
 /* How keys and what belongs to them lie in the arguments, from the first key on. */
 struct split {
     uint32_t keys;
-    uint32_t step; /* arguments of each key, with it */
+    uint32_t step;  /* arguments of each key, with it */
     uint32_t apart; /* from one of them to the next: 1, or the number of keys */
 };
 
 /* The command with the keys of one shard only, in order; returns the number of arguments. */
-static uint32_t share_of(const struct request *q, const struct split *split,
-                         const uint16_t *owners, uint32_t shard, struct bytes *argv_r) {
+static uint32_t share_of(const struct request *q, const struct split *split, const uint16_t *owners,
+                         uint32_t shard, struct bytes *argv_r) {
     const uint32_t *positions = q->r->positions;
     uint32_t n = positions[0];
     memcpy(argv_r, q->ctx->argv, n * sizeof(*argv_r));

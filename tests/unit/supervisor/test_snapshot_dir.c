@@ -4,6 +4,7 @@
 #include "supervisor/snapshot_dir.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -257,6 +258,36 @@ static void what_is_partial_goes(void **state) {
     assert_int_equal(snapshot_drop(dir, "half", error, sizeof(error)), 0);
 }
 
+static _Atomic bool linking;
+
+/* A shard that goes on as if nobody had told it. */
+static void *link_on(void *arg) {
+    char path[512];
+    for (unsigned i = 0; linking; i++) {
+        snprintf(path, sizeof(path), "%s/snapshots/half.partial/shard-0000/log/file-%u", dir, i);
+        int fd = open(path, O_CREAT | O_WRONLY, 0644);
+        if (fd >= 0)
+            close(fd);
+    }
+    return NULL;
+}
+
+static void one_that_is_still_linked_into_goes_too(void **state) {
+    for (int i = 0; i < 20; i++) {
+        pthread_t thread;
+        linking = true;
+        make_shards("half");
+        assert_int_equal(pthread_create(&thread, NULL, link_on, NULL), 0);
+        usleep(2000);
+        if (snapshot_drop(dir, "half", error, sizeof(error)) != 0)
+            fail_msg("%s", error);
+        assert_false(there(in_dir("snapshots/half.partial")));
+        assert_false(there(in_dir("snapshots/half.gone.partial")));
+        linking = false;
+        pthread_join(thread, NULL);
+    }
+}
+
 /* ---- restore ---- */
 
 static int restore_to(const char *name) {
@@ -335,6 +366,7 @@ int main(void) {
         T(a_snapshot_is_made),
         T(the_oldest_go),
         T(what_is_partial_goes),
+        T(one_that_is_still_linked_into_goes_too),
         T(a_snapshot_is_restored),
         T(a_killed_restore_is_run_again),
         T(a_damaged_snapshot_is_refused),

@@ -136,26 +136,19 @@ static int sync_folders(struct restoring *r) {
 
 /* ---- the data directory ---- */
 
-static bool is_shard_folder(const char *name) {
-    return strncmp(name, "shard-", 6) == 0;
-}
-
-/* What a killed restore has left; `found` tells whether there was any. */
-static int remove_shards(struct restoring *r, bool remove_them, bool *found_r) {
+/* What a killed restore has left. */
+static int remove_shards(struct restoring *r) {
     char path[SNAPSHOT_DIR_BYTES];
     struct dirent *entry;
     int result = 0;
-    *found_r = false;
     DIR *stream = opendir(r->data);
     if (!stream)
         return fail(r, "read", r->data);
     while (result == 0 && (entry = readdir(stream)) != NULL) {
-        if (!is_shard_folder(entry->d_name))
+        if (strncmp(entry->d_name, "shard-", 6) != 0)
             continue;
-        *found_r = true;
         snprintf(path, sizeof(path), "%s/%s", r->data, entry->d_name);
-        if (remove_them)
-            result = remove_tree(path, r->error, r->error_bytes);
+        result = remove_tree(path, r->error, r->error_bytes);
     }
     closedir(stream);
     return result;
@@ -164,33 +157,26 @@ static int remove_shards(struct restoring *r, bool remove_them, bool *found_r) {
 /* No pool is there; what a killed restore has left is gone; the mark says that we are at it. */
 static int take_place(struct restoring *r) {
     char path[SNAPSHOT_DIR_BYTES];
-    bool found;
     snprintf(path, sizeof(path), "%s/" POOL_FILE_NAME, r->data);
     if (access(path, F_OK) == 0) {
         snprintf(r->error, r->error_bytes, "%.300s holds a pool already", r->data);
         return -1;
     }
     snprintf(path, sizeof(path), "%s/" RESTORE_MARK, r->data);
-    bool again = access(path, F_OK) == 0;
-    if (remove_shards(r, again, &found) != 0)
-        return -1;
-    if (found && !again) {
+    if (access(path, F_OK) == 0)
+        return remove_shards(r);
+    if (pool_file_has_shards(r->data)) {
         snprintf(r->error, r->error_bytes,
                  "%.300s holds shard folders that no restore has made; choose another dir",
                  r->data);
         return -1;
     }
-    if (again)
-        return 0;
     return publish(r->data, RESTORE_MARK, bytes_of_text(r->snapshot), r->error, r->error_bytes);
 }
 
 static int finish(struct restoring *r) {
     char path[SNAPSHOT_DIR_BYTES];
-    char *text = pool_file_text(&r->pool);
-    int result = publish(r->data, POOL_FILE_NAME, bytes_of_text(text), r->error, r->error_bytes);
-    free(text);
-    if (result != 0)
+    if (pool_file_publish(r->data, &r->pool, r->error, r->error_bytes) != 0)
         return -1;
     snprintf(path, sizeof(path), "%s/" RESTORE_MARK, r->data);
     return unlink(path) == 0 ? 0 : fail(r, "remove", path);

@@ -140,6 +140,7 @@ static void making_done(struct rotation *r) {
     r->made = p->spare_incr = true;
     aof_manifest_free(&p->manifest);
     aof_manifest_copy(&p->manifest, &r->next);
+    aof_manifest_free(&r->next);
     if (!r->unwanted)
         r->ready(r);
     else if (rotation_go(r) != 0)
@@ -165,7 +166,6 @@ static void name_new_file(struct rotation *r) {
     r->dir = p->aof_dir;
     r->sync_errno = 0;
     r->seq = rewrite_free_incr(p, r->name);
-    aof_manifest_free(&r->next);
     aof_manifest_copy(&r->next, &p->manifest);
     aof_manifest_add(&r->next, AOF_INCR, r->seq, r->name);
     r->old_fd = p->aof.fd;
@@ -196,6 +196,10 @@ void rotation_init(struct rotation *r, struct persist *p, void (*ready)(struct r
                            .job = {.run = run, .done = run_done},
                            .old_fd = -1,
                            .new_fd = -1};
+}
+
+void rotation_deinit(struct rotation *r) {
+    close_new_file(r);
 }
 
 void rotation_ask(struct rotation *r, enum rotation_kind kind) {

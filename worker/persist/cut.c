@@ -322,6 +322,7 @@ void cut_init(struct persist *p) {
 }
 
 void cut_free(struct persist *p) {
+    rotation_deinit(&p->cut.rotation);
     aof_manifest_free(&p->cut.files);
     buf_free(&p->cut.report);
 }

@@ -330,6 +330,13 @@ static void a_killed_restore_is_run_again(void **state) {
     assert_int_equal(restore_to("new"), -1);
     assert_non_null(strstr(error, "no restore has made"));
     write_text(in_dir("new/" RESTORE_MARK), "x");
+    /* No pool starts there meanwhile, whatever is there or not. */
+    static struct pool_file pool;
+    assert_int_equal(pool_file_open(in_dir("new"), 2, &pool, error, sizeof(error)), -1);
+    assert_int_equal(rmdir(in_dir("new/shard-0000")), 0);
+    assert_int_equal(pool_file_open(in_dir("new"), 2, &pool, error, sizeof(error)), -1);
+    assert_non_null(strstr(error, "is of a restore that was cut off: run it again"));
+    assert_int_equal(mkdir(in_dir("new/shard-0000"), 0755), 0);
     write_text(in_dir("new/shard-0000/rest"), "x");
     assert_int_equal(restore_to("new"), 0);
     assert_false(there(in_dir("new/shard-0000/rest")));

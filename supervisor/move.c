@@ -83,6 +83,8 @@ static int check_complete(struct move *m, const struct pool_file *next, bool beg
 }
 
 static int old_ones_out(struct move *m, uint32_t from) {
+    if (from == 0)
+        return 0;
     if (make_dir(m, m->outgoing) != 0)
         return -1;
     for (uint32_t i = 0; i < from; i++) {
@@ -115,13 +117,16 @@ static bool ends_with(const char *name, const char *end) {
 }
 
 static bool is_snapshot(const struct config *config, const char *name) {
-    return strcmp(name, config->dbfilename) == 0 || strncmp(name, "temp-", 5) == 0 ||
-           (config->appendonly && strcmp(name, config->appendfilename) == 0);
+    return strcmp(name, config->dbfilename) == 0;
+}
+
+static bool is_single_log(const struct config *config, const char *name) {
+    return strcmp(name, config->appendfilename) == 0 || strncmp(name, "temp-", 5) == 0;
 }
 
 static bool is_log(const struct config *config, const char *name) {
     size_t prefix = strlen(config->appendfilename);
-    return strncmp(name, "temp-", 5) == 0 ||
+    return strncmp(name, "temp-", 5) == 0 || strcmp(name, "snapshot") == 0 ||
            (strncmp(name, config->appendfilename, prefix) == 0 &&
             (name[prefix] == 0 || ends_with(name, ".aof") || ends_with(name, ".base.rdb") ||
              ends_with(name, ".manifest")));
@@ -136,20 +141,32 @@ static void delete_files(const struct config *config, const char *dir,
         if (!is(config, entry->d_name))
             continue;
         snprintf(path, sizeof(path), "%.3800s/%s", dir, entry->d_name);
-        unlink(path);
+        tree_remove(path);
     }
     if (stream)
         closedir(stream);
     rmdir(dir);
 }
 
+/* A snapshot beside a log nobody asked for may be of somebody who knew of no log. */
+static void keep_snapshot(struct move *m, const char *shard) {
+    char from[MOVE_PATH_BYTES], to[MOVE_PATH_BYTES];
+    snprintf(from, sizeof(from), "%.3800s/%.255s", shard, m->config->dbfilename);
+    snprintf(to, sizeof(to), "%.4000s.beside-a-log", from);
+    (void)rename(from, to);
+}
+
 static void delete_shard(struct move *m, const char *name) {
-    char shard[MOVE_PATH_BYTES], log[MOVE_PATH_BYTES];
+    char shard[MOVE_PATH_BYTES], log[MOVE_PATH_BYTES], retired[MOVE_PATH_BYTES];
     snprintf(shard, sizeof(shard), "%.3700s/%s", m->outgoing, name);
-    snprintf(log, sizeof(log), "%.3900s/%.150s", shard, m->config->appenddirname);
-    if (m->config->appendonly)
-        delete_files(m->config, log, is_log);
+    snprintf(log, sizeof(log), "%.3800s/%.150s", shard, m->config->appenddirname);
+    snprintf(retired, sizeof(retired), "%.4000s.retired", log);
+    if (!m->config->appendonly && exists(log))
+        keep_snapshot(m, shard);
     delete_files(m->config, shard, is_snapshot);
+    delete_files(m->config, log, is_log);
+    delete_files(m->config, retired, is_log);
+    delete_files(m->config, shard, is_single_log);
 }
 
 /* A name in quarantine/ that is free. */

@@ -77,7 +77,8 @@ static void expect_between(redisContext *c, const struct pool *pool, const int64
 static void test_killed_while_it_begins(void **state) {
     unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
     print_message("seed %u\n", seed);
-    struct pool *pool = pool_start(&(struct pool_options){.deaths = true, .options = {"--save", ""}});
+    struct pool *pool =
+        pool_start(&(struct pool_options){.deaths = true, .options = {"--save", ""}});
     for (unsigned round = 0; round < 8; round++) {
         redisContext *c = pool_connect(pool);
         int64_t saved[SHARDS], now[SHARDS], sure[SHARDS];
@@ -110,8 +111,8 @@ static void test_killed_while_it_begins(void **state) {
 }
 
 static void test_on_under_load(void **state) {
-    struct pool *pool = pool_start(
-        &(struct pool_options){.deaths = true, .options = {"--save", "", "--appendfsync", "always"}});
+    struct pool *pool = pool_start(&(struct pool_options){
+        .deaths = true, .options = {"--save", "", "--appendfsync", "always"}});
     static struct load load;
     redisContext *c = pool_connect(pool);
     load_start(&load, pool, pool->port, 3);
@@ -131,7 +132,8 @@ static void test_on_under_load(void **state) {
 
 /* CONFIG REWRITE keeps the switch. */
 static void test_the_switch_is_kept_in_the_file(void **state) {
-    struct pool *pool = pool_start(&(struct pool_options){.deaths = true, .ini = "[persistence]\nsave =\n"});
+    struct pool *pool =
+        pool_start(&(struct pool_options){.deaths = true, .ini = "[persistence]\nsave =\n"});
     redisContext *c = pool_connect(pool);
     int64_t value[SHARDS];
     expect_text(c, "OK", "CONFIG SET appendonly yes");
@@ -157,10 +159,11 @@ static void test_all_or_none(void **state) {
     assert_int_equal(mkdir(path, 0755), 0);
     snprintf(path, sizeof(path), "%s/shard-0001/appendonlydir/notes", pool->data);
     assert_int_equal(mkdir(path, 0755), 0);
-    expect_error(c,
-                 "ERR CONFIG SET failed (possibly related to argument 'appendonly') - Unable to turn "
-                 "on AOF: ",
-                 "CONFIG SET appendonly yes");
+    expect_error(
+        c,
+        "ERR CONFIG SET failed (possibly related to argument 'appendonly') - Unable to turn "
+        "on AOF: ",
+        "CONFIG SET appendonly yes");
     assert_true(info_is(c, "aof_enabled", "0"));
     AWAIT(!anywhere(pool, "temp-appendonlydir") && !file_is_there(pool, 0, "appendonlydir"));
     assert_int_equal(rmdir(path), 0);
@@ -173,9 +176,8 @@ static void test_all_or_none(void **state) {
 /* ---- off ---- */
 
 static void test_off_under_load(void **state) {
-    struct pool *pool = pool_start(
-        &(struct pool_options){.deaths = true,
-                               .options = {"--appendonly", "yes", "--appendfsync", "always"}});
+    struct pool *pool = pool_start(&(struct pool_options){
+        .deaths = true, .options = {"--appendonly", "yes", "--appendfsync", "always"}});
     static struct load load;
     redisContext *c = pool_connect(pool);
     load_start(&load, pool, pool->port, 3);
@@ -276,8 +278,8 @@ static void test_save_points_at_once(void **state) {
 
 /* No memory is enough: the save waits, says so everywhere, and goes on when it may. */
 static void test_a_save_waits_for_memory(void **state) {
-    struct pool *pool = pool_start(
-        &(struct pool_options){.options = {"--snapshot-memory-percent", "1000000000"}});
+    struct pool *pool =
+        pool_start(&(struct pool_options){.options = {"--snapshot-memory-percent", "1000000000"}});
     redisContext *c = pool_connect(pool);
     expect_text(c, "Background saving started", "BGSAVE");
     AWAIT(info_is(c, "fork_wait", "memory"));
@@ -288,7 +290,8 @@ static void test_a_save_waits_for_memory(void **state) {
         AWAIT(strcmp(pool_text(pool, "workers.%u.fork_wait.reason", i), "memory") == 0);
         assert_true(pool_number(pool, "workers.%u.fork_wait.needed_bytes", i) >
                     pool_number(pool, "workers.%u.fork_wait.free_bytes", i));
-        assert_non_null(strstr(pool_text(pool, "workers.%u.trouble", i), "a save waits for memory"));
+        assert_non_null(
+            strstr(pool_text(pool, "workers.%u.trouble", i), "a save waits for memory"));
     }
     struct http_reply metrics = http_get(pool->status_port, "/metrics");
     assert_non_null(strstr(metrics.body, "remuda_fork_wait{shard=\"1\"} 2\n"));

@@ -153,9 +153,13 @@ static bool has_ended(struct pool *pool, int *code_r) {
     return true;
 }
 
-bool pool_start_below(struct pool *pool, const char *const *wrapper, int *code_r) {
+void pool_begin_below(struct pool *pool, const char *const *wrapper) {
     assert_int_equal(pool->pid, 0);
     spawn_pool(pool, wrapper);
+}
+
+bool pool_start_below(struct pool *pool, const char *const *wrapper, int *code_r) {
+    pool_begin_below(pool, wrapper);
     AWAIT(has_ended(pool, code_r) || answers_ready(pool));
     return pool->pid != 0;
 }

@@ -14,7 +14,7 @@ char *dataset_describe(int port, enum dataset_expiry expiry, size_t *keys_r);
 void dataset_assert_equal(const char *name_a, int port_a, const char *name_b, int port_b,
                           enum dataset_expiry expiry);
 /* Fill databases 0, 1 and 9 with strings, integers, hashes, lists, sets and sorted sets small and large,
- * bytes of all kinds and expiry times, all of it drawn from the seed. */
+ * streams with groups, bytes of all kinds and expiry times, all of it drawn from the seed. */
 void dataset_fill(int port, uint64_t seed, unsigned keys);
 
 /* ---- numbers drawn from a seed ---- */

@@ -2,11 +2,6 @@
  * log's from memory, once it has been replayed. */
 #include "worker/offline/offline_private.h"
 
-#include "shared/base/clock.h"
-#include "shared/base/mem.h"
-#include "shared/base/publish.h"
-#include "worker/command/replay.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -49,7 +44,7 @@ static bool on_key(void *arg, const struct keyref *ref) {
     struct copy *c = arg;
     struct value value = keyref_value(ref);
     struct rdb_entry entry = rdb_entry_of(ref, &value, c->offline->config);
-    if (entry.expire_ms != KEY_NO_EXPIRY && entry.expire_ms <= keyspace_now_ms(c->ks)) {
+    if (entry.expire_ms != KEY_NO_EXPIRY && entry.expire_ms <= keyspace_now_ms(c->replayer.ks)) {
         c->expired++;
         return true;
     }
@@ -60,12 +55,7 @@ static bool on_key(void *arg, const struct keyref *ref) {
 static int on_command(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                       size_t error_bytes) {
     struct copy *c = arg;
-    struct command_env env = {.config = c->offline->config, .loading = true};
-    if (bytes_equal_nocase(argv[0], "function") && command_lookup(argv, argc, NULL) == NULL) {
-        c->functions++;
-        return 0;
-    }
-    return replay_command(c->ks, &c->session, &env, argc, argv, error_r, error_bytes);
+    return replayer_command(&c->replayer, argc, argv, error_r, error_bytes);
 }
 
 static void on_progress(void *arg, uint64_t offset) {
@@ -84,7 +74,7 @@ static void add_up(struct copy *c, const struct shard_file_found *found) {
 static int read_files(struct copy *c, const struct shard_files *files) {
     struct offline *o = c->offline;
     struct shard_reader reader = {.config = o->config,
-                                  .ks = c->ks,
+                                  .ks = c->replayer.ks,
                                   .apply = on_command,
                                   .entry = on_entry,
                                   .progress = on_progress,
@@ -109,8 +99,8 @@ static int read_files(struct copy *c, const struct shard_files *files) {
 }
 
 static int write_keys(struct copy *c) {
-    for (uint32_t db = 0; db < keyspace_databases(c->ks); db++) {
-        if (!keyspace_each(c->ks, db, on_key, c))
+    for (uint32_t db = 0; db < keyspace_databases(c->replayer.ks); db++) {
+        if (!keyspace_each(c->replayer.ks, db, on_key, c))
             return -1;
     }
     return 0;
@@ -125,21 +115,15 @@ static int finish_strays(struct copy *c) {
 }
 
 int copy_files(struct copy *c, const struct shard_files *files) {
-    struct config *config = c->offline->config;
-    c->ks = keyspace_create((uint32_t)config->databases, NULL, NULL);
-    keyspace_configure(c->ks, config);
-    keyspace_set_now(c->ks, clock_wall_ms());
-    keyspace_set_expiry_passive(c->ks, true);
-    session_init(&c->session, SESSION_INTERNAL);
-    c->session.authenticated = true;
+    replayer_open(&c->replayer, c->offline->config);
     int result = read_files(c, files);
     if (result == 0 && files->source >= SHARD_SINGLE_LOG)
         result = write_keys(c);
     if (result == 0)
         result = finish_strays(c);
     rdb_part_abort(&c->strays_part);
-    session_free(&c->session);
-    keyspace_free(&c->ks);
+    c->functions += c->replayer.functions;
+    replayer_close(&c->replayer);
     return result;
 }
 

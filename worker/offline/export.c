@@ -14,7 +14,7 @@ int export_run(struct offline *o, char **argv) {
     struct targets targets = {0};
     struct copy copy = {.offline = o, .targets = &targets, .owners = owners};
     bool replace = strcmp(argv[4], "replace") == 0;
-    int result = pool_files_find(&pool, dir, owners, o);
+    int result = pool_files_find(&pool, dir, owners, true, o);
     if (result == 0)
         result = copy_check_room(pool.shards, pool.count, out, o->error, sizeof o->error);
     if (result == 0)

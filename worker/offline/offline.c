@@ -27,6 +27,7 @@ static const struct tool tools[] = {
     {"import", 3, false, import_run},
     {"redistribute", 4, true, redistribute_run},
     {"export", 5, false, export_run},
+    {"check", 3, false, check_run},
 };
 
 static const struct tool *find(const char *name) {

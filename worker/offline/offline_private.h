@@ -53,6 +53,19 @@ void targets_free(struct targets *t);
 void targets_say_shards(const struct targets *t, const struct offline *o);
 void targets_say_databases(const struct targets *t, const struct offline *o);
 
+/* ---- replayer.c: the commands of a log, run into a keyspace of their own ---- */
+struct replayer {
+    struct config *config;
+    struct keyspace *ks;
+    struct session session;
+    uint64_t functions; /* FUNCTION commands, skipped */
+};
+void replayer_open(struct replayer *r, struct config *config);
+void replayer_close(struct replayer *r);
+/* 0, or -1 with a text. */
+int replayer_command(struct replayer *r, uint32_t argc, const struct bytes *argv, char *error_r,
+                     size_t error_bytes);
+
 /* ---- copy.c: every key of a shard's files to the targets ---- */
 struct copy {
     struct offline *offline;
@@ -65,8 +78,7 @@ struct copy {
     uint64_t expired, empty, functions, module_parts, strays, cut_bytes;
 
     /* of the call */
-    struct keyspace *ks;
-    struct session session;
+    struct replayer replayer;
     struct rdb_part *strays_part;
 };
 /* 0, or -1 with a text in offline->error. */
@@ -84,9 +96,10 @@ struct pool_files {
     uint64_t bytes;
 };
 void offline_shard_dir(const char *dir, uint32_t shard, char path[SHARD_PATH_BYTES]);
-/* Both: 0, or -1 with a text in the offline's error. */
+/* Both: 0, or -1 with a text in the offline's error. must_exist: a shard without a folder is an error;
+ * else it is empty, as a start has it. */
 int pool_files_find(struct pool_files *pool, const char *dir, const struct slot_map *owners,
-                    struct offline *o);
+                    bool must_exist, struct offline *o);
 int pool_files_copy(const struct pool_files *pool, struct copy *copy);
 void pool_files_free(struct pool_files *pool);
 

@@ -4,14 +4,16 @@
 
 #include "shared/base/mem.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 void offline_shard_dir(const char *dir, uint32_t shard, char path[SHARD_PATH_BYTES]) {
     snprintf(path, SHARD_PATH_BYTES, "%s/shard-%04u", dir, shard);
 }
 
 int pool_files_find(struct pool_files *pool, const char *dir, const struct slot_map *owners,
-                    struct offline *o) {
+                    bool must_exist, struct offline *o) {
     if (owners == NULL) {
         snprintf(o->error, sizeof o->error, "the slots of the shards make no sense");
         return -1;
@@ -21,6 +23,11 @@ int pool_files_find(struct pool_files *pool, const char *dir, const struct slot_
         char path[SHARD_PATH_BYTES];
         struct shard_files *files = &pool->shards[pool->count];
         offline_shard_dir(dir, pool->count, path);
+        if (access(path, F_OK) != 0 && must_exist) {
+            snprintf(o->error, sizeof o->error, "%s: %s; `remuda check` says more", path,
+                     strerror(errno));
+            return -1;
+        }
         if (shard_files_find(files, path, o->config, o->error, sizeof o->error) != 0)
             return -1;
         pool->bytes += files->bytes;

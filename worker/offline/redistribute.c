@@ -29,7 +29,7 @@ int redistribute_run(struct offline *o, char **argv) {
     snprintf(shard, sizeof shard, "%s/shard-0000", out);
     snprintf(strays, sizeof strays, "%s/quarantine", shard);
     struct copy copy = {.offline = o, .targets = &targets, .owners = owners, .strays_dir = strays};
-    int result = slots == NULL ? -1 : pool_files_find(&pool, dir, owners, o);
+    int result = slots == NULL ? -1 : pool_files_find(&pool, dir, owners, false, o);
     if (result == 0)
         result = copy_check_room(pool.shards, pool.count, out, o->error, sizeof o->error);
     if (result == 0)

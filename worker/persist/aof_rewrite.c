@@ -18,6 +18,7 @@
 #include "shared/base/log.h"
 #include "shared/base/panic.h"
 #include "shared/base/publish.h"
+#include "worker/persist/discard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,7 +77,7 @@ int rewrite_drop_history(const char *dir, const char *manifest_name, struct aof_
         if (manifest->files[i].type != AOF_HISTORY)
             continue;
         snprintf(path, sizeof path, "%s/%s", dir, manifest->files[i].name);
-        if (unlink(path) != 0 && errno != ENOENT)
+        if (discard_file(path) != 0 && errno != ENOENT)
             log_warning("Cannot delete %s: %s", path, strerror(errno));
         aof_manifest_remove(manifest, i);
     }
@@ -155,7 +156,7 @@ static void failed(struct persist *p) {
     char temp[PERSIST_PATH_BYTES];
     drop_new_file(p);
     snprintf(temp, sizeof temp, "%s/%s", p->aof_dir, w->temp);
-    unlink(temp);
+    discard_file(temp);
     w->last_ok = false;
     w->failures++;
     w->last_failed_s = persist_now_s();
@@ -207,6 +208,7 @@ static void rotation_done(struct rotation *r, bool ok) {
         w->broken = true;
         snapshot_child_kill(&p->child);
     }
+    snapshot_child_go(&p->child);
     try_to_commit(p);
 }
 
@@ -282,7 +284,7 @@ static void prepare(struct persist *p) {
 static int fork_child(struct persist *p) {
     struct rewrite *w = &p->rewrite;
     struct snapshot_order order = {
-        .job = persist_save_job(p, true), .dir = p->aof_dir, .temp = w->temp};
+        .job = persist_save_job(p, true), .dir = p->aof_dir, .temp = w->temp, .waits = true};
     if (w->rotation.kind == ROTATE_ONWARD && aof_write_pending(&p->aof) != 0) {
         snprintf(w->error, sizeof w->error, "the log cannot be written: %s",
                  strerror(p->aof.trouble_errno));

@@ -3,6 +3,7 @@
 
 #include "shared/base/panic.h"
 #include "shared/base/publish.h"
+#include "worker/persist/discard.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -68,8 +69,7 @@ static void run(struct background_job *job) {
 /* Whatever the log gets from now on goes to the new increment. */
 void rotation_go_on(struct rotation *r) {
     struct aof *aof = &r->p->aof;
-    if (aof->fd >= 0)
-        close(aof->fd);
+    discard_fd(aof->fd);
     aof->fd = r->new_fd;
     r->new_fd = -1;
     r->p->spare_incr = false;

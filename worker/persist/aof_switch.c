@@ -103,6 +103,7 @@ int log_move_home(const char *dir, const char *home, char *error_r, size_t error
 
 static void is_on(struct persist *p) {
     p->aof.expendable = p->log.temporary;
+    p->log.was_on = true;
     p->log.retry_seconds = 0;
     tell(p, LOG_ON, NULL);
     if (!p->log.temporary) {
@@ -131,12 +132,14 @@ void log_first_base_done(struct persist *p, const char *error) {
 static void run_end(struct background_job *job) {
     struct log_switch *log = LIST_ENTRY(job, struct log_switch, end_job);
     log->end_ok = true;
+    if (log->end_sync && log->end_how == END_RETIRE && aof_fdatasync(log->end_fd) != 0)
+        log_warning("The last sync of the log failed: %s", strerror(errno));
+    if (log->end_fd >= 0)
+        close(log->end_fd);
     if (log->end_how == END_REMOVE)
         log_remove_folder(log->end_dir);
     if (log->end_how != END_RETIRE)
         return;
-    if (log->end_sync && aof_fdatasync(log->end_fd) != 0)
-        log_warning("The last sync of the log failed: %s", strerror(errno));
     log->end_ok = log_retire_folder(log->end_dir, log->end_retired, log->end_mark, log->error,
                                     sizeof log->error) == 0;
 }
@@ -188,6 +191,7 @@ static void end_done(struct background_job *job) {
     log->home = NULL;
     log_home(p, "", "", home);
     set_dir(p, home);
+    log->was_on = false;
     tell(p, LOG_OFF, why[0] != '\0' ? why : NULL);
     if (log->end_how == END_RETIRE)
         note_retired(p);
@@ -210,6 +214,7 @@ static void begin_end(struct log_turn *turn) {
     log->end_dir = p->aof_dir;
     log_home(p, "", ".retired", log->end_retired);
     p->aof.held = true;
+    p->aof.fd = -1; /* the thread closes it: with its name gone, that may take a while */
     background_submit(p->background, &log->end_job);
 }
 

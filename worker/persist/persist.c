@@ -127,7 +127,7 @@ struct persist *persist_create(void *loop, const char *dir, const struct config 
     list_init(&p->log_turns);
     p->snapshots.last_good_s = persist_now_s();
     p->snapshots.last_ok = true;
-    aof_init(&p->aof, config, status, background, on_synced, p);
+    aof_init(&p->aof, loop, config, status, background, on_synced, p);
     rewrite_init(p);
     log_init(p);
     cut_init(p);
@@ -141,7 +141,7 @@ static int load_files(struct persist *p, char *error_r, size_t error_bytes) {
         if (persist_open_log(p, error_r, error_bytes) != 0)
             return -1;
         p->log.state = LOG_ON;
-        p->log.taking = true;
+        p->log.was_on = p->log.taking = true;
     } else if (log_exists(p)) {
         return persist_turn_log_into_snapshot(p, error_r, error_bytes);
     } else if (persist_load_snapshot(p, false, error_r, error_bytes) != 0) {
@@ -263,7 +263,7 @@ void persist_turn_begin(struct persist *p) {
 
 void persist_turn_end(struct persist *p) {
     if (p->log.state != LOG_OFF)
-        aof_turn_end(&p->aof);
+        aof_turn_end(&p->aof, snapshot_child_alive(&p->child));
 }
 
 void persist_cron(struct persist *p) {

@@ -114,6 +114,8 @@ void persist_write_path(const struct persist *p, struct write_path *path_r);
  * appendfsync always until it is synced, under the others until it is written. While the log is in
  * trouble only the replies of turns with writes wait: reads and refusals go on. */
 uint64_t persist_reply_gate(const struct persist *p);
+/* The log offset of what has been executed so far. */
+uint64_t persist_executed(const struct persist *p);
 /* Replies that wait for an offset up to this one may leave. */
 uint64_t persist_reply_released(const struct persist *p);
 

@@ -81,6 +81,7 @@ struct log_owner {
 struct log_switch {
     enum log_state state;
     bool taking;    /* an increment takes what is executed */
+    bool was_on;    /* it has come on: a start would load it */
     bool temporary; /* nobody relies on it: no reply waits for it, its troubles end it */
     char *home; /* of a real one that begins: where its folder goes when it is whole; else NULL */
     struct log_owner owner;
@@ -217,7 +218,7 @@ void log_switch_cron(struct persist *p);
 void log_forget(struct persist *p);
 /* Do replies and refusals of writes depend on the log, and is it what a start would load? */
 static inline bool persist_log_is_truth(const struct persist *p) {
-    return !p->log.temporary && (p->log.state == LOG_ON || p->log.state == LOG_ENDING);
+    return !p->log.temporary && p->log.was_on;
 }
 
 /* ---- cut.c ---- */
@@ -235,6 +236,8 @@ void log_home(const struct persist *p, const char *before, const char *behind,
 void log_remove_folder(const char *path);
 /* What tells the present dump.rdb from any other. */
 void log_mark_snapshot(const struct persist *p, char mark_r[LOG_MARK_BYTES]);
+/* Has no snapshot made up for this retired log of the shard in dir? */
+bool log_retired_counts(const char *dir, const struct config *config, const char *retired);
 /* Put a log out of use, as of this mark. 0, or -1 with a text. */
 int log_retire_folder(const char *home, const char *retired, const char *mark, char *error_r,
                       size_t error_bytes);

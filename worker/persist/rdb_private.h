@@ -134,6 +134,15 @@ enum rdb_value_result rdb_get_zset_ziplist(struct rdb_in *in, const struct confi
                                            struct value *value_r);
 enum rdb_value_result rdb_get_zset_listpack(struct rdb_in *in, const struct config *config,
                                             struct value *value_r);
+/* ---- streams (rdb_stream.c): three generations ---- */
+enum { RDB_TYPE_STREAM_2 = 19 };
+void rdb_put_stream(struct rdb_out *out, const struct value *value);
+enum rdb_value_result rdb_get_stream(struct rdb_in *in, const struct config *config,
+                                     struct value *value_r);
+enum rdb_value_result rdb_get_stream_2(struct rdb_in *in, const struct config *config,
+                                       struct value *value_r);
+enum rdb_value_result rdb_get_stream_3(struct rdb_in *in, const struct config *config,
+                                       struct value *value_r);
 /* Name of a type byte for messages; NULL if it is none. */
 const char *rdb_type_name(uint8_t type);
 

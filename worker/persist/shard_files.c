@@ -1,12 +1,13 @@
 /* shard_files.c - see shard_files.h. Which files make up a shard is decided as persist_load.c does:
  *
- *   a log is wanted:  the manifest's files, else the single log file, else the snapshot
- *   none is:          the snapshot */
+ *   the manifest's files, else the single log file, else a log that was switched off and for which no
+ *   snapshot has made up yet, else the snapshot
+ *
+ * whatever appendonly says: a log that is there is the newest there is. */
 #include "worker/persist/shard_files.h"
 
 #include "shared/base/mem.h"
-#include "worker/persist/aof_private.h"
-#include "worker/persist/rdb_private.h"
+#include "worker/persist/persist_private.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -169,20 +170,25 @@ static int check_no_lost_log(const char *aof_dir, const struct config *config, c
     return result;
 }
 
+bool shard_files_retired(const char *dir, const struct config *config,
+                         char path_r[SHARD_PATH_BYTES]) {
+    snprintf(path_r, SHARD_PATH_BYTES, "%s/%s.retired", dir, config->appenddirname);
+    return log_retired_counts(dir, config, path_r);
+}
+
 int shard_files_find(struct shard_files *files, const char *dir, const struct config *config,
                      char *error_r, size_t error_bytes) {
     char aof_dir[SHARD_PATH_BYTES], manifest[AOF_NAME_MAX + 32];
-    int result = 1;
     snprintf(aof_dir, sizeof aof_dir, "%s/%s", dir, config->appenddirname);
     snprintf(manifest, sizeof manifest, "%s.manifest", config->appendfilename);
-    if (config->appendonly)
-        result = shard_files_of_manifest(files, aof_dir, manifest, error_r, error_bytes);
-    if (config->appendonly && result == 1 &&
-        check_no_lost_log(aof_dir, config, error_r, error_bytes) != 0)
+    int result = shard_files_of_manifest(files, aof_dir, manifest, error_r, error_bytes);
+    if (result == 1 && check_no_lost_log(aof_dir, config, error_r, error_bytes) != 0)
         return -1;
-    if (config->appendonly && result == 1)
+    if (result == 1)
         result = find_one(files, dir, config->appendfilename, true, SHARD_SINGLE_LOG, error_r,
                           error_bytes);
+    if (result == 1 && shard_files_retired(dir, config, aof_dir))
+        result = shard_files_of_manifest(files, aof_dir, manifest, error_r, error_bytes);
     if (result == 1)
         result =
             find_one(files, dir, config->dbfilename, false, SHARD_SNAPSHOT, error_r, error_bytes);

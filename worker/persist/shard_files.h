@@ -29,9 +29,13 @@ struct shard_files {
     uint64_t bytes;
 };
 
-/* What a start with these options would load from a shard's folder. 0, or -1 with a text. */
+/* What a start would load from a shard's folder. 0, or -1 with a text. */
 int shard_files_find(struct shard_files *files, const char *dir, const struct config *config,
                      char *error_r, size_t error_bytes);
+/* Path of the folder of a log that was switched off (aof_retire.c). True: no snapshot has made up for it,
+ * and a start would take it into use again. */
+bool shard_files_retired(const char *dir, const struct config *config,
+                         char path_r[SHARD_PATH_BYTES]);
 /* The files of a manifest, for foreign ones of any name. 0, 1 if there is no such manifest, -1. */
 int shard_files_of_manifest(struct shard_files *files, const char *aof_dir,
                             const char *manifest_name, char *error_r, size_t error_bytes);

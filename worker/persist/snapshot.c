@@ -114,7 +114,8 @@ static void want_snapshot(struct persist *p, enum fork_urgency urgency) {
 }
 
 enum persist_bgsave persist_bgsave(struct persist *p, bool schedule) {
-    if (p->turn.running == FORK_SNAPSHOT || p->turn.wish == FORK_SNAPSHOT)
+    if (p->turn.running == FORK_SNAPSHOT || p->turn.wish == FORK_SNAPSHOT ||
+        (p->snapshots.scheduled && p->log.state == LOG_ENDING))
         return BGSAVE_BUSY;
     if (persist_child_busy(p) && !schedule)
         return BGSAVE_BUSY_REWRITE;
@@ -123,7 +124,7 @@ enum persist_bgsave persist_bgsave(struct persist *p, bool schedule) {
         return BGSAVE_SCHEDULED;
     }
     if (p->log.state == LOG_ENDING)
-        p->snapshots.scheduled = true;
+        p->snapshots.scheduled = true; /* and is in progress, to whoever asks */
     else
         want_snapshot(p, FORK_ASKED);
     return BGSAVE_STARTED;

@@ -126,8 +126,10 @@ struct call *call_begin(struct router *r, struct pipeline *p, struct session *se
     call->resp = session->resp;
     call->parts_count = call->parts_left = parts;
     call->parts = parts > 1 ? mem_calloc(parts, sizeof(struct part)) : &call->single;
-    for (uint32_t i = 0; i < parts; i++)
+    for (uint32_t i = 0; i < parts; i++) {
         call->parts[i].call = call;
+        call->parts[i].peer = r->self;
+    }
     call->started_ms = clock_mono_ms();
     if (p) {
         list_push_back(&p->calls, &call->link);
@@ -204,6 +206,11 @@ static void window_adapt(struct pipeline *p, size_t reply_bytes) {
         p->window = fit > PIPELINE_DEPTH_FEW ? fit : PIPELINE_DEPTH_FEW;
 }
 
+void router_made_here(const struct router *r, struct pipeline *p) {
+    if (r->env->persist)
+        p->made_here_at = persist_executed(r->env->persist);
+}
+
 void call_finish(struct router *r, struct call *call, struct bytes resp) {
     struct pipeline *p = call->pipeline;
     ASSERT(!call->done);
@@ -213,6 +220,9 @@ void call_finish(struct router *r, struct call *call, struct bytes resp) {
         call_free(r, call);
         return;
     }
+    bool made_there = call->parts_count == 1 && call->parts[0].peer != r->self && !call->gather;
+    if (!made_there)
+        router_made_here(r, p);
     window_adapt(p, resp.len);
     if (call->barrier)
         p->barrier = false;

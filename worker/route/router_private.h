@@ -125,6 +125,8 @@ void part_release(struct router *r, struct part *part);
 /* The part's reply is stored in part->reply (or an error is): when it was the last, merge. */
 void part_done(struct router *r, struct part *part);
 /* The call's reply is `resp`: put it in order and let it go. Frees the call. */
+/* A reply of this client's was made by this shard: it waits for our log. */
+void router_made_here(const struct router *r, struct pipeline *p);
 void call_finish(struct router *r, struct call *call, struct bytes resp);
 void call_barrier(struct call *call);
 void calls_free(struct router *r);

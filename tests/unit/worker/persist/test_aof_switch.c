@@ -326,6 +326,30 @@ static void a_failed_first_base_is_tried_again(void **state) {
     shard_free(&s);
 }
 
+static void no_write_is_refused_before_it_is_on(void **state) {
+    struct shard *s = open_plain();
+    set_appendonly(s, "yes");
+    child_forked(s);
+    kill(s->persist->child.pid, SIGSTOP);
+    while (s->persist->aof.fd < 0)
+        shard_turn(s);
+    int full = open("/dev/full", O_WRONLY);
+    assert_true(dup2(full, s->persist->aof.fd) >= 0);
+    close(full);
+    for (int i = 1; !own_is_off(s); i++) {
+        char reply[16];
+        snprintf(reply, sizeof reply, ":%d\r\n", i);
+        shard_expect(s, "INCR a", reply);
+        assert_int_equal(persist_reply_gate(s->persist), 0);
+        shard_turn(s);
+        persist_cron(s->persist);
+    }
+    expect_info(s, "aof_last_bgrewrite_status:err\r\n");
+    shard_await(s, own_is_on, "the second try");
+    crash_and_compare(s, "yes");
+    shard_free(&s);
+}
+
 static void what_is_in_the_way_is_not_touched(void **state) {
     struct shard *s = open_plain();
     char dir[512];
@@ -486,6 +510,20 @@ static void replies_that_wait_get_theirs(void **state) {
     shard_free(&s);
 }
 
+/* Who cannot log any more may go on without a log. */
+static void switching_off_ends_its_trouble(void **state) {
+    struct shard *s = open_plain();
+    set_appendonly(s, "yes");
+    shard_await(s, own_is_on, "the log to be on");
+    aof_set_trouble(&s->persist->aof, AOF_SYNC_FAILED, EIO);
+    assert_non_null(persist_write_refusal(s->persist));
+    set_appendonly(s, "no");
+    shard_await(s, own_is_off, "the log to be off");
+    assert_null(persist_write_refusal(s->persist));
+    assert_string_equal(s->status->note, "");
+    shard_free(&s);
+}
+
 static void a_stop_while_it_begins_saves(void **state) {
     struct shard *s = open_plain();
     s->withhold_turns = true;
@@ -561,6 +599,7 @@ int main(void) {
         cmocka_unit_test(a_crash_before_the_base_leaves_the_snapshot),
         cmocka_unit_test(crashes_while_it_begins_lose_nothing_saved),
         cmocka_unit_test(a_failed_first_base_is_tried_again),
+        cmocka_unit_test(no_write_is_refused_before_it_is_on),
         cmocka_unit_test(what_is_in_the_way_is_not_touched),
         cmocka_unit_test(switched_off_it_is_out_of_use),
         cmocka_unit_test(a_snapshot_makes_up_for_a_retired_log),
@@ -569,6 +608,7 @@ int main(void) {
         cmocka_unit_test(switching_off_ends_a_rewrite),
         cmocka_unit_test(back_and_forth),
         cmocka_unit_test(replies_that_wait_get_theirs),
+        cmocka_unit_test(switching_off_ends_its_trouble),
         cmocka_unit_test(a_stop_while_it_begins_saves),
         cmocka_unit_test(a_live_log_is_not_ignored),
         cmocka_unit_test(a_single_file_is_not_ignored),

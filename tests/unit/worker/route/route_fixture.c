@@ -21,6 +21,11 @@ static void refresh(void *upper) {
     status_set(s->env.status, METRIC_keys, keys);
 }
 
+static bool unblock(void *upper, struct session *session, bool with_error) {
+    struct route_shard *s = upper;
+    return router_unblock(s->router, session, with_error);
+}
+
 static int cut_mark(void *upper, uint64_t cut, uint64_t try, char *error_r, size_t error_bytes) {
     struct route_shard *s = upper;
     if (s->refuse_mark) {
@@ -42,11 +47,6 @@ static void cut_locked(void *upper, uint64_t cut, uint64_t try, uint64_t pause_u
     s->ended_try = try;
     s->ends++;
     snprintf(s->cut_error, sizeof(s->cut_error), "%s", error ? error : "");
-}
-
-static bool unblock(void *upper, struct session *session, bool with_error) {
-    struct route_shard *s = upper;
-    return router_unblock(s->router, session, with_error);
 }
 
 static void shard_open(struct pool_fixture *pool, uint32_t i) {

@@ -197,6 +197,26 @@ static void on_request_shutdown(struct child *child, const struct control_header
     stop_begin(child->supervisor, header->number, child, header->id);
 }
 
+static void on_request_snapshot(struct child *child, const struct control_header *header,
+                                struct bytes body) {
+    cut_request(child, header->id, header->number, body);
+}
+
+static void on_cut_prepared(struct child *child, const struct control_header *header,
+                            struct bytes body) {
+    cut_report_prepared(child, header->id, header->number, body);
+}
+
+static void on_cut_locked(struct child *child, const struct control_header *header,
+                          struct bytes body) {
+    cut_report_locked(child, header->id, header->number, body);
+}
+
+static void on_cut_linked(struct child *child, const struct control_header *header,
+                          struct bytes body) {
+    cut_report_linked(child, header->id, header->number, body);
+}
+
 static void on_stop_refused(struct child *child, const struct control_header *header,
                             struct bytes body) {
     stop_refused(child, body);
@@ -218,6 +238,10 @@ static report_fn *const report_table[CONTROL_TYPE_COUNT] = {
     [CONTROL_REPORT_REQUEST_CONFIG] = on_request_config,
     [CONTROL_REPORT_REQUEST_REWRITE] = on_request_rewrite,
     [CONTROL_REPORT_REQUEST_SHUTDOWN] = on_request_shutdown,
+    [CONTROL_REPORT_REQUEST_SNAPSHOT] = on_request_snapshot,
+    [CONTROL_REPORT_CUT_PREPARED] = on_cut_prepared,
+    [CONTROL_REPORT_CUT_LOCKED] = on_cut_locked,
+    [CONTROL_REPORT_CUT_LINKED] = on_cut_linked,
     [CONTROL_REPORT_STOP_REFUSED] = on_stop_refused,
     [CONTROL_REPORT_FAILED] = on_failed,
 };
@@ -327,6 +351,7 @@ static enum reap_kind bury(struct child *child, int status) {
     children_grant_forks(s);
     tell_others(child, CONTROL_ORDER_PEER_DOWN);
     config_change_child_gone(child);
+    cut_child_gone(child);
     return kind;
 }
 

@@ -55,7 +55,9 @@ static void on_peer_up(struct worker *w, const struct control_header *order, str
 static void on_answer(struct worker *w, const struct control_header *order, struct bytes body) {
     struct buf resp = {0};
     struct reply reply = {.out = &resp, .version = 2};
-    if (body.len == 0)
+    if (order->number == 1)
+        reply_bulk(&reply, body);
+    else if (body.len == 0)
         reply_ok(&reply);
     else
         reply_error_format(&reply, "%.*s", (int)body.len, body.ptr);
@@ -69,6 +71,21 @@ static void on_reopen_log(struct worker *w, const struct control_header *order, 
     log_open(role, (enum log_level)w->config->loglevel, w->config->logfile);
 }
 
+static void on_cut_prepare(struct worker *w, const struct control_header *order,
+                           struct bytes body) {
+    char dir[CUT_DIR_BYTES];
+    snprintf(dir, sizeof(dir), "%.*s", (int)body.len, body.ptr);
+    persist_cut_prepare(w->persist, order->id, order->number, dir);
+}
+
+static void on_cut_lock(struct worker *w, const struct control_header *order, struct bytes body) {
+    router_cut(w->router, order->id, order->number);
+}
+
+static void on_cut_end(struct worker *w, const struct control_header *order, struct bytes body) {
+    persist_cut_end(w->persist, order->id);
+}
+
 static order_function *const orders[CONTROL_TYPE_COUNT] = {
     [CONTROL_ORDER_STOP] = on_stop,
     [CONTROL_ORDER_CONFIG] = on_config,
@@ -77,6 +94,9 @@ static order_function *const orders[CONTROL_TYPE_COUNT] = {
     [CONTROL_ORDER_PEER_UP] = on_peer_up,
     [CONTROL_ORDER_ANSWER] = on_answer,
     [CONTROL_ORDER_REOPEN_LOG] = on_reopen_log,
+    [CONTROL_ORDER_CUT_PREPARE] = on_cut_prepare,
+    [CONTROL_ORDER_CUT_LOCK] = on_cut_lock,
+    [CONTROL_ORDER_CUT_END] = on_cut_end,
 };
 
 static void on_control(struct ev_loop *loop, ev_io *io, int events) {

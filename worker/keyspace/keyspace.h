@@ -29,6 +29,9 @@ struct keyspace_stats {
 struct keyspace *keyspace_create(uint32_t databases, const uint64_t hash_seed[2],
                                  const struct keyspace_hooks *hooks);
 void keyspace_free(struct keyspace **ks);
+/* From now on changes are told to this one instead of hooks.changed; NULL: to nobody. */
+void keyspace_watch(struct keyspace *ks, void (*changed)(void *arg, uint32_t db, struct bytes key),
+                    void *arg);
 struct keyspace_stats *keyspace_stats(struct keyspace *ks);
 /* The time all expiry is judged by, set once a loop turn (and by the loader). */
 void keyspace_set_now(struct keyspace *ks, int64_t now_ms);

@@ -10,6 +10,7 @@
 
 #include "shared/base/log.h"
 #include "shared/base/publish.h"
+#include "worker/persist/discard.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -35,7 +36,7 @@ void log_remove_folder(const char *path) {
         return;
     while ((entry = readdir(d)) != NULL) {
         snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
-        if (entry->d_name[0] != '.' && unlink(file) != 0)
+        if (entry->d_name[0] != '.' && discard_file(file) != 0)
             log_warning("Cannot delete %s: %s", file, strerror(errno));
     }
     closedir(d);
@@ -44,10 +45,10 @@ void log_remove_folder(const char *path) {
 }
 
 /* ---- the mark ---- */
-void log_mark_snapshot(const struct persist *p, char mark_r[LOG_MARK_BYTES]) {
+static void mark_of(const char *dir, const struct config *config, char mark_r[LOG_MARK_BYTES]) {
     char path[PERSIST_PATH_BYTES];
     struct stat st;
-    snprintf(path, sizeof path, "%s/%s", p->dir, p->config->dbfilename);
+    snprintf(path, sizeof path, "%s/%s", dir, config->dbfilename);
     if (stat(path, &st) != 0)
         snprintf(mark_r, LOG_MARK_BYTES, "none\n");
     else
@@ -56,7 +57,11 @@ void log_mark_snapshot(const struct persist *p, char mark_r[LOG_MARK_BYTES]) {
                  (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 }
 
-static bool mark_is_current(const struct persist *p, const char *retired) {
+void log_mark_snapshot(const struct persist *p, char mark_r[LOG_MARK_BYTES]) {
+    mark_of(p->dir, p->config, mark_r);
+}
+
+bool log_retired_counts(const char *dir, const struct config *config, const char *retired) {
     char path[PERSIST_PATH_BYTES + sizeof mark_name + 1], now[LOG_MARK_BYTES];
     char then[LOG_MARK_BYTES] = "";
     snprintf(path, sizeof path, "%s/%s", retired, mark_name);
@@ -64,7 +69,7 @@ static bool mark_is_current(const struct persist *p, const char *retired) {
     ssize_t n = fd >= 0 ? read(fd, then, sizeof then - 1) : -1;
     if (fd >= 0)
         close(fd);
-    log_mark_snapshot(p, now);
+    mark_of(dir, config, now);
     return n > 0 && strcmp(then, now) == 0;
 }
 
@@ -100,7 +105,7 @@ int log_take_back(struct persist *p, char *error_r, size_t error_bytes) {
     log_home(p, "", ".retired", retired);
     if (stat(retired, &st) != 0)
         return 0;
-    if (log_exists(p) || !mark_is_current(p, retired)) {
+    if (log_exists(p) || !log_retired_counts(p->dir, p->config, retired)) {
         p->log.retired_there = true;
         return 0;
     }

@@ -25,9 +25,15 @@ struct persist_hooks {
      * an error text if the command is refused: the load then fails. */
     int (*apply)(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                  size_t error_bytes);
+    /* Does this shard own the key's slot? A file with other keys is refused. NULL: it owns all. */
+    bool (*owns)(void *arg, struct bytes key);
     /* A new log file begins, or a log ends: take persist_aof() anew, and the next command must repeat
      * its SELECT. May be NULL. */
     void (*log_began)(void *arg);
+    /* persist_cut_prepare() is done: error is "", or why not. Then, after the mark, the files are linked
+     * and synced: report as in CONTROL_REPORT_CUT_LINKED. May be NULL. */
+    void (*cut_prepared)(void *arg, uint64_t cut, uint64_t try, const char *error);
+    void (*cut_linked)(void *arg, uint64_t cut, uint64_t try, struct bytes report);
     /* Called every so often while loading or saving in the foreground: heartbeat, progress. */
     void (*progress)(void *arg);
 };
@@ -75,6 +81,18 @@ void persist_flushed_all(struct persist *p);
 /* DEBUG RELOAD: save, empty, load. */
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes);
 
+/* ---- a consistent cut of the pool: this shard's part (cut.c) ---- */
+enum { CUT_DIR_BYTES = 1500 };
+/* Be ready to end the increment: hooks.cut_prepared() follows, now or later. dir: the folder that will
+ * get the files, whose parent exists. */
+void persist_cut_prepare(struct persist *p, uint64_t cut, uint64_t try, const char *dir);
+/* The cut is here. At most one write(2); the files are synced and linked by the thread, and
+ * hooks.cut_linked() tells. 0, or -1 with a text. */
+int persist_cut_mark(struct persist *p, uint64_t cut, uint64_t try, char *error_r,
+                     size_t error_bytes);
+/* Nothing more is wanted of it. */
+void persist_cut_end(struct persist *p, uint64_t cut);
+
 /* ---- the loop ---- */
 /* A turn begins: what is executed from here on is written at its end. */
 void persist_turn_begin(struct persist *p);
@@ -98,6 +116,8 @@ void persist_write_path(const struct persist *p, struct write_path *path_r);
  * appendfsync always until it is synced, under the others until it is written. While the log is in
  * trouble only the replies of turns with writes wait: reads and refusals go on. */
 uint64_t persist_reply_gate(const struct persist *p);
+/* The log offset of what has been executed so far. */
+uint64_t persist_executed(const struct persist *p);
 /* Replies that wait for an offset up to this one may leave. */
 uint64_t persist_reply_released(const struct persist *p);
 

@@ -101,6 +101,37 @@ struct log_switch {
     bool end_sync, end_ok;
 };
 
+/* ---- cut.c: this shard's part of a consistent cut ---- */
+enum shard_cut_state {
+    CUT_NOTHING,
+    CUT_ASKED,    /* for the turn to rotate */
+    CUT_READY,    /* has it: the mark may come */
+    CUT_LEAVING,  /* not wanted any more: the rotation ends by itself */
+    CUT_ROTATING, /* marked, the increment ends */
+    CUT_LINKING   /* the thread links and syncs */
+};
+
+struct shard_cut {
+    struct persist *p;
+    enum shard_cut_state state;
+    uint64_t id, try;
+    bool wanted; /* to be prepared as soon as it can be */
+    bool over;   /* ended: a temporary log may go */
+    bool removing;
+    char dir[CUT_DIR_BYTES];
+    struct rotation rotation;
+    /* Of the mark, for the thread. */
+    uint64_t marked_id, marked_try, keys;
+    char from[CUT_DIR_BYTES + 512], to[CUT_DIR_BYTES];
+    const char *folder;
+    char manifest_name[AOF_NAME_MAX + 32];
+    struct aof_manifest files;
+    struct background_job link_job, remove_job;
+    bool linked;
+    struct buf report;
+    char error[PERSIST_TEXT_BYTES];
+};
+
 struct persist {
     struct ev_loop *loop;
     char *dir;
@@ -123,8 +154,10 @@ struct persist {
     struct log_switch log;
     struct aof aof; /* used unless the log is off */
     struct aof_manifest manifest;
+    bool spare_incr; /* the last increment is not the open one: it was made early, and is empty */
     struct list log_turns; /* who changes the log's files, or waits to; the first has the turn */
     struct rewrite rewrite;
+    struct shard_cut cut;
 };
 
 /* ---- persist_load.c ---- */
@@ -148,10 +181,10 @@ void rewrite_cron(struct persist *p);
 void rewrite_abort(struct persist *p);
 /* The same without waiting: what is on the thread ends by itself. Nothing once it is being committed. */
 void rewrite_cancel(struct persist *p, const char *why);
-/* A number and name no increment has: one left behind by a crash before its manifest is not touched. */
-uint64_t rewrite_free_incr(const struct persist *p, char name_r[AOF_NAME_MAX + 1]);
+/* Number and name of the increment that follows the last. */
+uint64_t rewrite_next_incr(const struct persist *p, char name_r[AOF_NAME_MAX + 1]);
 void rewrite_manifest_name(const struct config *config, char name[AOF_NAME_MAX + 32]);
-/* Create an empty increment; the folder is not synced yet. Returns the fd, or -1 with a text. */
+/* Create an empty increment, or take one that is there; the folder is not synced yet. Returns the fd, or -1 with a text. */
 int rewrite_create_incr(const char *dir, const char *name, char *error_r, size_t error_bytes);
 int rewrite_publish_manifest(const char *dir, const char *manifest_name,
                              const struct aof_manifest *manifest, char *error_r,
@@ -188,6 +221,13 @@ static inline bool persist_log_is_truth(const struct persist *p) {
     return !p->log.temporary && p->log.was_on;
 }
 
+/* ---- cut.c ---- */
+void cut_init(struct persist *p);
+void cut_free(struct persist *p);
+void cut_cron(struct persist *p);
+/* The temporary log of a process that died. */
+void cut_clean(struct persist *p);
+
 /* ---- aof_retire.c ---- */
 /* Path of the log's folder with something before and behind its name. */
 void log_home(const struct persist *p, const char *before, const char *behind,
@@ -196,6 +236,8 @@ void log_home(const struct persist *p, const char *before, const char *behind,
 void log_remove_folder(const char *path);
 /* What tells the present dump.rdb from any other. */
 void log_mark_snapshot(const struct persist *p, char mark_r[LOG_MARK_BYTES]);
+/* Has no snapshot made up for this retired log of the shard in dir? */
+bool log_retired_counts(const char *dir, const struct config *config, const char *retired);
 /* Put a log out of use, as of this mark. 0, or -1 with a text. */
 int log_retire_folder(const char *home, const char *retired, const char *mark, char *error_r,
                       size_t error_bytes);

@@ -21,6 +21,9 @@ struct shard {
     uint64_t wish;             /* id of the last fork_want */
     enum fork_urgency urgency; /* of it */
     bool withhold_turns;
+    /* What was told of a consistent cut, last. */
+    uint64_t prepared_cut, prepared_try, linked_cut, linked_try;
+    char cut_error[512], cut_report[4096];
     char error[512]; /* of the last call that failed */
 };
 

@@ -146,6 +146,29 @@ static struct octets command_row(const struct octets *reply) {
     return out;
 }
 
+struct octets normal_doubles(const struct octets *reply) {
+    struct octets out = {calloc(1, 1), 0};
+    for (const char *at = reply->data, *end; at < reply->data + reply->len; at = end) {
+        const char *line = memchr(at, '\n', (size_t)(reply->data + reply->len - at));
+        end = line ? line + 1 : reply->data + reply->len;
+        char text[64], *rest, number[80];
+        size_t len = (size_t)(end - at), sign = *at == ',';
+        struct octets part = {(char *)(uintptr_t)at, len};
+        if (len > sign && len < sizeof(text) && memchr(at, '.', len)) {
+            memcpy(text, at + sign, len - sign);
+            text[len - sign] = '\0';
+            double value = strtod(text, &rest);
+            if (rest != text && strcmp(rest, "\r\n") == 0)
+                part = (struct octets){number,
+                                       (size_t)snprintf(number, sizeof(number), "%.17g\n", value)};
+        } else if (*at == '$') {
+            continue; /* the length of what follows */
+        }
+        octets_append(&out, &part);
+    }
+    return out;
+}
+
 struct octets normal_commands(const struct octets *reply) {
     return is_aggregate(reply) ? rebuild(reply, 1, false, command_row) : normal_copy(reply);
 }

@@ -104,7 +104,7 @@ void cmd_xgroup_create(struct command_ctx *ctx) {
     if (made.object != NULL)
         keyspace_store(&ref, &made);
     else
-        keyspace_touch_changed(&ref);
+        keyspace_touch_inside(&ref);
     ctx->dirty++;
     log_start(ctx, id);
     reply_ok(&ctx->reply);
@@ -126,7 +126,7 @@ void cmd_xgroup_setid(struct command_ctx *ctx) {
         return;
     group->last_id = id;
     group->entries_read = entries_read;
-    keyspace_touch_changed(&ref);
+    keyspace_touch_inside(&ref);
     ctx->dirty++;
     log_start(ctx, id);
     reply_ok(&ctx->reply);
@@ -151,7 +151,7 @@ void cmd_xgroup_createconsumer(struct command_ctx *ctx) {
         return;
     ctx->dirty = stream_consumer_create(group, ctx->argv[4], ctx_now_ms(ctx)) != NULL;
     if (ctx->dirty > 0)
-        keyspace_touch_changed(&ref);
+        keyspace_touch_inside(&ref);
     reply_integer(&ctx->reply, (int64_t)ctx->dirty);
 }
 
@@ -164,7 +164,7 @@ void cmd_xgroup_delconsumer(struct command_ctx *ctx) {
         return;
     ctx->dirty = stream_consumer_delete(group, ctx->argv[4], &pending);
     if (ctx->dirty > 0)
-        keyspace_touch_changed(&ref);
+        keyspace_touch_inside(&ref);
     reply_integer(&ctx->reply, (int64_t)pending);
 }
 
@@ -205,7 +205,7 @@ void cmd_xack(struct command_ctx *ctx) {
             ctx->dirty += stream_pending_end(group, ids[i]);
         mem_free(ids);
         if (ctx->dirty > 0)
-            keyspace_touch_changed(&ref);
+            keyspace_touch_inside(&ref);
     }
     reply_integer(&ctx->reply, (int64_t)ctx->dirty);
 }

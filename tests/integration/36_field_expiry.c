@@ -40,6 +40,7 @@ static void test_active(void **state) {
     ask_many(c, HASHES, "HSET stays:%d a %d b 2");
     ask_many(c, HASHES, "HPEXPIRE stays:%d 50 FIELDS 1 a");
     AWAIT(ask_integer(c, "DBSIZE") == HASHES);
+    AWAIT(atoi(info_field(c, "stats", "expired_subkeys")) == 3 * HASHES);
     expect_integer(c, 1, "HLEN stays:7");
     redisFree(c);
     pool_end(&pool);

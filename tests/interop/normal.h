@@ -4,6 +4,7 @@
 #define REMUDA_TESTS_NORMAL_H
 #include "tests/integration/client.h"
 
+void octets_append(struct octets *out, const struct octets *more);
 struct octets normal_copy(const struct octets *reply);
 /* The elements of the outermost array in byte order, so many at a time (2: pairs stay together). */
 struct octets normal_sorted(const struct octets *reply, unsigned stride);

@@ -71,6 +71,7 @@ void keyspace_watch(struct keyspace *ks, void (*changed)(void *arg, uint32_t db,
                     void *arg) {
     ks->hooks.changed = changed;
     ks->changed_arg = arg;
+    ks->watched = changed != NULL;
 }
 
 uint32_t keyspace_databases(const struct keyspace *ks) {

@@ -150,6 +150,11 @@ void keyspace_touch_changed(struct keyref *ref) {
     report_changed(ref);
 }
 
+void keyspace_touch_inside(struct keyref *ref) {
+    if (!ref->ks->watched)
+        report_changed(ref);
+}
+
 char *keyspace_string_resize(struct keyref *ref, size_t len) {
     char *data;
     if (!ref->entry) {

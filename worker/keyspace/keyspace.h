@@ -76,6 +76,9 @@ static inline bool keyref_found(const struct keyref *ref) {
 void keyspace_store(struct keyref *ref, const struct value *value);
 /* An object was changed in place: report it. */
 void keyspace_touch_changed(struct keyref *ref);
+/* The same for a change that serves nobody who waits for the key: to what is pending in a stream's
+ * group, or entries that went. Not told to keyspace_watch(). */
+void keyspace_touch_inside(struct keyref *ref);
 /* Make the string of this key `len` bytes long (created if absent, zero-filled where new) and return
  * its writable bytes: for APPEND, SETRANGE, SETBIT, BITFIELD. Amortised O(1) a byte. The encoding
  * becomes RAW. The caller has checked that it is a string, and len against the limit. */

@@ -21,6 +21,7 @@ struct keyspace {
     uint32_t database_count;
     struct keyspace_hooks hooks;
     void *changed_arg; /* of hooks.changed */
+    bool watched;      /* it is keyspace_watch()'s */
     struct keyspace_stats stats;
     int64_t now_ms;
     uint32_t access_clock; /* what an entry touched now gets: LRU seconds */

@@ -20,6 +20,7 @@ struct request {
 
 static void run_here(struct request *q) {
     execute(q->ctx);
+    router_made_here(q->r, q->p);
     if (q->ctx->waiter)
         wait_here(q->r, q->ctx);
 }
@@ -106,9 +107,14 @@ static void run_own_part(struct request *q, struct part *part, const struct byte
                          uint32_t argc) {
     struct command_ctx ctx =
         router_context(q->r, q->session, q->ctx->cmd, argv, argc, &part->reply);
+    ctx.may_block = true;
     buf_clear(&part->reply);
     execute(&ctx);
-    part_done(q->r, part);
+    router_made_here(q->r, q->p);
+    if (ctx.waiter)
+        wait_part_here(q->r, part, &ctx);
+    else
+        part_done(q->r, part);
 }
 
 static void run_everywhere(struct request *q) {
@@ -161,6 +167,7 @@ static void run_scan(struct request *q) {
             router_context(r, q->session, q->ctx->cmd, argv, q->ctx->argc, &r->reply_scratch);
         buf_clear(&r->reply_scratch);
         execute(&ctx);
+        router_made_here(r, q->p);
         scan_cursor_rewrite(r, buf_bytes(&r->reply_scratch), shard, q->ctx->reply.out);
     } else if (shard_takes(q, shard)) {
         struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, 1);
@@ -175,13 +182,13 @@ static void run_scan(struct request *q) {
 /* How keys and what belongs to them lie in the arguments, from the first key on. */
 struct split {
     uint32_t keys;
-    uint32_t step; /* arguments of each key, with it */
+    uint32_t step;  /* arguments of each key, with it */
     uint32_t apart; /* from one of them to the next: 1, or the number of keys */
 };
 
 /* The command with the keys of one shard only, in order; returns the number of arguments. */
-static uint32_t share_of(const struct request *q, const struct split *split,
-                         const uint16_t *owners, uint32_t shard, struct bytes *argv_r) {
+static uint32_t share_of(const struct request *q, const struct split *split, const uint16_t *owners,
+                         uint32_t shard, struct bytes *argv_r) {
     const uint32_t *positions = q->r->positions;
     uint32_t n = positions[0];
     memcpy(argv_r, q->ctx->argv, n * sizeof(*argv_r));
@@ -214,6 +221,8 @@ static void run_split(struct request *q, const struct split *split) {
     }
     struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, parts);
     r->relayed++;
+    if (q->ctx->cmd->flags & CMD_BLOCKING)
+        call_barrier(call);
     if (q->ctx->cmd->span == SPAN_STREAMS)
         frame_append(&call->args, keys, argv + r->positions[0]);
     struct bytes *sub = mem_alloc(q->ctx->argc * sizeof(*sub));

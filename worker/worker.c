@@ -36,6 +36,11 @@ static void on_fork_done(void *arg, uint64_t id) {
     control_report(arg, CONTROL_REPORT_FORK_DONE, id, 0, (struct bytes){0});
 }
 
+static bool on_owns(void *arg, struct bytes key) {
+    struct worker *w = arg;
+    return w->segment.slots->owner[slot_of_key(key)] == w->env.shard;
+}
+
 static void on_cut_prepared(void *arg, uint64_t cut, uint64_t try, const char *error) {
     control_report(arg, CONTROL_REPORT_CUT_PREPARED, cut, try, bytes_of_text(error));
 }
@@ -95,6 +100,7 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
                                   .cut_prepared = on_cut_prepared,
                                   .cut_linked = on_cut_linked,
                                   .apply = on_apply,
+                                  .owns = w->segment.workers > 1 ? on_owns : NULL,
                                   .progress = on_progress};
     w->persist =
         persist_create(w->loop, dir, w->config, w->ks, w->status, &hooks, error, error_bytes);
@@ -104,6 +110,7 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
 int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
     char error[CONFIG_ERROR_BYTES + 128], role[16];
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write(2), as a full disk is */
     orphan_watch(ORPHAN_SECONDS);
     snprintf(role, sizeof(role), "%u", shard);
     log_open(role, LOG_NOTICE, NULL);

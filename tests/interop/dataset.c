@@ -131,28 +131,36 @@ static char *describe_key(redisContext *c, unsigned db, const redisReply *key,
     return line;
 }
 
+static size_t describe_database(FILE *out, redisContext *c, unsigned db,
+                                enum dataset_expiry expiry) {
+    redisReply *keys = expect_reply(c, "KEYS *");
+    char **lines = calloc(keys->elements + 1, sizeof(*lines));
+    size_t count = keys->elements;
+    assert_non_null(lines);
+    assert_int_equal(ask_integer(c, "DBSIZE"), count);
+    for (size_t i = 0; i < count; i++)
+        lines[i] = describe_key(c, db, keys->element[i], expiry);
+    qsort(lines, count, sizeof(*lines), compare_lines);
+    for (size_t i = 0; i < count; i++) {
+        fprintf(out, "%s\n", lines[i]);
+        free(lines[i]);
+    }
+    free(lines);
+    freeReplyObject(keys);
+    return count;
+}
+
 char *dataset_describe(int port, enum dataset_expiry expiry, size_t *keys_r) {
     redisContext *c = client_connect(port);
     char *text = NULL;
     size_t text_len = 0, total = 0;
     FILE *out = open_memstream(&text, &text_len);
     assert_non_null(out);
-    for (unsigned db = 0; db < DATABASES; db++) {
-        expect_text(c, "OK", "SELECT %d", (int)db);
-        redisReply *keys = expect_reply(c, "KEYS *");
-        char **lines = calloc(keys->elements + 1, sizeof(*lines));
-        assert_non_null(lines);
-        assert_int_equal(ask_integer(c, "DBSIZE"), keys->elements);
-        for (size_t i = 0; i < keys->elements; i++)
-            lines[i] = describe_key(c, db, keys->element[i], expiry);
-        qsort(lines, keys->elements, sizeof(*lines), compare_lines);
-        for (size_t i = 0; i < keys->elements; i++) {
-            fprintf(out, "%s\n", lines[i]);
-            free(lines[i]);
-        }
-        total += keys->elements;
-        free(lines);
-        freeReplyObject(keys);
+    bool node = strcmp(info_field(c, "cluster", "cluster_enabled"), "1") == 0;
+    for (unsigned db = 0; db < (node ? 1 : DATABASES); db++) {
+        if (!node)
+            expect_text(c, "OK", "SELECT %d", (int)db);
+        total += describe_database(out, c, db, expiry);
     }
     fclose(out);
     redisFree(c);

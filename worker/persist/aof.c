@@ -53,21 +53,33 @@ bool aof_checksum_at(const char *data, uint64_t *crc_r) {
 }
 
 /* ---- the buffer ---- */
-static void put_header(struct buf *out, char type, uint64_t number) {
-    char *at = buf_reserve(out, 1 + BYTES_I64_MAX + 2);
-    *at = type;
-    size_t len = 1 + bytes_from_i64(at + 1, (int64_t)number);
-    memcpy(at + len, "\r\n", 2);
-    out->len += len + 2;
+enum { HEADER_BYTES_MAX = 1 + BYTES_I64_MAX + 2 };
+
+static char *put_header(char *to, char type, uint64_t number) {
+    *to++ = type;
+    if (number < 10)
+        *to++ = (char)('0' + number);
+    else
+        to += bytes_from_i64(to, (int64_t)number);
+    memcpy(to, "\r\n", 2);
+    return to + 2;
 }
 
+/* Room is looked for once: this runs for every write. */
 void aof_format_command(struct buf *out, uint32_t argc, const struct bytes *argv) {
-    put_header(out, '*', argc);
+    size_t room = HEADER_BYTES_MAX;
+    for (uint32_t i = 0; i < argc; i++)
+        room += HEADER_BYTES_MAX + argv[i].len + 2;
+    char *to = put_header(buf_reserve(out, room), '*', argc);
     for (uint32_t i = 0; i < argc; i++) {
-        put_header(out, '$', argv[i].len);
-        buf_append_bytes(out, argv[i]);
-        buf_append(out, "\r\n", 2);
+        to = put_header(to, '$', argv[i].len);
+        if (argv[i].len > 0)
+            memcpy(to, argv[i].ptr, argv[i].len);
+        to += argv[i].len;
+        memcpy(to, "\r\n", 2);
+        to += 2;
     }
+    out->len = (size_t)(to - out->data);
 }
 
 /* The clock is read once a turn, not once a command. */

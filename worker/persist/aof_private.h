@@ -129,7 +129,8 @@ struct aof_load_job {
     int (*apply)(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                  size_t error_bytes);
     void (*progress)(void *arg, uint64_t offset);
-    void *apply_arg, *progress_arg;
+    bool (*owns)(void *arg, struct bytes key); /* of keys in an RDB part; may be NULL */
+    void *apply_arg, *progress_arg;            /* progress_arg: of owns, too */
     bool may_be_cut; /* the last of a log: an incomplete end is no error */
 };
 struct aof_loaded {

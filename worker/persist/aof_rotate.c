@@ -165,7 +165,7 @@ static void name_new_file(struct rotation *r) {
     struct persist *p = r->p;
     r->dir = p->aof_dir;
     r->sync_errno = 0;
-    r->seq = rewrite_free_incr(p, r->name);
+    r->seq = rewrite_next_incr(p, r->name);
     aof_manifest_copy(&r->next, &p->manifest);
     aof_manifest_add(&r->next, AOF_INCR, r->seq, r->name);
     r->old_fd = p->aof.fd;

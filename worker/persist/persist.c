@@ -8,6 +8,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
+#include "shared/base/publish.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -93,6 +94,13 @@ static char *join(const char *dir, const char *name) {
     return path;
 }
 
+/* The new folder's name is to outlive a power cut, as the files in it do. */
+static int sync_parent(const char *dir, char *error_r, size_t error_bytes) {
+    char parent[PATH_BYTES_MAX + 4];
+    snprintf(parent, sizeof parent, "%s/..", dir);
+    return publish_sync_dir(parent, error_r, error_bytes);
+}
+
 static int make_dir(const char *dir, char *error_r, size_t error_bytes) {
     struct stat st;
     if (strlen(dir) > PATH_BYTES_MAX) {
@@ -100,8 +108,9 @@ static int make_dir(const char *dir, char *error_r, size_t error_bytes) {
                  PATH_BYTES_MAX);
         return -1;
     }
-    if ((mkdir(dir, 0755) == 0 || errno == EEXIST) && stat(dir, &st) == 0 && S_ISDIR(st.st_mode))
-        return 0;
+    bool made = mkdir(dir, 0755) == 0;
+    if ((made || errno == EEXIST) && stat(dir, &st) == 0 && S_ISDIR(st.st_mode))
+        return made ? sync_parent(dir, error_r, error_bytes) : 0;
     snprintf(error_r, error_bytes, "cannot create the folder %s: %s", dir, strerror(errno));
     return -1;
 }

@@ -25,6 +25,8 @@ struct persist_hooks {
      * an error text if the command is refused: the load then fails. */
     int (*apply)(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                  size_t error_bytes);
+    /* Does this shard own the key's slot? A file with other keys is refused. NULL: it owns all. */
+    bool (*owns)(void *arg, struct bytes key);
     /* A new log file begins, or a log ends: take persist_aof() anew, and the next command must repeat
      * its SELECT. May be NULL. */
     void (*log_began)(void *arg);

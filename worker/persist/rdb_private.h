@@ -191,6 +191,7 @@ struct rdb_load_job {
     int (*entry)(void *arg, const struct rdb_entry *entry, char *error_r, size_t error_bytes);
     void *entry_arg;
     void (*progress)(void *arg, uint64_t offset); /* may be NULL */
+    bool (*owns)(void *arg, struct bytes key); /* keys that are not owned: refused; may be NULL */
     void *arg;
 };
 struct rdb_loaded {

@@ -221,8 +221,8 @@ static void history_goes(void **state) {
         shard_repair_history(dir, "appendonly.aof.manifest", s->error, sizeof s->error), 0);
     assert_false(shard_file_exists(s, "appendonlydir/appendonly.aof.0.incr.aof"));
     struct buf manifest = shard_read_file(s, "appendonlydir/appendonly.aof.manifest");
-    assert_int_equal(manifest.len, strlen(MANIFEST));
-    assert_memory_equal(manifest.data, MANIFEST, manifest.len);
+    assert_true(manifest.len > strlen(MANIFEST)); /* its checksum follows */
+    assert_memory_equal(manifest.data, MANIFEST, strlen(MANIFEST));
     buf_free(&manifest);
     shard_free(&s);
 }

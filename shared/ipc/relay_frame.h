@@ -21,7 +21,10 @@ enum relay_type {
     RELAY_WRITTEN,    /* answer: stored (and synced, where that is promised) */
     RELAY_UNLOCK,     /* no answer */
     RELAY_BLOCKED,    /* of a request: it waits for a key; its REPLY comes when it is served */
-    RELAY_CANCEL      /* end that wait: argc says how (enum unblock_how) */
+    RELAY_SLOW,    /* of a request: it took long; an entry of SLOWLOG (worker/command/slowlog.h) */
+    RELAY_MONITOR, /* argc 1: a client of mine watches (MONITOR), 0: none does any more */
+    RELAY_FED,     /* to such a worker: a line, in RESP */
+    RELAY_CANCEL   /* end that wait: argc says how (enum unblock_how) */
 };
 
 enum relay_flags {

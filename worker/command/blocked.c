@@ -409,6 +409,8 @@ static void run_again(struct blocked *b, struct waiter *w, struct bytes key) {
     s->db = w->db;
     s->resp = w->resp;
     s->no_touch = w->no_touch;
+    s->of_peer = w->id.peer;
+    s->of_token = w->id.token;
     w->ready = key;
     buf_clear(&b->reply);
     buf_shrink(&b->reply, REPLY_KEEP_BYTES);

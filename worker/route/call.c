@@ -21,6 +21,7 @@ void pipeline_init(struct pipeline *p, void *client, void (*wake)(struct pipelin
     *p = (struct pipeline){.client = client, .wake = wake, .window = PIPELINE_DEPTH_FIRST};
     list_init(&p->calls);
     list_init(&p->stalled_link);
+    list_init(&p->monitor_link);
 }
 
 struct buf *pipeline_tail(struct pipeline *p) {
@@ -241,6 +242,8 @@ void part_done(struct router *r, struct part *part) {
 
 void router_forget(struct router *r, struct pipeline *p) {
     list_remove(&p->stalled_link);
+    if (p->monitors)
+        router_monitor(r, p, false, false);
     LIST_EACH(node, &p->calls) {
         struct call *call = LIST_ENTRY(node, struct call, link);
         bool forgotten = wait_forget(r, call);

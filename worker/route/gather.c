@@ -369,6 +369,12 @@ static void gather_advance(struct router *r, struct call *call) {
         gather_end(r, call, buf_bytes(&g->reply));
 }
 
+/* For SLOWLOG: whose command it is. */
+static void borrow_names(struct session *s, const struct session *client) {
+    memcpy(s->peer, client ? client->peer : (char[sizeof(s->peer)]){0}, sizeof(s->peer));
+    s->name = client ? client->name : NULL;
+}
+
 /* All shards are locked: run the handler over the operands. */
 static void gather_run(struct router *r, struct call *call) {
     struct gather *g = call->gather;
@@ -398,7 +404,9 @@ static void gather_run(struct router *r, struct call *call) {
         reply_error(&ctx.reply,
                     "ERR a shard sent a value that could not be read; nothing was changed");
     } else {
+        borrow_names(s, call->session);
         execute(&ctx);
+        borrow_names(s, NULL);
         collect_changes(r, g);
     }
     scratch_close(r);

@@ -20,6 +20,8 @@ enum {
     PIPELINE_QUEUED_MAX = 8 * 1024 * 1024    /* of queued_bytes */
 };
 
+enum pipeline_monitors { MONITOR_NOTHING, MONITOR_WORKER, MONITOR_POOL };
+
 struct pipeline {
     struct buf out;
     struct list calls; /* struct call, oldest first */
@@ -30,6 +32,8 @@ struct pipeline {
     bool stalled;        /* a ring is full or the shard is locked: begin no command */
     uint32_t waits_for;  /* while stalled: the peer, or this shard for the lock */
     struct list stalled_link;
+    enum pipeline_monitors monitors;
+    struct list monitor_link;
     void *client;
     /* More of `out` may be sent, or commands may begin again. Called outside of router_command(). */
     void (*wake)(struct pipeline *pipeline);

@@ -92,6 +92,9 @@ struct router {
     struct list loopback;     /* struct parked: gather's messages to this shard itself */
     struct blocked *blocked;  /* who waits for keys of this shard */
     uint32_t waiting;         /* clients of ours that wait, for keys of any shard */
+    struct list monitors;     /* struct pipeline: clients of ours that watch */
+    bool fed[SHARD_MAX];      /* shards with clients that watch the pool */
+    bool monitored;           /* any of both */
     struct keyspace *scratch; /* gather's operands */
     struct gather *scratch_user;
 
@@ -189,6 +192,15 @@ void wait_for_peer(struct router *r, struct command_ctx *ctx, uint32_t peer,
 void wait_serve_cancel(struct router *r, uint32_t peer, const struct relay_frame *frame);
 /* A hook of blocked.h. */
 void wait_answer(void *arg, struct waiter_id id, struct bytes reply, bool failed);
+
+/* ---- monitor.c ---- */
+/* A client's command was run or sent on: tell who watches. Only while r->monitored. */
+void monitor_feed(struct router *r, const struct command_ctx *ctx);
+/* A line of another worker's. */
+void monitor_fed(struct router *r, struct bytes line);
+/* A peer begins anew, or says whether it wants to be told. */
+void monitor_peer_up(struct router *r, uint32_t peer);
+void monitor_peer_wants(struct router *r, uint32_t peer, bool on);
 
 /* ---- merge.c ---- */
 /* All parts of a call have their replies: build the client's and finish the call. */

@@ -38,6 +38,8 @@ static void serve_request(struct router *r, uint32_t peer, const struct relay_fr
     s->resp = frame->flags & RELAY_RESP3 ? 3 : 2;
     s->no_touch = frame->flags & RELAY_NOTOUCH;
     s->db = frame->db;
+    s->of_peer = peer;
+    s->of_token = frame->token;
     struct command_ctx ctx = router_context(r, s, cmd, argv, frame->argc, out);
     ctx.may_block = true;
     if (!cmd || !cmd->handler || !argv || !command_arity_ok(cmd, frame->argc) ||

@@ -10,6 +10,7 @@
 
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
+#include "worker/command/slowlog.h"
 #include "worker/resp/parse.h"
 
 struct fixture *fixture_create(void) {
@@ -26,11 +27,13 @@ struct fixture *fixture_create(void) {
     f->session.authenticated = true;
     f->env.config = f->config;
     f->env.sessions = &f->sessions;
+    f->env.slowlog = slowlog_create(NULL);
     return f;
 }
 
 void fixture_free(struct fixture **f) {
     session_free(&(*f)->session);
+    slowlog_free(&(*f)->env.slowlog);
     keyspace_free(&(*f)->ks);
     config_free(&(*f)->config);
     buf_free(&(*f)->reply);

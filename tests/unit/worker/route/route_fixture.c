@@ -4,6 +4,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 #include "shared/ipc/inherit.h"
+#include "worker/command/slowlog.h"
 #include "worker/resp/parse.h"
 
 #include <stdio.h>
@@ -26,6 +27,16 @@ static bool unblock(void *upper, struct session *session, bool with_error) {
     return router_unblock(s->router, session, with_error);
 }
 
+static void slow(void *upper, const struct session *session, struct bytes body) {
+    struct route_shard *s = upper;
+    router_slow(s->router, session, body);
+}
+
+static void monitor(void *upper, struct command_ctx *ctx, bool on) {
+    struct route_shard *s = upper;
+    router_monitor(s->router, ctx->client, on, ctx->session->port == SESSION_PUBLIC);
+}
+
 static void shard_open(struct pool_fixture *pool, uint32_t i) {
     struct route_shard *s = &pool->shard[i];
     struct keyspace_hooks hooks = {.expired = no_removal, .evicted = no_removal};
@@ -42,6 +53,9 @@ static void shard_open(struct pool_fixture *pool, uint32_t i) {
                                   .sessions = &s->sessions,
                                   .upper = s,
                                   .unblock_session = unblock,
+                                  .slowlog = slowlog_create(&pool->segment.header->next_slowlog_id),
+                                  .slow = slow,
+                                  .monitor = monitor,
                                   .refresh_status = refresh};
     atomic_store(&s->env.status->generation, s->generation);
     atomic_store(&s->env.status->state, CHILD_UP);
@@ -77,6 +91,7 @@ struct pool_fixture *pool_create(uint32_t shards, uint32_t ring_bytes) {
 
 static void shard_close(struct route_shard *s) {
     router_free(&s->router);
+    slowlog_free(&s->env.slowlog);
     keyspace_free(&s->ks);
 }
 
@@ -152,6 +167,7 @@ struct route_client *client_create(struct pool_fixture *pool, uint32_t at, enum 
     session_init(&c->session, port);
     c->session.authenticated = true;
     c->session.id = ++pool->last_client_id;
+    snprintf(c->session.peer, sizeof(c->session.peer), "10.0.0.%u:1", (unsigned)c->session.id);
     list_push_back(&pool->shard[at].sessions, &c->session.link);
     pipeline_init(&c->pipeline, c, no_wake);
     return c;

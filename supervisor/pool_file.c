@@ -1,5 +1,6 @@
 /* pool_file.c - see the header. Reading happens once, before any child starts, so it may block. */
 #include "supervisor/pool_file.h"
+#include "shared/base/crc.h"
 #include "shared/base/panic.h"
 #include "shared/base/publish.h"
 #include <dirent.h>
@@ -11,6 +12,8 @@
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
+
+#define CHECKSUM "crc64"
 
 void pool_file_random_id(char id_r[POOL_ID_BYTES]) {
     unsigned char random[(POOL_ID_BYTES - 1) / 2];
@@ -30,6 +33,20 @@ void pool_file_make(struct pool_file *file, uint32_t shards) {
     memcpy(file->first, even.first, sizeof(file->first));
     for (uint32_t i = 0; i < shards; i++)
         pool_file_random_id(file->node_id[i]);
+}
+
+void pool_file_deal(const struct pool_file *from, uint32_t shards, struct pool_file *file_r) {
+    uint32_t stay = shards < from->shards ? shards : from->shards;
+    pool_file_make(file_r, shards);
+    memcpy(file_r->pool_id, from->pool_id, sizeof(file_r->pool_id));
+    memcpy(file_r->node_id, from->node_id, stay * sizeof(file_r->node_id[0]));
+}
+
+void pool_file_slots_text(const struct pool_file *file, char text_r[POOL_SLOTS_TEXT_BYTES]) {
+    size_t len = 0;
+    for (uint32_t i = 0; i < file->shards; i++)
+        len += (size_t)snprintf(text_r + len, POOL_SLOTS_TEXT_BYTES - len, "%s%u", i ? "," : "",
+                                file->first[i]);
 }
 
 /* ---- JSON in ---- */
@@ -85,7 +102,7 @@ static int parse_shard(struct parse *parse, json_t *entry, uint32_t shard, struc
 }
 
 static int parse_root(struct parse *parse, json_t *root, struct pool_file *file) {
-    int64_t format, shards;
+    int64_t format, shards, from = 0;
     if (!json_is_object(root))
         return refuse(parse, "it is not a JSON object");
     if (!json_is_integer(json_object_get(root, "format")))
@@ -97,6 +114,10 @@ static int parse_root(struct parse *parse, json_t *root, struct pool_file *file)
     if (parse_id(parse, root, "pool_id", file->pool_id) != 0 ||
         parse_number(parse, root, "shards", 1, SHARD_MAX, &shards) != 0)
         return -1;
+    file->moving = json_object_get(root, "moving_from") != NULL;
+    if (file->moving && parse_number(parse, root, "moving_from", 0, SHARD_MAX, &from) != 0)
+        return -1;
+    file->moving_from = (uint32_t)from;
     json_t *slots = json_object_get(root, "slots");
     if (!json_is_array(slots) || json_array_size(slots) != (size_t)shards)
         return refuse(parse, "\"slots\" does not have %lld entries", (long long)shards);
@@ -111,6 +132,30 @@ static int parse_root(struct parse *parse, json_t *root, struct pool_file *file)
     return 0;
 }
 
+static json_t *checksum_of(json_t *root) {
+    char *text = json_dumps(root, JSON_INDENT(2));
+    ASSERT(text != NULL);
+    json_t *sum = json_sprintf("%016llx", (unsigned long long)crc64(0, text, strlen(text)));
+    free(text);
+    return sum;
+}
+
+/* A flipped bit in a number or an id would else be another number, another id. */
+static int check_checksum(struct parse *parse, json_t *root) {
+    json_t *found = json_incref(json_object_get(root, CHECKSUM));
+    if (!found)
+        return 0;
+    json_object_del(root, CHECKSUM);
+    json_t *expected = checksum_of(root);
+    bool right = json_equal(found, expected);
+    json_decref(found);
+    json_decref(expected);
+    return right
+               ? 0
+               : refuse(parse, "its checksum is wrong: it is damaged, or was edited and still has "
+                               "its \"" CHECKSUM "\"");
+}
+
 int pool_file_parse(struct bytes text, struct pool_file *file_r, char *error_r,
                     size_t error_bytes) {
     struct parse parse = {error_r, error_bytes};
@@ -119,7 +164,7 @@ int pool_file_parse(struct bytes text, struct pool_file *file_r, char *error_r,
     json_t *root = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, &where);
     if (!root)
         return refuse(&parse, "line %d: %s", where.line, where.text);
-    int result = parse_root(&parse, root, file_r);
+    int result = check_checksum(&parse, root) ? -1 : parse_root(&parse, root, file_r);
     json_decref(root);
     return result;
 }
@@ -136,7 +181,11 @@ char *pool_file_text(const struct pool_file *file) {
     }
     json_t *root = json_pack("{s:i, s:s, s:i, s:o}", "format", POOL_FILE_FORMAT, "pool_id",
                              file->pool_id, "shards", (int)file->shards, "slots", slots);
-    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    ASSERT(root != NULL);
+    if (file->moving)
+        json_object_set_new(root, "moving_from", json_integer(file->moving_from));
+    json_object_set_new(root, CHECKSUM, checksum_of(root));
+    char *text = json_dumps(root, JSON_INDENT(2));
     ASSERT(text != NULL);
     json_decref(root);
     return text;
@@ -164,7 +213,7 @@ static ssize_t read_file(const char *path, char *text, size_t text_bytes) {
     return error ? -1 : (ssize_t)have;
 }
 
-static bool has_shard_folders(const char *dir) {
+bool pool_file_has_shards(const char *dir) {
     bool found = false;
     DIR *stream = opendir(dir);
     for (struct dirent *entry; stream && !found && (entry = readdir(stream));)
@@ -174,9 +223,17 @@ static bool has_shard_folders(const char *dir) {
     return found;
 }
 
+int pool_file_publish(const char *dir, const struct pool_file *file, char *error_r,
+                      size_t error_bytes) {
+    char *text = pool_file_text(file);
+    int result = publish(dir, POOL_FILE_NAME, bytes_of_text(text), error_r, error_bytes);
+    free(text);
+    return result;
+}
+
 static int make_new(const char *dir, uint32_t shards, struct pool_file *file_r, char *error_r,
                     size_t error_bytes) {
-    if (has_shard_folders(dir)) {
+    if (pool_file_has_shards(dir)) {
         snprintf(error_r, error_bytes,
                  "%s holds shard folders but no " POOL_FILE_NAME
                  "; put that file back, or choose another dir",
@@ -184,20 +241,16 @@ static int make_new(const char *dir, uint32_t shards, struct pool_file *file_r, 
         return -1;
     }
     pool_file_make(file_r, shards);
-    char *text = pool_file_text(file_r);
-    int result = publish(dir, POOL_FILE_NAME, bytes_of_text(text), error_r, error_bytes);
-    free(text);
-    return result;
+    return pool_file_publish(dir, file_r, error_r, error_bytes);
 }
 
-int pool_file_open(const char *dir, uint32_t shards, struct pool_file *file_r, char *error_r,
-                   size_t error_bytes) {
+int pool_file_read(const char *dir, struct pool_file *file_r, char *error_r, size_t error_bytes) {
     static char text[POOL_FILE_BYTES_MAX];
     char path[1024], why[256];
     snprintf(path, sizeof(path), "%s/" POOL_FILE_NAME, dir);
     ssize_t length = read_file(path, text, sizeof(text));
     if (length < 0 && errno == ENOENT)
-        return make_new(dir, shards, file_r, error_r, error_bytes);
+        return 1;
     if (length < 0) {
         snprintf(error_r, error_bytes, "cannot read %s: %s", path, strerror(errno));
         return -1;
@@ -206,14 +259,13 @@ int pool_file_open(const char *dir, uint32_t shards, struct pool_file *file_r, c
         snprintf(error_r, error_bytes, "%s is not usable: %s", path, why);
         return -1;
     }
-    if (file_r->shards != shards) {
-        snprintf(error_r, error_bytes,
-                 "%s holds a pool of %u shards, but workers is %u: start it with --workers %u, "
-                 "or choose another dir",
-                 dir, file_r->shards, shards, file_r->shards);
-        return -1;
-    }
     return 0;
+}
+
+int pool_file_open(const char *dir, uint32_t shards, struct pool_file *file_r, char *error_r,
+                   size_t error_bytes) {
+    int result = pool_file_read(dir, file_r, error_r, error_bytes);
+    return result == 1 ? make_new(dir, shards, file_r, error_r, error_bytes) : result;
 }
 
 void pool_file_to_slot_map(const struct pool_file *file, struct slot_map *map) {

@@ -70,8 +70,9 @@ pid_t pool_front_pid(const struct pool *pool) {
 }
 
 void pool_await_worker(struct pool *pool, unsigned worker, pid_t not_this) {
-    AWAIT(strcmp(pool_text(pool, "workers.%u.state", worker), "up") == 0 &&
-          pool_worker_pid(pool, worker) != not_this);
+    /* In this order: "up" read first may be the dead one's. */
+    AWAIT(pool_worker_pid(pool, worker) != not_this &&
+          strcmp(pool_text(pool, "workers.%u.state", worker), "up") == 0);
 }
 
 void pool_kill_worker(struct pool *pool, unsigned worker, int signal_number) {

@@ -5,6 +5,7 @@
  *   ~sort, ~pairs         elements of the array in any order (pairs: two by two)
  *   ~deep, ~shape         every array in any order; types and sizes only
  *   ~commands             COMMAND INFO without tips, notes and subcommands
+ *   ~stream               XINFO, XPENDING without times and what 7.2 has added
  *   ~near N               an integer, give or take N
  *   ~until "bytes"        said again until every peer replies this
  *   ~walk                 SCAN, HSCAN: from cursor 0 to the end, all elements in any order
@@ -168,6 +169,10 @@ static void do_commands(struct run *run, const struct words *words) {
 
 static void do_shape(struct run *run, const struct words *words) {
     compare_as(run, words, normal_shape);
+}
+
+static void do_stream(struct run *run, const struct words *words) {
+    compare_as(run, words, normal_stream);
 }
 
 static void do_near(struct run *run, const struct words *words) {
@@ -421,13 +426,13 @@ static const struct directive {
     unsigned words_min; /* itself included */
     void (*act)(struct run *run, const struct words *words);
 } directives[] = {
-    {"~sort", 2, do_sort},   {"~pairs", 2, do_pairs},       {"~deep", 2, do_deep},
-    {"~shape", 2, do_shape}, {"~commands", 2, do_commands}, {"~near", 3, do_near},
-    {"~until", 3, do_until}, {"~walk", 3, do_walk},         {"~exchange", 2, do_exchange},
-    {"~raw", 3, do_raw},     {"~closes", 2, do_closes},     {"~instead", 4, do_instead},
-    {"~pools", 4, do_pools}, {"%deviates", 5, do_deviates}, {"%on", 2, do_on},
-    {"%close", 2, do_close}, {"%resp", 2, do_nothing},      {"~blocks", 2, do_blocks},
-    {"~gets", 1, do_gets},
+    {"~sort", 2, do_sort},     {"~pairs", 2, do_pairs},       {"~deep", 2, do_deep},
+    {"~shape", 2, do_shape},   {"~commands", 2, do_commands}, {"~near", 3, do_near},
+    {"~until", 3, do_until},   {"~walk", 3, do_walk},         {"~exchange", 2, do_exchange},
+    {"~raw", 3, do_raw},       {"~closes", 2, do_closes},     {"~instead", 4, do_instead},
+    {"~pools", 4, do_pools},   {"~stream", 2, do_stream},     {"%deviates", 5, do_deviates},
+    {"%on", 2, do_on},         {"%close", 2, do_close},       {"%resp", 2, do_nothing},
+    {"~blocks", 2, do_blocks}, {"~gets", 1, do_gets},
 };
 
 /* ---- scripts ---- */

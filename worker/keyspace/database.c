@@ -79,6 +79,13 @@ uint64_t keyspace_count(const struct keyspace *ks, uint32_t db) {
     return table_count(&ks->databases[db].keys);
 }
 
+uint64_t keyspace_count_all(const struct keyspace *ks) {
+    uint64_t keys = 0;
+    for (uint32_t db = 0; db < keyspace_databases(ks); db++)
+        keys += keyspace_count(ks, db);
+    return keys;
+}
+
 uint64_t keyspace_expires_count(const struct keyspace *ks, uint32_t db) {
     return table_count(&ks->databases[db].expires);
 }

@@ -94,6 +94,7 @@ size_t keyref_memory(const struct keyref *ref, uint32_t samples); /* MEMORY USAG
 /* ---- a database ---- */
 uint32_t keyspace_databases(const struct keyspace *ks);
 uint64_t keyspace_count(const struct keyspace *ks, uint32_t db);
+uint64_t keyspace_count_all(const struct keyspace *ks); /* of all databases */
 uint64_t keyspace_expires_count(const struct keyspace *ks, uint32_t db);
 uint64_t keyspace_avg_ttl_ms(const struct keyspace *ks, uint32_t db);
 void keyspace_reserve(struct keyspace *ks, uint32_t db, uint64_t keys); /* before a load */

@@ -34,7 +34,10 @@ void persist_remove_temps(const char *dir) {
         if (strncmp(entry->d_name, "temp-", 5) != 0)
             continue;
         snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
-        if (unlink(path) == 0)
+        struct stat st;
+        if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+            log_remove_folder(path);
+        else if (unlink(path) == 0)
             log_notice("Removed %s, left behind by a process that is gone", path);
     }
     closedir(d);
@@ -73,19 +76,26 @@ static int name_file(const struct source *s, const char *text, char *error_r, si
 
 static void on_progress(void *arg, uint64_t offset) {
     struct persist *p = arg;
-    status_set(p->status, METRIC_load_done_bytes, p->load_done_before + offset);
+    persist_refresh_load(p, p->load_done_before + offset);
     persist_tell_progress(p);
+}
+
+static bool owns(void *arg, struct bytes key) {
+    struct persist *p = arg;
+    return p->hooks.owns(p->hooks.arg, key);
 }
 
 static void expect_bytes(struct persist *p, uint64_t bytes) {
     status_set(p->status, METRIC_load_total_bytes, bytes);
-    status_set(p->status, METRIC_load_done_bytes, 0);
+    status_set(p->status, METRIC_load_started_time_seconds, (uint64_t)persist_now_s());
+    p->load_started_us = clock_mono_us();
     p->load_done_before = 0;
+    persist_refresh_load(p, 0);
 }
 
 static void file_done(struct persist *p, const struct source *s) {
     p->load_done_before += s->bytes;
-    status_set(p->status, METRIC_load_done_bytes, p->load_done_before);
+    persist_refresh_load(p, p->load_done_before);
     close(s->fd);
 }
 
@@ -100,7 +110,11 @@ int persist_load_snapshot(struct persist *p, bool must_exist, char *error_r, siz
     if (opened != 0)
         return opened == 1 ? name_file(&s, "it does not exist", error_r, error_bytes) : -1;
     expect_bytes(p, s.bytes);
-    struct rdb_load_job job = {.ks = p->ks, .config = p->config, .progress = on_progress, .arg = p};
+    struct rdb_load_job job = {.ks = p->ks,
+                               .config = p->config,
+                               .progress = on_progress,
+                               .owns = p->hooks.owns != NULL ? owns : NULL,
+                               .arg = p};
     uint64_t started_us = clock_mono_us();
     int result = rdb_load_fd(s.fd, s.bytes, &job, &loaded, text, sizeof text);
     file_done(p, &s);
@@ -152,6 +166,7 @@ static int load_log_file(struct persist *p, const char *dir, const char *name, b
                                .apply = p->hooks.apply,
                                .apply_arg = p->hooks.arg,
                                .progress = on_progress,
+                               .owns = p->hooks.owns != NULL ? owns : NULL,
                                .progress_arg = p,
                                .may_be_cut = may_be_cut};
     int result = p->hooks.apply(p->hooks.arg, 2, select_first, text, sizeof text);
@@ -223,6 +238,11 @@ static uint64_t size_of(const struct persist *p, const struct aof_file *file) {
     return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
+static bool ends_with(const char *name, const char *end) {
+    size_t len = strlen(name), end_len = strlen(end);
+    return len >= end_len && strcmp(name + len - end_len, end) == 0;
+}
+
 /* Sizes of the log; returns which file is the last with bytes in it. */
 static uint32_t measure(struct persist *p) {
     uint32_t last = 0;
@@ -241,12 +261,18 @@ static uint32_t measure(struct persist *p) {
     return last;
 }
 
+/* What a dead process had written and not synced is about to be shown to clients: first to the disk. */
 static int open_last_incr(struct persist *p, uint64_t bytes, uint64_t crc, char *error_r,
                           size_t error_bytes) {
     char path[PERSIST_PATH_BYTES];
     const struct aof_file *incr = aof_manifest_last_incr(&p->manifest);
     snprintf(path, sizeof path, "%s/%s", p->aof_dir, incr->name);
-    return aof_open(&p->aof, path, bytes, crc, error_r, error_bytes);
+    if (aof_open(&p->aof, path, bytes, crc, error_r, error_bytes) != 0)
+        return -1;
+    if (fdatasync(p->aof.fd) == 0)
+        return 0;
+    snprintf(error_r, error_bytes, "%s: fdatasync failed: %s", path, strerror(errno));
+    return -1;
 }
 
 /* A log without an increment (a foreign one, or a single file taken in) gets one. */
@@ -265,6 +291,14 @@ static int add_incr(struct persist *p, char *error_r, size_t error_bytes) {
                                     error_bytes);
 }
 
+/* The base of a log without RDB preamble may be empty, a snapshot never is: its bytes were lost. */
+static int check_base_has_bytes(const struct aof_file *file, const struct log_end *end,
+                                char *error_r, size_t error_bytes) {
+    if (file->type != AOF_BASE || !ends_with(file->name, ".rdb") || end->source.bytes > 0)
+        return 0;
+    return name_file(&end->source, "the base of the log is empty", error_r, error_bytes);
+}
+
 static int load_files(struct persist *p, struct log_end *last_r, char *error_r,
                       size_t error_bytes) {
     uint32_t last = measure(p);
@@ -276,7 +310,8 @@ static int load_files(struct persist *p, struct log_end *last_r, char *error_r,
             continue;
         bool may_be_cut = i >= last && file->type == AOF_INCR;
         end = (struct log_end){0};
-        if (load_log_file(p, p->aof_dir, file->name, may_be_cut, &end, error_r, error_bytes) != 0)
+        if (load_log_file(p, p->aof_dir, file->name, may_be_cut, &end, error_r, error_bytes) != 0 ||
+            check_base_has_bytes(file, &end, error_r, error_bytes) != 0)
             return -1;
         if (i <= last || end.loaded.end > 0)
             *last_r = end;
@@ -358,11 +393,6 @@ static int load_single(struct persist *p, char *error_r, size_t error_bytes) {
 }
 
 /* ---- the first start ---- */
-static bool ends_with(const char *name, const char *end) {
-    size_t len = strlen(name), end_len = strlen(end);
-    return len >= end_len && strcmp(name + len - end_len, end) == 0;
-}
-
 /* A file of a log that says something: not an empty increment. */
 static bool is_log_file(const struct persist *p, const char *name) {
     const char *prefix = p->config->appendfilename;
@@ -432,4 +462,64 @@ int persist_open_log(struct persist *p, char *error_r, size_t error_bytes) {
                                              : start_first_log(p, error_r, error_bytes);
     p->rewrite.size_at_last = p->aof.total_bytes;
     return result;
+}
+
+/* ---- a log that is not wanted any more ---- */
+static int64_t changed_s(const char *dir, const char *name) {
+    char path[PERSIST_PATH_BYTES];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return stat(path, &st) == 0 ? st.st_mtim.tv_sec : 0;
+}
+
+/* When the log was written last, or knew all that a snapshot had. */
+static int64_t log_changed_s(const struct persist *p) {
+    int64_t newest = changed_s(p->dir, p->config->appendfilename);
+    DIR *d = opendir(p->aof_dir);
+    struct dirent *entry;
+    while (d != NULL && (entry = readdir(d)) != NULL) {
+        int64_t changed = entry->d_name[0] == '.' ? 0 : changed_s(p->aof_dir, entry->d_name);
+        newest = changed > newest ? changed : newest;
+    }
+    if (d != NULL)
+        closedir(d);
+    return newest;
+}
+
+/* A snapshot that was written behind the log's last byte may be of somebody who knew of no log. */
+static int keep_newer_snapshot(struct persist *p, int64_t log_s, char *error_r,
+                               size_t error_bytes) {
+    char path[PERSIST_PATH_BYTES], kept[PERSIST_PATH_BYTES];
+    if (changed_s(p->dir, p->config->dbfilename) <= log_s)
+        return 0;
+    snprintf(path, sizeof path, "%s/%s", p->dir, p->config->dbfilename);
+    if (quarantine_file(p->dir, path, p->config->dbfilename, kept, sizeof kept, error_r,
+                        error_bytes) != 0)
+        return -1;
+    log_warning("%s is younger than the log, which was loaded; it is kept in %s/%s", path, p->dir,
+                kept);
+    return 0;
+}
+
+int persist_turn_log_into_snapshot(struct persist *p, char *error_r, size_t error_bytes) {
+    char retired[PERSIST_PATH_BYTES];
+    int64_t log_s = log_changed_s(p);
+    log_warning(
+        "appendonly is no, but there is a log in %s: it is loaded, written to %s, and put out "
+        "of use",
+        p->aof_dir, p->config->dbfilename);
+    if (persist_open_log(p, error_r, error_bytes) != 0 ||
+        keep_newer_snapshot(p, log_s, error_r, error_bytes) != 0)
+        return -1;
+    struct rdb_save_job job = persist_save_job(p, false);
+    struct rdb_saved saved;
+    if (rdb_save_file(p->dir, p->config->dbfilename, &job, &saved, error_r, error_bytes) != 0)
+        return -1;
+    log_home(p, "", ".retired", retired);
+    if (log_retire_folder(p->aof_dir, retired, "superseded\n", error_r, error_bytes) != 0)
+        return -1;
+    log_forget(p);
+    p->log.retired_there = true;
+    log_remove_retired(p);
+    return 0;
 }

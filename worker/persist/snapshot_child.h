@@ -14,6 +14,9 @@ struct snapshot_order {
     const char *dir;
     const char *temp;       /* the file to write, in dir */
     const char *final_name; /* what it becomes; NULL: it stays, synced, for the parent to rename */
+    /* Write nothing before snapshot_child_go() (or five seconds have passed): whoever has a few syncs to do
+     * first would wait for what the child has written, too. */
+    bool waits;
 };
 
 struct snapshot_child {
@@ -24,7 +27,9 @@ struct snapshot_child {
     char temp_path[2400];
     uint64_t started_us, fork_us;
     uint64_t keys, bytes, cow_bytes; /* last heard */
-    bool finished;                   /* it has reported a good end */
+    uint64_t keys_total;             /* at the fork */
+    uint64_t cow_peak_bytes, cow_heard_us;
+    bool finished; /* it has reported a good end */
     struct rdb_saved saved;
     char error[CHILD_TEXT_BYTES];
     /* Called on the loop when the child is gone, unless it was killed by us. */
@@ -39,6 +44,8 @@ int snapshot_child_start(struct snapshot_child *child, void *loop,
 static inline bool snapshot_child_alive(const struct snapshot_child *child) {
     return child->pid != 0;
 }
+/* A child that waits may begin. Nothing if there is none. */
+void snapshot_child_go(struct snapshot_child *child);
 /* End it at once and remove its temporary file; done is not called. Nothing if there is none. */
 void snapshot_child_kill(struct snapshot_child *child);
 

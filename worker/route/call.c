@@ -12,7 +12,6 @@ enum {
     FREE_CALLS_MAX = 8192,      /* recycled, with small buffers */
     FREE_BUFFER_BYTES = 4096,   /* a bigger one is given back */
     KEPT_BYTES_MAX = 64 * 1024, /* a longer read is not sent again */
-    LOCK_PATIENCE_MIN_MS = 1000
 };
 
 /* ---- pipeline ---- */
@@ -128,11 +127,15 @@ struct call *call_begin(struct router *r, struct pipeline *p, struct session *se
     call->resp = session->resp;
     call->parts_count = call->parts_left = parts;
     call->parts = parts > 1 ? mem_calloc(parts, sizeof(struct part)) : &call->single;
-    for (uint32_t i = 0; i < parts; i++)
+    for (uint32_t i = 0; i < parts; i++) {
         call->parts[i].call = call;
+        call->parts[i].peer = r->self;
+    }
     call->started_ms = clock_mono_ms();
-    list_push_back(&p->calls, &call->link);
-    p->in_flight++;
+    if (p) {
+        list_push_back(&p->calls, &call->link);
+        p->in_flight++;
+    }
     return call;
 }
 
@@ -204,6 +207,11 @@ static void window_adapt(struct pipeline *p, size_t reply_bytes) {
         p->window = fit > PIPELINE_DEPTH_FEW ? fit : PIPELINE_DEPTH_FEW;
 }
 
+void router_made_here(const struct router *r, struct pipeline *p) {
+    if (r->env->persist)
+        p->made_here_at = persist_executed(r->env->persist);
+}
+
 void call_finish(struct router *r, struct call *call, struct bytes resp) {
     struct pipeline *p = call->pipeline;
     ASSERT(!call->done);
@@ -213,6 +221,9 @@ void call_finish(struct router *r, struct call *call, struct bytes resp) {
         call_free(r, call);
         return;
     }
+    bool made_there = call->parts_count == 1 && call->parts[0].peer != r->self && !call->gather;
+    if (!made_there)
+        router_made_here(r, p);
     window_adapt(p, resp.len);
     if (call->barrier)
         p->barrier = false;
@@ -347,7 +358,11 @@ void calls_peer_lost(struct router *r, uint32_t peer) {
 static void part_timeout(struct router *r, struct part *part) {
     uint64_t waited_ms = clock_mono_ms() - part->call->started_ms;
     bool failed = atomic_load(&segment_status(r->env->segment, part->peer)->state) == CHILD_FAILED;
-    if (!failed && waited_ms < (uint64_t)r->env->config->relay_wait)
+    uint64_t wait_ms = (uint64_t)r->env->config->relay_wait;
+    uint64_t patience_ms = part->call->gather ? gather_patience_ms(part->call->gather) : 0;
+    if (patience_ms > 0 && patience_ms < wait_ms)
+        wait_ms = patience_ms;
+    if (!failed && waited_ms < wait_ms)
         return;
     char what[96];
     if (link_withdraw(r->links, part->peer, part_token(part), part->type))
@@ -360,10 +375,8 @@ static void part_timeout(struct router *r, struct part *part) {
 
 /* A lock that does not come must not keep those that are held already for ever. */
 static void lock_timeout(struct router *r, struct call *call, uint32_t shard) {
-    uint64_t patience_ms = (uint64_t)r->env->config->relay_wait;
-    if (patience_ms < LOCK_PATIENCE_MIN_MS)
-        patience_ms = LOCK_PATIENCE_MIN_MS;
-    if (clock_mono_ms() - call->started_ms >= patience_ms)
+    uint64_t patience_ms = gather_patience_ms(call->gather);
+    if (patience_ms > 0 && clock_mono_ms() - call->started_ms >= patience_ms)
         gather_lock_refused(r, call, shard);
 }
 
@@ -375,7 +388,7 @@ void calls_check_waiting(struct router *r) {
             continue;
         if (part->peer != r->self && !link_is_up(r->links, part->peer))
             part_timeout(r, part);
-        else if (part->call->gather && gather_is_locking(part->call->gather))
+        else if (part->call->gather)
             lock_timeout(r, part->call, part->peer);
     }
 }

@@ -174,7 +174,8 @@ static void receive_frame(void *arg, uint32_t peer, const struct relay_frame *fr
     case RELAY_REPLY:
     case RELAY_BLOCKED:
     case RELAY_LOCKED:
-    case RELAY_WRITTEN: receive_answer(r, peer, frame, body); break;
+    case RELAY_WRITTEN:
+    case RELAY_MARKED: receive_answer(r, peer, frame, body); break;
     case RELAY_SLOW: keep_slow(r, frame->token, body); break;
     case RELAY_MONITOR: monitor_peer_wants(r, peer, frame->argc != 0); break;
     case RELAY_FED: monitor_fed(r, body); break;

@@ -111,7 +111,7 @@ struct router {
 };
 
 /* ---- call.c: commands in flight ---- */
-/* A new call at the pipeline's end, with this many parts. */
+/* A new call at the pipeline's end (NULL: of no client), with this many parts. */
 struct call *call_begin(struct router *r, struct pipeline *p, struct session *session,
                         const struct command *cmd, uint32_t parts);
 /* Give the part a token and send its request; the peer may be this shard itself (gather). argv or
@@ -128,6 +128,8 @@ void part_release(struct router *r, struct part *part);
 /* The part's reply is stored in part->reply (or an error is): when it was the last, merge. */
 void part_done(struct router *r, struct part *part);
 /* The call's reply is `resp`: put it in order and let it go. Frees the call. */
+/* A reply of this client's was made by this shard: it waits for our log. */
+void router_made_here(const struct router *r, struct pipeline *p);
 void call_finish(struct router *r, struct call *call, struct bytes resp);
 void call_barrier(struct call *call);
 void calls_free(struct router *r);
@@ -226,11 +228,15 @@ void gather_lock_refused(struct router *r, struct call *call, uint32_t shard);
 /* Does it hold this shard's lock? Is it still collecting locks? */
 bool gather_needs(const struct gather *gather, uint32_t shard);
 bool gather_is_locking(const struct gather *gather);
+/* How long it may wait for others while they wait for it; 0: as long as they live. */
+uint64_t gather_patience_ms(const struct gather *gather);
 void gather_free(struct gather **gather);
 /* Serving side. */
 void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame *frame,
                        struct bytes body);
 void gather_serve_write_back(struct router *r, uint32_t peer, const struct relay_frame *frame,
                              struct bytes body);
+void gather_serve_mark(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                       struct bytes body);
 
 #endif

@@ -116,6 +116,10 @@ void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *fram
                          BYTES_LITERAL("-ERR the lock of a shard was lost; the command may or may "
                                        "not have been executed in part\r\n"));
         break;
+    case RELAY_MARK:
+        if (is_lock_holder(r, peer, frame))
+            gather_serve_mark(r, peer, frame, body);
+        break; /* else it has given up already */
     case RELAY_UNLOCK:
         if (is_lock_holder(r, peer, frame) && r->lock.token == frame->token)
             serve_unlock(r);

@@ -37,6 +37,29 @@ static void monitor(void *upper, struct command_ctx *ctx, bool on) {
     router_monitor(s->router, ctx->client, on, ctx->session->port == SESSION_PUBLIC);
 }
 
+static int cut_mark(void *upper, uint64_t cut, uint64_t try, char *error_r, size_t error_bytes) {
+    struct route_shard *s = upper;
+    if (s->refuse_mark) {
+        snprintf(error_r, error_bytes, "%s", s->refuse_mark);
+        return -1;
+    }
+    s->marked_cut = cut;
+    s->marked_try = try;
+    s->marks++;
+    if (s->on_mark)
+        s->on_mark(s);
+    return 0;
+}
+
+static void cut_locked(void *upper, uint64_t cut, uint64_t try, uint64_t pause_us,
+                       const char *error) {
+    struct route_shard *s = upper;
+    s->ended_cut = cut;
+    s->ended_try = try;
+    s->ends++;
+    snprintf(s->cut_error, sizeof(s->cut_error), "%s", error ? error : "");
+}
+
 static void shard_open(struct pool_fixture *pool, uint32_t i) {
     struct route_shard *s = &pool->shard[i];
     struct keyspace_hooks hooks = {.expired = no_removal, .evicted = no_removal};
@@ -56,7 +79,10 @@ static void shard_open(struct pool_fixture *pool, uint32_t i) {
                                   .slowlog = slowlog_create(&pool->segment.header->next_slowlog_id),
                                   .slow = slow,
                                   .monitor = monitor,
-                                  .refresh_status = refresh};
+                                  .refresh_status = refresh,
+                                  .cut_mark = cut_mark,
+                                  .cut_locked = cut_locked};
+    s->pool = pool;
     atomic_store(&s->env.status->generation, s->generation);
     atomic_store(&s->env.status->state, CHILD_UP);
     s->router = router_create(&s->env, s->ks);

@@ -35,9 +35,13 @@ static char *next_line(redisContext *watcher) {
     return line;
 }
 
-/* The next line that ends so; those before it may be of other tests' clients, not of this command. */
+/* The next line that is no marker of watch() ends so. */
 static void expect_line(redisContext *watcher, const char *end_text) {
     char *line = next_line(watcher);
+    while (strstr(line, "marker")) {
+        free(line);
+        line = next_line(watcher);
+    }
     size_t len = strlen(line), want = strlen(end_text);
     if (len < want || strcmp(line + len - want, end_text) != 0)
         fail_msg("want ...%s, got %s", end_text, line);

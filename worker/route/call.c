@@ -153,6 +153,7 @@ static void buf_recycle(struct buf *b) {
 static void call_free(struct router *r, struct call *call) {
     for (uint32_t i = 0; i < call->parts_count; i++)
         part_release(r, &call->parts[i]);
+    part_release(r, &call->single); /* a gather's, while it waits */
     if (call->parts != &call->single) {
         for (uint32_t i = 0; i < call->parts_count; i++) {
             buf_free(&call->parts[i].reply);
@@ -263,6 +264,8 @@ void router_forget(struct router *r, struct pipeline *p) {
         call->session = NULL;
         if (call->done || forgotten)
             call_free(r, call);
+        else if (call->gather && (call->cmd->flags & CMD_BLOCKING))
+            gather_abandon(r, call);
     }
     buf_free(&p->out);
 }

@@ -255,11 +255,6 @@ static void run_several(struct request *q, uint32_t keys) {
             run_split(q, &(struct split){keys, 2, keys});
         break;
     default:
-        if (q->ctx->cmd->flags & CMD_BLOCKING) {
-            reply_error(&q->ctx->reply, "ERR a command that may block takes keys of one shard");
-            count_refusal(q);
-            return;
-        }
         gather_begin(q->r, q->p, q->session, q->ctx->cmd, q->ctx->argv, q->ctx->argc,
                      q->r->positions, keys);
     }

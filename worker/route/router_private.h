@@ -184,6 +184,8 @@ void park_frame(struct list *where, uint32_t peer, const struct relay_frame *fra
 void wait_here(struct router *r, struct command_ctx *ctx);
 /* Its owner says so of one that was relayed. */
 void wait_told(struct router *r, struct call *call);
+/* CLIENT LIST shows it from now on. */
+void wait_mark(struct router *r, struct call *call);
 /* It ends. Does nothing to one that does not wait. */
 void wait_unmark(struct router *r, struct call *call);
 /* The client is gone: nobody awaits the call any more. false: it must run to its end. */
@@ -191,6 +193,11 @@ bool wait_forget(struct router *r, struct call *call);
 /* Serving side: what a peer asked for waits; a peer ends a wait. */
 void wait_for_peer(struct router *r, struct command_ctx *ctx, uint32_t peer,
                    const struct relay_frame *request);
+/* End what a frame of this type began at the part's peer. */
+void wait_cancel(struct router *r, const struct part *part, uint8_t type, enum unblock_how how);
+/* A call over several shards wants to be told when one of these keys is ready. */
+void wait_serve_await(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                      struct bytes body);
 void wait_serve_cancel(struct router *r, uint32_t peer, const struct relay_frame *frame);
 /* A hook of blocked.h. */
 void wait_answer(void *arg, struct waiter_id id, struct bytes reply, bool failed);
@@ -225,6 +232,10 @@ void gather_failed(struct router *r, struct call *call, uint32_t shard, const ch
 void gather_shard_lost(struct router *r, struct call *call, uint32_t shard);
 /* The same, for one that lives and is locked by others for too long. */
 void gather_lock_refused(struct router *r, struct call *call, uint32_t shard);
+/* Its wait is over, and this is the reply. */
+void gather_time_is_up(struct router *r, struct call *call, struct bytes reply);
+/* Its client is gone: end it if nothing was executed; false if it must go on. */
+bool gather_abandon(struct router *r, struct call *call);
 /* Does it hold this shard's lock? Is it still collecting locks? */
 bool gather_needs(const struct gather *gather, uint32_t shard);
 bool gather_is_locking(const struct gather *gather);

@@ -126,6 +126,7 @@ void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *fram
         else /* its coordinator gave up before the lock's turn came */
             serve_unpark(r, peer, RELAY_LOCK, frame->token);
         break;
+    case RELAY_AWAIT: wait_serve_await(r, peer, frame, body); break;
     case RELAY_CANCEL: wait_serve_cancel(r, peer, frame); break;
     default: log_warning("Relay frame of unknown type %u from shard %u dropped", frame->type, peer);
     }

@@ -15,7 +15,7 @@
 
 /* ---- at the client's worker ---- */
 
-static void mark(struct router *r, struct call *call) {
+void wait_mark(struct router *r, struct call *call) {
     call->waits = true;
     call->session->blocked_token = part_token(&call->single);
     r->waiting++;
@@ -35,21 +35,21 @@ void wait_here(struct router *r, struct command_ctx *ctx) {
     call_barrier(call);
     struct waiter_id id = {r->self, part_await(r, &call->single, r->self)};
     blocked_add(r->blocked, ctx, id);
-    mark(r, call);
+    wait_mark(r, call);
 }
 
 void wait_told(struct router *r, struct call *call) {
     if (!(call->cmd->flags & CMD_BLOCKING) || call->waits || !call->session)
         return;
-    mark(r, call);
+    wait_mark(r, call);
     call->pipeline->wake(call->pipeline); /* to be read again: it may leave */
 }
 
-static void cancel(struct router *r, const struct part *part, enum unblock_how how) {
+void wait_cancel(struct router *r, const struct part *part, uint8_t type, enum unblock_how how) {
     struct waiter_id id = {r->self, part_token(part)};
     if (part->peer == r->self)
         blocked_end(r->blocked, id, how);
-    else if (!link_withdraw(r->links, part->peer, id.token, RELAY_REQUEST) &&
+    else if (!link_withdraw(r->links, part->peer, id.token, type) &&
              link_is_up(r->links, part->peer))
         router_deliver(r, part->peer,
                        (struct relay_frame){.type = RELAY_CANCEL, .argc = how, .token = id.token},
@@ -57,10 +57,10 @@ static void cancel(struct router *r, const struct part *part, enum unblock_how h
 }
 
 bool wait_forget(struct router *r, struct call *call) {
+    wait_unmark(r, call);
     if (!(call->cmd->flags & CMD_BLOCKING) || call->done || call->gather)
         return false;
-    wait_unmark(r, call);
-    cancel(r, &call->single, UNBLOCK_FORGET);
+    wait_cancel(r, &call->single, RELAY_REQUEST, UNBLOCK_FORGET);
     return true;
 }
 
@@ -69,7 +69,7 @@ bool router_unblock(struct router *r, struct session *session, bool with_error) 
     if (!part)
         return false;
     wait_unmark(r, part->call);
-    cancel(r, part, with_error ? UNBLOCK_ERROR : UNBLOCK_TIMEOUT);
+    wait_cancel(r, part, RELAY_REQUEST, with_error ? UNBLOCK_ERROR : UNBLOCK_TIMEOUT);
     return true;
 }
 
@@ -88,10 +88,32 @@ void wait_serve_cancel(struct router *r, uint32_t peer, const struct relay_frame
                     (enum unblock_how)frame->argc);
 }
 
+void wait_serve_await(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                      struct bytes body) {
+    const struct bytes *argv = frame_arguments(r, frame->argc, body);
+    struct await_what what;
+    if (!argv || frame->db >= keyspace_databases(r->ks) || argv[0].len != sizeof(what))
+        return;
+    memcpy(&what, argv[0].ptr, sizeof(what));
+    blocked_await(r->blocked, frame->db, what, frame->argc - 1, argv + 1,
+                  (struct waiter_id){peer, frame->token});
+}
+
+/* A client of this shard has its answer; or its call over several shards does, or is told of a key. */
+static void answer_here(struct router *r, uint64_t token, struct bytes reply) {
+    const struct part *part = part_find(r, token);
+    if (part && part->type != 0)
+        serve_answer(r, r->self, &(struct relay_frame){.token = token}, RELAY_REPLY, 0, reply);
+    else if (part && part->call->gather)
+        gather_time_is_up(r, part->call, reply);
+    else
+        router_answer(r, token, reply);
+}
+
 void wait_answer(void *arg, struct waiter_id id, struct bytes reply, bool failed) {
     struct router *r = arg;
     if (id.peer == r->self)
-        router_answer(r, id.token, reply);
+        answer_here(r, id.token, reply);
     else
         serve_answer(r, id.peer, &(struct relay_frame){.token = id.token}, RELAY_REPLY,
                      failed ? RELAY_ERROR : 0, reply);

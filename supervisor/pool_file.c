@@ -3,6 +3,7 @@
 #include "shared/base/crc.h"
 #include "shared/base/panic.h"
 #include "shared/base/publish.h"
+#include "supervisor/restore.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -233,11 +234,17 @@ int pool_file_publish(const char *dir, const struct pool_file *file, char *error
 
 static int make_new(const char *dir, uint32_t shards, struct pool_file *file_r, char *error_r,
                     size_t error_bytes) {
+    char path[1024];
     if (pool_file_has_shards(dir)) {
         snprintf(error_r, error_bytes,
                  "%s holds shard folders but no " POOL_FILE_NAME
                  "; put that file back, or choose another dir",
                  dir);
+        return -1;
+    }
+    snprintf(path, sizeof(path), "%s/" RESTORE_MARK, dir);
+    if (access(path, F_OK) == 0) {
+        snprintf(error_r, error_bytes, "%s is of a restore that was cut off: run it again", dir);
         return -1;
     }
     pool_file_make(file_r, shards);

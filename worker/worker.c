@@ -75,6 +75,13 @@ static void on_removed(void *arg, uint32_t db, struct bytes key) {
     persist_note_removal(w->persist);
 }
 
+static void on_field_removed(void *arg, uint32_t db, struct bytes key, struct bytes field) {
+    struct worker *w = arg;
+    const struct bytes argv[3] = {BYTES_LITERAL("HDEL"), key, field};
+    propagate_command(w->propagate, db, 3, argv);
+    persist_note_removal(w->persist);
+}
+
 /* ---- open ---- */
 
 static int fail(struct worker *w, int code, const char *why) {
@@ -130,7 +137,8 @@ int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
     list_init(&w->sessions);
     w->status = segment_status(&w->segment, shard);
     atomic_store(&w->status->pid, (uint32_t)getpid());
-    struct keyspace_hooks hooks = {.arg = w, .expired = on_removed, .evicted = on_removed};
+    struct keyspace_hooks hooks = {
+        .arg = w, .expired = on_removed, .evicted = on_removed, .field_expired = on_field_removed};
     w->ks = keyspace_create((uint32_t)w->config->databases, w->segment.header->hash_seed, &hooks);
     keyspace_configure(w->ks, w->config);
     keyspace_set_now(w->ks, clock_wall_ms());

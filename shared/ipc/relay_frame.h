@@ -20,6 +20,7 @@ enum relay_type {
     RELAY_WRITE_BACK, /* results to store and log at the owner; the lock stays */
     RELAY_WRITTEN,    /* answer: stored (and synced, where that is promised) */
     RELAY_UNLOCK,     /* no answer */
+    RELAY_FETCH,      /* more operands, under the lock; answer: RELAY_LOCKED */
     RELAY_BLOCKED,    /* of a request: it waits for a key; its REPLY comes when it is served */
     RELAY_SLOW,    /* of a request: it took long; an entry of SLOWLOG (worker/command/slowlog.h) */
     RELAY_MONITOR, /* argc 1: a client of mine watches (MONITOR), 0: none does any more */

@@ -404,7 +404,8 @@ static const struct damage damages[] = {
     {"cp $L/appendonly.aof.1.base.rdb $L/appendonly.aof.7.base.rdb", "no manifest names it",
      "quarantine/appendonly.aof.7.base.rdb.at-0"},
     {"cp $L/appendonly.aof.1.base.rdb $L/appendonly.aof.0.base.rdb && "
-     "sed -i '1i file appendonly.aof.0.base.rdb seq 1 type h' $L/appendonly.aof.manifest",
+     "sed -i -e '1i file appendonly.aof.0.base.rdb seq 1 type h' -e '/^#crc64/d' "
+     "$L/appendonly.aof.manifest",
      "1 files are history", "its history is gone"},
     {"mkdir incoming incoming/shard-0000", "was cut off before its commit", "that is settled"},
     {"printf x | dd of=shard-0001/dump.rdb bs=1 seek=40 conv=notrunc",

@@ -187,7 +187,7 @@ static void test_operation(const struct operation *op) {
     print_message("%s: %u points tried, %u met; %lld writes doubtful, %lld refused, none lost\n",
                   op->name, points, met_points, (long long)load_doubtful(&load),
                   (long long)load_refused(&load));
-    assert_true(met_points > 5);
+    assert_true(met_points >= 3);
     pool_end(&pool);
     strace_unwrap(&strace);
 }

@@ -6,7 +6,14 @@
 #include "tests/interop/dataset.h"
 #include "tests/interop/normal.h"
 
-enum { COMMANDS_DEFAULT = 50000, STREAM_COMMANDS_DEFAULT = 20000, WORDS_MAX = 24, WORD_BYTES = 512, BATCH = 40, HISTORY = 60 };
+enum {
+    COMMANDS_DEFAULT = 50000,
+    STREAM_COMMANDS_DEFAULT = 20000,
+    WORDS_MAX = 24,
+    WORD_BYTES = 512,
+    BATCH = 40,
+    HISTORY = 60
+};
 
 /* What commands are drawn from. */
 struct forms {
@@ -47,6 +54,15 @@ static const char *const groups[] = {"g", "h"};
 static const char *const consumers[] = {"c", "d"};
 static const char *const patterns[] = {"*", "?", "[ab]", "{t}*", "h?", "n*", "nosuch"};
 static const char *const sketches[] = {"p", "q", "r", "{t}p", "{t}q", "sketch"};
+static const char *const places[] = {"g", "{t}g", "map", "x1"};
+static const char *const longitudes[] = {"13.361389", "15.087269", "-122.4194", "179.99",
+                                         "-179.99",   "0",         "2.35",      "181"};
+static const char *const latitudes[] = {"38.115556", "37.502669", "37.7749", "0",
+                                        "-66.5",     "85",        "-85.05",  "48.85"};
+static const char *const lengths[] = {"0", "1", "100", "1000", "5000", "30000", "-1"};
+static const char *const lists[] = {"l", "{t}l", "m", "todo"};
+static const char *const elements[] = {"1", "2", "3", "10", "w", "-1.5"};
+static const char *const weights[] = {"w1", "w2", "w3", "w10", "w-1.5"};
 
 #define CHOICES(list) list, sizeof(list) / sizeof((list)[0])
 static const struct kind {
@@ -54,12 +70,19 @@ static const struct kind {
     const char *const *choices; /* NULL: a number below count */
     size_t count;
 } kinds[] = {
-    {'K', CHOICES(keys)},     {'V', CHOICES(texts)},    {'I', CHOICES(integers)},
-    {'L', CHOICES(floats)},   {'R', CHOICES(ranges)},   {'B', CHOICES(bits)},
-    {'W', CHOICES(widths)},   {'F', CHOICES(fields)},   {'T', CHOICES(times)},
-    {'M', CHOICES(moments)},  {'P', CHOICES(patterns)}, {'E', NULL, 5000},
-    {'Q', CHOICES(sketches)}, {'S', CHOICES(streams)},  {'J', CHOICES(ids)},
-    {'U', CHOICES(counts)},   {'G', CHOICES(groups)},   {'C', CHOICES(consumers)},
+    {'K', CHOICES(keys)},      {'V', CHOICES(texts)},    {'I', CHOICES(integers)},
+    {'L', CHOICES(floats)},    {'R', CHOICES(ranges)},   {'B', CHOICES(bits)},
+    {'W', CHOICES(widths)},    {'F', CHOICES(fields)},   {'T', CHOICES(times)},
+    {'M', CHOICES(moments)},   {'P', CHOICES(patterns)}, {'E', NULL, 5000},
+    {'Q', CHOICES(sketches)},  {'S', CHOICES(streams)},  {'J', CHOICES(ids)},
+    {'U', CHOICES(counts)},    {'G', CHOICES(groups)},   {'C', CHOICES(consumers)},
+    {'K', CHOICES(keys)},      {'V', CHOICES(texts)},    {'I', CHOICES(integers)},
+    {'L', CHOICES(floats)},    {'R', CHOICES(ranges)},   {'B', CHOICES(bits)},
+    {'W', CHOICES(widths)},    {'F', CHOICES(fields)},   {'T', CHOICES(times)},
+    {'M', CHOICES(moments)},   {'P', CHOICES(patterns)}, {'E', NULL, 5000},
+    {'Q', CHOICES(sketches)},  {'Z', CHOICES(places)},   {'O', CHOICES(longitudes)},
+    {'A', CHOICES(latitudes)}, {'N', CHOICES(lists)},    {'U', CHOICES(elements)},
+    {'X', CHOICES(weights)},   {'D', CHOICES(lengths)},
 };
 
 /* A single capital letter is drawn from its kind, N is the next id of a stream. Before a form: ? its
@@ -189,6 +212,39 @@ static const char *const any_forms[] = {
     "PFDEBUG TODENSE Q",
     "GET Q",
     "DEL Q",
+    "GEOADD Z O A F",
+    "GEOADD Z O A F O A F O A F",
+    "GEOADD Z XX CH O A F",
+    "GEODIST Z F F",
+    "GEODIST Z F F mi",
+    "GEOHASH Z F F",
+    "GEOPOS Z F F F",
+    "GEOSEARCH Z FROMLONLAT O A BYRADIUS D km",
+    "GEOSEARCH Z FROMLONLAT O A BYBOX D D km ASC WITHDIST WITHCOORD",
+    "GEOSEARCH Z FROMMEMBER F BYRADIUS D mi COUNT 3 ANY WITHHASH",
+    "GEOSEARCHSTORE Z Z FROMLONLAT O A BYBOX D D km",
+    "GEORADIUS Z O A D km STORE Z",
+    "GEORADIUS Z O A D km DESC",
+    "GEORADIUSBYMEMBER Z F D km STORE Z",
+    "GEORADIUSBYMEMBER_RO Z F D ft",
+    "ZREM Z F",
+    "ZCARD Z",
+    "RPUSH N U",
+    "LPUSH N U U U",
+    "LPOP N",
+    "LRANGE N 0 -1",
+    "SET X I",
+    "HSET X F V",
+    "SORT N",
+    "SORT N DESC LIMIT R R",
+    "SORT N ALPHA STORE N",
+    "SORT N BY w* GET w* GET #",
+    "SORT N BY w* ALPHA DESC STORE N",
+    "SORT N BY w*->f ALPHA GET w*->g GET w*",
+    "SORT_RO N BY nosort GET w* LIMIT R R",
+    "SORT Z ALPHA",
+    "SORT Z BY nosort DESC LIMIT R R",
+    "DEL N",
 };
 
 static const char *const stream_forms[] = {

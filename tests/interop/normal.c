@@ -146,6 +146,29 @@ static struct octets command_row(const struct octets *reply) {
     return out;
 }
 
+struct octets normal_doubles(const struct octets *reply) {
+    struct octets out = {calloc(1, 1), 0};
+    for (const char *at = reply->data, *end; at < reply->data + reply->len; at = end) {
+        const char *line = memchr(at, '\n', (size_t)(reply->data + reply->len - at));
+        end = line ? line + 1 : reply->data + reply->len;
+        char text[64], *rest, number[80];
+        size_t len = (size_t)(end - at), sign = *at == ',';
+        struct octets part = {(char *)(uintptr_t)at, len};
+        if (len > sign && len < sizeof(text) && memchr(at, '.', len)) {
+            memcpy(text, at + sign, len - sign);
+            text[len - sign] = '\0';
+            double value = strtod(text, &rest);
+            if (rest != text && strcmp(rest, "\r\n") == 0)
+                part = (struct octets){number,
+                                       (size_t)snprintf(number, sizeof(number), "%.17g\n", value)};
+        } else if (*at == '$') {
+            continue; /* the length of what follows */
+        }
+        octets_append(&out, &part);
+    }
+    return out;
+}
+
 struct octets normal_commands(const struct octets *reply) {
     return is_aggregate(reply) ? rebuild(reply, 1, false, command_row) : normal_copy(reply);
 }
@@ -163,7 +186,8 @@ static bool is_time_of_pending(const struct octets *array, long index) {
     long count = normal_count(array);
     if (array->data[0] != '*' || (count != 4 && count != 3) || index != count - 2)
         return false;
-    struct octets first = normal_element(array, 0), last = normal_element(array, (unsigned)count - 1);
+    struct octets first = normal_element(array, 0),
+                  last = normal_element(array, (unsigned)count - 1);
     struct octets before = normal_element(array, (unsigned)index - 1);
     bool is = first.data[0] == '$' && before.data[0] == '$' && last.data[0] == ':';
     free(first.data);
@@ -184,8 +208,7 @@ struct octets normal_stream(const struct octets *reply) {
     for (long i = 0; i < count; i++) {
         struct octets element = normal_element(reply, (unsigned)i);
         bool hide = hides || (element.data[0] == ':' && is_time_of_pending(reply, i));
-        struct octets changed =
-            hide ? copy(":0\r\n", strlen(":0\r\n")) : normal_stream(&element);
+        struct octets changed = hide ? copy(":0\r\n", strlen(":0\r\n")) : normal_stream(&element);
         bool drop = drops;
         hides = drops = false;
         for (unsigned k = 0; k < 2; k++)

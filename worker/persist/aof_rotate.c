@@ -140,6 +140,7 @@ static void making_done(struct rotation *r) {
     r->made = p->spare_incr = true;
     aof_manifest_free(&p->manifest);
     aof_manifest_copy(&p->manifest, &r->next);
+    aof_manifest_free(&r->next);
     if (!r->unwanted)
         r->ready(r);
     else if (rotation_go(r) != 0)
@@ -196,6 +197,10 @@ void rotation_init(struct rotation *r, struct persist *p, void (*ready)(struct r
                            .job = {.run = run, .done = run_done},
                            .old_fd = -1,
                            .new_fd = -1};
+}
+
+void rotation_deinit(struct rotation *r) {
+    close_new_file(r);
 }
 
 void rotation_ask(struct rotation *r, enum rotation_kind kind) {

@@ -69,6 +69,8 @@ struct rotation {
 /* Neither callback may be NULL. */
 void rotation_init(struct rotation *r, struct persist *p, void (*ready)(struct rotation *r),
                    void (*done)(struct rotation *r, bool ok));
+/* The thread is done with it. */
+void rotation_deinit(struct rotation *r);
 /* Needs a log that is on (unless FIRST). ready() may be called before this returns. An early one whose
  * increment cannot be made ends in done(), not in ready(). */
 void rotation_ask(struct rotation *r, enum rotation_kind kind);

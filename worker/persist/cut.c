@@ -172,6 +172,11 @@ static void begin_temporary(struct persist *p) {
         tell_prepared(p, error);
 }
 
+/* It was asked for while a temporary one was on: cuts one after the other must not keep it waiting. */
+static bool own_log_is_next(const struct persist *p) {
+    return p->config->appendonly && persist_now_s() >= p->log.retry_at_s;
+}
+
 /* The next thing that can be done for a cut that is wanted; else wait for what is under way. */
 static void advance(struct persist *p) {
     struct shard_cut *c = &p->cut;
@@ -183,7 +188,10 @@ static void advance(struct persist *p) {
         return;
     }
     switch (p->log.state) {
-    case LOG_OFF: begin_temporary(p); break;
+    case LOG_OFF:
+        if (!own_log_is_next(p))
+            begin_temporary(p);
+        break;
     case LOG_STARTING:
     case LOG_ENDING: break; /* looked at again by the cron */
     case LOG_ON:
@@ -322,6 +330,7 @@ void cut_init(struct persist *p) {
 }
 
 void cut_free(struct persist *p) {
+    rotation_deinit(&p->cut.rotation);
     aof_manifest_free(&p->cut.files);
     buf_free(&p->cut.report);
 }

@@ -188,7 +188,7 @@ int persist_stop(struct persist *p, int save, char *error_r, size_t error_bytes)
     if (persist_log_is_truth(p) && aof_finish(&p->aof, error_r, error_bytes) != 0)
         return -1;
     /* Until a log that was asked for is on, dump.rdb is what will be loaded. */
-    bool coming = p->config->appendonly && p->log.state != LOG_ON;
+    bool coming = p->config->appendonly && (p->log.state != LOG_ON || p->log.temporary);
     bool wanted =
         save == SAVE_ASKED || (save == SAVE_DEFAULT && (p->config->save.count > 0 || coming));
     return wanted ? persist_save(p, error_r, error_bytes) : 0;

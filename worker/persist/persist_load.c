@@ -22,7 +22,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MANIFEST_BYTES_MAX = 1024 * 1024 };
+enum {
+    MANIFEST_BYTES_MAX = 1024 * 1024,
+    UNSYNCED_BYTES_MAX = 128 * 1024 * 1024 /* more than is written between two syncs */
+};
 
 void persist_remove_temps(const char *dir) {
     DIR *d = opendir(dir);
@@ -150,6 +153,20 @@ static int check_cut(struct persist *p, const struct log_end *end, char *error_r
     return -1;
 }
 
+/* What a dead process had written and not synced is about to be shown to clients: first to the disk. And
+ * where a sync had failed, the kernel may keep in memory what the disk has not got, and call it clean: the
+ * end is read from the disk. */
+static int settle_end(struct source *s, char *error_r, size_t error_bytes) {
+    if (fdatasync(s->fd) != 0) {
+        snprintf(error_r, error_bytes, "%s: fdatasync failed: %s", s->path, strerror(errno));
+        close(s->fd);
+        return -1;
+    }
+    uint64_t from = s->bytes > UNSYNCED_BYTES_MAX ? s->bytes - UNSYNCED_BYTES_MAX : 0;
+    (void)posix_fadvise(s->fd, (off_t)from, 0, POSIX_FADV_DONTNEED);
+    return 0;
+}
+
 static int load_log_file(struct persist *p, const char *dir, const char *name, bool may_be_cut,
                          struct log_end *end, char *error_r, size_t error_bytes) {
     char text[PERSIST_TEXT_BYTES];
@@ -161,6 +178,8 @@ static int load_log_file(struct persist *p, const char *dir, const char *name, b
         return opened == 1 ? name_file(s, "the manifest names it, but it does not exist", error_r,
                                        error_bytes)
                            : -1;
+    if (may_be_cut && settle_end(s, error_r, error_bytes) != 0)
+        return -1;
     struct aof_load_job job = {.ks = p->ks,
                                .config = p->config,
                                .apply = p->hooks.apply,
@@ -261,18 +280,12 @@ static uint32_t measure(struct persist *p) {
     return last;
 }
 
-/* What a dead process had written and not synced is about to be shown to clients: first to the disk. */
 static int open_last_incr(struct persist *p, uint64_t bytes, uint64_t crc, char *error_r,
                           size_t error_bytes) {
     char path[PERSIST_PATH_BYTES];
     const struct aof_file *incr = aof_manifest_last_incr(&p->manifest);
     snprintf(path, sizeof path, "%s/%s", p->aof_dir, incr->name);
-    if (aof_open(&p->aof, path, bytes, crc, error_r, error_bytes) != 0)
-        return -1;
-    if (fdatasync(p->aof.fd) == 0)
-        return 0;
-    snprintf(error_r, error_bytes, "%s: fdatasync failed: %s", path, strerror(errno));
-    return -1;
+    return aof_open(&p->aof, path, bytes, crc, error_r, error_bytes);
 }
 
 /* A log without an increment (a foreign one, or a single file taken in) gets one. */

@@ -184,7 +184,8 @@ void rewrite_cancel(struct persist *p, const char *why);
 /* Number and name of the increment that follows the last. */
 uint64_t rewrite_next_incr(const struct persist *p, char name_r[AOF_NAME_MAX + 1]);
 void rewrite_manifest_name(const struct config *config, char name[AOF_NAME_MAX + 32]);
-/* Create an empty increment, or take one that is there; the folder is not synced yet. Returns the fd, or -1 with a text. */
+/* Create an empty increment, or take one that is there; the folder is not synced yet. Returns the fd,
+ * or -1 with a text. */
 int rewrite_create_incr(const char *dir, const char *name, char *error_r, size_t error_bytes);
 int rewrite_publish_manifest(const char *dir, const char *manifest_name,
                              const struct aof_manifest *manifest, char *error_r,

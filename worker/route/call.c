@@ -70,6 +70,8 @@ void part_release(struct router *r, struct part *part) {
     if (!part->awaited)
         return;
     part->awaited = false;
+    r->waiting_parts -= part->waits;
+    part->waits = false;
     r->slab[part->slot] = NULL;
     r->slab_free[r->slab_free_count++] = part->slot;
 }
@@ -121,7 +123,7 @@ struct call *call_begin(struct router *r, struct pipeline *p, struct session *se
     call->pipeline = p;
     call->session = session;
     call->cmd = cmd;
-    call->done = call->barrier = call->waits = false;
+    call->done = call->barrier = call->waits = call->served = false;
     call->silent =
         session->reply_mode == SESSION_REPLY_OFF || session->reply_mode == SESSION_REPLY_SKIP;
     call->resp = session->resp;
@@ -245,8 +247,10 @@ void call_finish(struct router *r, struct call *call, struct bytes resp) {
 }
 
 void part_done(struct router *r, struct part *part) {
-    part_release(r, part);
     struct call *call = part->call;
+    part_release(r, part);
+    if (call->parts_count > 1)
+        wait_part_done(r, part);
     ASSERT(call->parts_left > 0);
     if (--call->parts_left == 0)
         merge_parts(r, call);

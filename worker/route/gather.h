@@ -3,6 +3,9 @@
  *   coordinator (the client's worker)              shards, in ascending order
  *     LOCK, keys           --------------------->  finish what runs, take no more commands
  *                          <---------------------  LOCKED, the keys' values
+ *     SORT BY, GET: lock all shards, and now that the sorted key is here
+ *     FETCH, derived keys  --------------------->
+ *                          <---------------------  LOCKED, the keys' values
  *     all locked: run the ordinary handler in a scratch keyspace that holds just the operands
  *     WRITE_BACK, commands --------------------->  run and log them at the keys' owner
  *                          <---------------------  WRITTEN (synced, where that is promised)
@@ -16,7 +19,7 @@
  * Ascending order means that no two coordinators ever wait for each other. A shard whose lock holder
  * dies unlocks itself; a coordinator that loses a shard unlocks the others and says so.
  *
- * Bodies. LOCK: the keys, as arguments. LOCKED: per value { u32 argument, u32 db, i64 expire_ms, u32 len,
+ * Bodies. LOCK, FETCH: the keys, as arguments. LOCKED: per value { u32 argument, u32 db, i64 expire_ms, u32 len,
  * DUMP payload }, or with RELAY_ERROR the error line. WRITE_BACK: per command { u32 db, u32 argc,
  * argc times { u32 len, bytes } }; WRITTEN: empty, or the error line. MARK: { u64 cut, u64 try };
  * MARKED: empty, or the error line. */
@@ -26,6 +29,7 @@
 
 enum gather_phase {
     GATHER_LOCKING,
+    GATHER_FETCHING,
     GATHER_STORING,
     GATHER_DELETING,
     GATHER_MARKING,
@@ -38,9 +42,17 @@ struct gather_shard {
     uint32_t *positions; /* of its keys, in the arguments */
     uint64_t lock;       /* token of its LOCK; 0: not asked yet */
     bool locked;
-    struct buf operands; /* body of its LOCKED */
+    struct buf operands;   /* body of its LOCKED */
+    struct bytes *derived; /* keys of its FETCH, in gather.derived_text */
+    uint32_t derived_count;
+    struct buf fetched; /* body of the answer to it */
     struct buf stores, deletes;
     uint32_t store_count, delete_count;
+};
+
+/* A key that follows from what others hold. */
+struct derived_key {
+    size_t at, len; /* in gather.derived_text */
 };
 
 struct cut_mark { /* the body of MARK */
@@ -59,6 +71,10 @@ struct gather {
     uint32_t awaited; /* answers of this phase */
     bool no_touch;
     bool filling; /* the scratch keyspace gets the operands: not a change */
+    bool derives; /* more keys follow from those named: all shards take part */
+    struct buf derived_text;
+    struct derived_key *derived;
+    uint32_t derived_count, derived_cap;
     uint32_t shard_count;
     struct gather_shard *shards; /* ascending */
     struct changed_key *changed;

@@ -45,7 +45,7 @@ void gather_wait(struct router *r, struct call *call, struct command_ctx *ctx) {
     call->single.call = call;
     struct waiter_id id = {r->self, part_await(r, &call->single, r->self)};
     blocked_add_keyless(r->blocked, ctx, id, g->until_ms);
-    wait_mark(r, call);
+    wait_mark(r, &call->single);
 }
 
 /* Nobody is to tell of these keys any more. */

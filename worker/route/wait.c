@@ -7,6 +7,10 @@
  *                       <-----------------   REPLY              served, or its time is up
  *     CANCEL, argc how  ----------------->   CLIENT UNBLOCK; or the client is gone (no answer then)
  *
+ * Of keys of several shards (XREAD) each part of the call waits at its owner, and the first that has
+ * anything ends the others as if their time was up: they say that they have nothing, or what they were
+ * served meanwhile, so that all that was given away is in the reply.
+ *
  * Only the owner ends a wait, so that what was served is never called a timeout: a CANCEL that comes
  * too late finds nothing, and the REPLY that is on its way is the client's. */
 #include "worker/route/router_private.h"
@@ -15,10 +19,13 @@
 
 /* ---- at the client's worker ---- */
 
-void wait_mark(struct router *r, struct call *call) {
+void wait_mark(struct router *r, struct part *part) {
+    struct call *call = part->call;
+    part->waits = true;
+    r->waiting_parts++;
+    r->waiting += !call->waits;
     call->waits = true;
-    call->session->blocked_token = part_token(&call->single);
-    r->waiting++;
+    call->session->blocked_token = part_token(part);
 }
 
 void wait_unmark(struct router *r, struct call *call) {
@@ -30,19 +37,16 @@ void wait_unmark(struct router *r, struct call *call) {
         call->session->blocked_token = 0;
 }
 
+void wait_part_here(struct router *r, struct part *part, struct command_ctx *ctx) {
+    struct waiter_id id = {r->self, part_await(r, part, r->self)};
+    blocked_add(r->blocked, ctx, id);
+    wait_mark(r, part);
+}
+
 void wait_here(struct router *r, struct command_ctx *ctx) {
     struct call *call = call_begin(r, ctx->client, ctx->session, ctx->cmd, 1);
     call_barrier(call);
-    struct waiter_id id = {r->self, part_await(r, &call->single, r->self)};
-    blocked_add(r->blocked, ctx, id);
-    wait_mark(r, call);
-}
-
-void wait_told(struct router *r, struct call *call) {
-    if (!(call->cmd->flags & CMD_BLOCKING) || call->waits || !call->session)
-        return;
-    wait_mark(r, call);
-    call->pipeline->wake(call->pipeline); /* to be read again: it may leave */
+    wait_part_here(r, &call->single, ctx);
 }
 
 void wait_cancel(struct router *r, const struct part *part, uint8_t type, enum unblock_how how) {
@@ -56,11 +60,45 @@ void wait_cancel(struct router *r, const struct part *part, uint8_t type, enum u
                        (struct bytes){0});
 }
 
+static void cancel_waiting(struct router *r, struct call *call, enum unblock_how how) {
+    for (uint32_t i = 0; i < call->parts_count; i++)
+        if (call->parts[i].waits)
+            wait_cancel(r, &call->parts[i], RELAY_REQUEST, how);
+}
+
+void wait_told(struct router *r, struct part *part) {
+    struct call *call = part->call;
+    bool first = !call->waits;
+    if (!(call->cmd->flags & CMD_BLOCKING) || part->waits || !call->session)
+        return;
+    wait_mark(r, part);
+    if (call->served)
+        wait_cancel(r, part, RELAY_REQUEST, UNBLOCK_TIMEOUT);
+    else if (first)
+        call->pipeline->wake(call->pipeline); /* to be read again: it may leave */
+}
+
+/* What a shard says that has nothing until the time is up. */
+static bool is_nothing(const struct buf *reply) {
+    struct bytes text = buf_bytes(reply);
+    return bytes_equal(text, BYTES_LITERAL("*-1\r\n")) || bytes_equal(text, BYTES_LITERAL("_\r\n"));
+}
+
+void wait_part_done(struct router *r, struct part *part) {
+    struct call *call = part->call;
+    if (!(call->cmd->flags & CMD_BLOCKING) || call->served || is_nothing(&part->reply))
+        return;
+    call->served = true;
+    cancel_waiting(r, call, UNBLOCK_TIMEOUT);
+}
+
 bool wait_forget(struct router *r, struct call *call) {
     wait_unmark(r, call);
     if (!(call->cmd->flags & CMD_BLOCKING) || call->done || call->gather)
         return false;
-    wait_cancel(r, &call->single, RELAY_REQUEST, UNBLOCK_FORGET);
+    for (uint32_t i = 0; i < call->parts_count; i++)
+        if (call->parts[i].awaited)
+            wait_cancel(r, &call->parts[i], RELAY_REQUEST, UNBLOCK_FORGET);
     return true;
 }
 
@@ -68,8 +106,13 @@ bool router_unblock(struct router *r, struct session *session, bool with_error) 
     struct part *part = session->blocked_token ? part_find(r, session->blocked_token) : NULL;
     if (!part)
         return false;
-    wait_unmark(r, part->call);
-    wait_cancel(r, part, RELAY_REQUEST, with_error ? UNBLOCK_ERROR : UNBLOCK_TIMEOUT);
+    struct call *call = part->call;
+    enum unblock_how how = with_error ? UNBLOCK_ERROR : UNBLOCK_TIMEOUT;
+    wait_unmark(r, call);
+    if (call->gather)
+        wait_cancel(r, part, RELAY_REQUEST, how);
+    else
+        cancel_waiting(r, call, how);
     return true;
 }
 
@@ -99,22 +142,28 @@ void wait_serve_await(struct router *r, uint32_t peer, const struct relay_frame 
                   (struct waiter_id){peer, frame->token});
 }
 
-/* A client of this shard has its answer; or its call over several shards does, or is told of a key. */
-static void answer_here(struct router *r, uint64_t token, struct bytes reply) {
-    const struct part *part = part_find(r, token);
-    if (part && part->type != 0)
-        serve_answer(r, r->self, &(struct relay_frame){.token = token}, RELAY_REPLY, 0, reply);
-    else if (part && part->call->gather)
+/* A call of this shard has its answer, or a part of it; or, over several shards, it is told of a key. */
+static void answer_here(struct router *r, struct part *part, struct bytes reply) {
+    struct relay_frame told = {.token = part_token(part)};
+    if (part->call->gather && part->type == RELAY_AWAIT) {
+        serve_answer(r, r->self, &told, RELAY_REPLY, 0, reply);
+    } else if (part->call->gather) {
         gather_time_is_up(r, part->call, reply);
-    else
-        router_answer(r, token, reply);
+    } else if (part->call->parts_count > 1) {
+        buf_clear(&part->reply);
+        buf_append_bytes(&part->reply, reply);
+        part_done(r, part);
+    } else {
+        router_answer(r, told.token, reply);
+    }
 }
 
 void wait_answer(void *arg, struct waiter_id id, struct bytes reply, bool failed) {
     struct router *r = arg;
-    if (id.peer == r->self)
-        answer_here(r, id.token, reply);
-    else
+    struct part *part = id.peer == r->self ? part_find(r, id.token) : NULL;
+    if (part)
+        answer_here(r, part, reply);
+    else if (id.peer != r->self)
         serve_answer(r, id.peer, &(struct relay_frame){.token = id.token}, RELAY_REPLY,
                      failed ? RELAY_ERROR : 0, reply);
 }

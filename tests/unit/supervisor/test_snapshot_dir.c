@@ -323,6 +323,26 @@ static void a_snapshot_is_restored(void **state) {
     assert_non_null(strstr(error, "holds a pool already"));
 }
 
+/* By root, for a pool that runs as somebody else. */
+static void what_is_restored_belongs_to_the_pools_user(void **state) {
+    enum { SOMEBODY = 12345 };
+    struct stat st;
+    take_at("one", 1, 0);
+    if (geteuid() != 0) {
+        print_message("skipped, only root gives files away\n");
+        skip();
+    }
+    assert_int_equal(chown(in_dir("snapshots/one"), SOMEBODY, SOMEBODY), 0);
+    assert_int_equal(restore_to("new"), 0);
+    static const char *const made[] = {"new", "new/shard-0001", "new/shard-0001/log",
+                                       "new/shard-0001/log/b.incr"};
+    for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++) {
+        assert_int_equal(stat(in_dir("%s", made[i]), &st), 0);
+        assert_int_equal(st.st_uid, SOMEBODY);
+        assert_int_equal(st.st_gid, SOMEBODY);
+    }
+}
+
 static void a_killed_restore_is_run_again(void **state) {
     take_at("one", 1, 0);
     assert_int_equal(mkdir(in_dir("new"), 0755), 0);
@@ -330,6 +350,13 @@ static void a_killed_restore_is_run_again(void **state) {
     assert_int_equal(restore_to("new"), -1);
     assert_non_null(strstr(error, "no restore has made"));
     write_text(in_dir("new/" RESTORE_MARK), "x");
+    /* No pool starts there meanwhile, whatever is there or not. */
+    static struct pool_file pool;
+    assert_int_equal(pool_file_open(in_dir("new"), 2, &pool, error, sizeof(error)), -1);
+    assert_int_equal(rmdir(in_dir("new/shard-0000")), 0);
+    assert_int_equal(pool_file_open(in_dir("new"), 2, &pool, error, sizeof(error)), -1);
+    assert_non_null(strstr(error, "is of a restore that was cut off: run it again"));
+    assert_int_equal(mkdir(in_dir("new/shard-0000"), 0755), 0);
     write_text(in_dir("new/shard-0000/rest"), "x");
     assert_int_equal(restore_to("new"), 0);
     assert_false(there(in_dir("new/shard-0000/rest")));
@@ -368,6 +395,7 @@ int main(void) {
         T(what_is_partial_goes),
         T(one_that_is_still_linked_into_goes_too),
         T(a_snapshot_is_restored),
+        T(what_is_restored_belongs_to_the_pools_user),
         T(a_killed_restore_is_run_again),
         T(a_damaged_snapshot_is_refused),
     };

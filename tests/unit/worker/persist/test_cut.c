@@ -458,6 +458,49 @@ static void a_shard_stops_in_the_middle(void **state) {
     }
 }
 
+static bool own_log_is_on(struct shard *s) {
+    return persist_log_is_truth(s->persist) && s->persist->log.state == LOG_ON;
+}
+
+/* CONFIG SET appendonly yes while a temporary log is on: it comes next, whoever wants a cut. */
+static void a_log_of_its_own_comes_before_the_next_cut(void **state) {
+    struct shard *s = open_shard("no");
+    write_some(s, 0, 10);
+    prepare(s, 1, 1);
+    shard_configure(s, "appendonly", "yes");
+    mark(s, 1, 1);
+    await_linked(s, 1, 1);
+    persist_cut_end(s->persist, 1);
+    prepare(s, 2, 1);
+    assert_true(own_log_is_on(s));
+    write_some(s, 10, 10);
+    char *digest = shard_digest(s->ks);
+    mark(s, 2, 1);
+    await_linked(s, 2, 1);
+    expect_cut(s, digest);
+    shard_close(s);
+    assert_int_equal(shard_open(s), 0);
+    shard_expect_digest(s, digest);
+    free(digest);
+    shard_free(&s);
+}
+
+/* Stopped before that: the temporary log is not what a start loads. */
+static void a_stop_before_the_own_log_is_on_saves(void **state) {
+    struct shard *s = open_shard("no");
+    write_some(s, 0, 10);
+    prepare(s, 1, 1);
+    shard_configure(s, "appendonly", "yes");
+    write_some(s, 10, 10);
+    char *digest = shard_digest(s->ks);
+    assert_true(s->persist->log.temporary && s->persist->log.state == LOG_ON);
+    shard_close(s);
+    assert_int_equal(shard_open(s), 0);
+    shard_expect_digest(s, digest);
+    free(digest);
+    shard_free(&s);
+}
+
 /* Each cut leaves an increment: too many, and the log is rewritten by itself. */
 static void many_cuts_end_in_a_rewrite(void **state) {
     struct shard *s = open_shard("yes");
@@ -520,6 +563,8 @@ int main(void) {
         cmocka_unit_test(a_cut_called_off_late_ends_the_increment),
         cmocka_unit_test(a_log_that_cannot_be_synced_fails_the_cut),
         cmocka_unit_test(a_shard_stops_in_the_middle),
+        cmocka_unit_test(a_log_of_its_own_comes_before_the_next_cut),
+        cmocka_unit_test(a_stop_before_the_own_log_is_on_saves),
         cmocka_unit_test(many_cuts_end_in_a_rewrite),
         cmocka_unit_test(a_real_server_loads_it),
     };

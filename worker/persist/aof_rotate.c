@@ -73,6 +73,10 @@ void rotation_go_on(struct rotation *r) {
     aof->fd = r->new_fd;
     r->new_fd = -1;
     r->p->spare_incr = false;
+    if (aof->file_bytes > 0) {
+        aof->follows = r->kind != ROTATE_AFRESH;
+        aof->follows_crc = aof->crc;
+    }
     aof->file_bytes = aof->crc = 0;
     aof->held = false;
 }
@@ -166,6 +170,7 @@ static void name_new_file(struct rotation *r) {
     r->dir = p->aof_dir;
     r->sync_errno = 0;
     r->seq = rewrite_next_incr(p, r->name);
+    aof_manifest_free(&r->next);
     aof_manifest_copy(&r->next, &p->manifest);
     aof_manifest_add(&r->next, AOF_INCR, r->seq, r->name);
     r->old_fd = p->aof.fd;

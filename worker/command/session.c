@@ -38,9 +38,9 @@ static void append_flags(const struct session *s, struct buf *out) {
         bool on;
         char letter;
     } flags[] = {
-        {s->blocked_token != 0, 'b'}, {s->close_after_reply, 'c'}, {s->close_now, 'A'},
-        {s->unix_socket, 'U'},        {s->readonly_mode, 'r'},     {s->no_evict, 'e'},
-        {s->no_touch, 'T'},
+        {s->monitor, 'O'},   {s->blocked_token != 0, 'b'}, {s->close_after_reply, 'c'},
+        {s->close_now, 'A'}, {s->unix_socket, 'U'},        {s->readonly_mode, 'r'},
+        {s->no_evict, 'e'},  {s->no_touch, 'T'},
     };
     size_t before = out->len;
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)

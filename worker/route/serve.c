@@ -38,6 +38,8 @@ static void serve_request(struct router *r, uint32_t peer, const struct relay_fr
     s->resp = frame->flags & RELAY_RESP3 ? 3 : 2;
     s->no_touch = frame->flags & RELAY_NOTOUCH;
     s->db = frame->db;
+    s->of_peer = peer;
+    s->of_token = frame->token;
     struct command_ctx ctx = router_context(r, s, cmd, argv, frame->argc, out);
     ctx.may_block = true;
     if (!cmd || !cmd->handler || !argv || !command_arity_ok(cmd, frame->argc) ||
@@ -132,6 +134,7 @@ void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *fram
         else /* its coordinator gave up before the lock's turn came */
             serve_unpark(r, peer, RELAY_LOCK, frame->token);
         break;
+    case RELAY_AWAIT: wait_serve_await(r, peer, frame, body); break;
     case RELAY_CANCEL: wait_serve_cancel(r, peer, frame); break;
     default: log_warning("Relay frame of unknown type %u from shard %u dropped", frame->type, peer);
     }

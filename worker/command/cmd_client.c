@@ -270,10 +270,7 @@ void cmd_client_unblock(struct command_ctx *ctx) {
             return;
         }
     } else if (ctx->argc != 3) {
-        reply_error_format(&ctx->reply,
-                           "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
-                           "CLIENT HELP.",
-                           SHOWN(ctx->argv[1]));
+        reply_usage(ctx, "CLIENT");
         return;
     }
     if (!bytes_to_i64(ctx->argv[2], &id)) {

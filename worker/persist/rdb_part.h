@@ -1,5 +1,5 @@
 /* rdb_part.h - an RDB file written key by key, wherever the keys come from: out of other RDB files, out
- * of several keyspaces. Version 10, plain encodings, what Redis 7.0 loads. */
+ * of several keyspaces. Plain encodings; version 10, what Redis 7.0 loads, unless fields of a hash expire. */
 #ifndef REMUDA_PERSIST_RDB_PART_H
 #define REMUDA_PERSIST_RDB_PART_H
 #include "config/config.h"
@@ -14,8 +14,10 @@ struct rdb_entry {
     int64_t idle_ms;   /* -1: not told */
     int32_t frequency; /* -1: not told */
 };
+enum { RDB_VERSION_PLAIN = 10 }; /* Redis 7.0 and later */
 struct rdb_saved {
     uint64_t bytes, crc, keys;
+    int version; /* of a part; 10, or 12 if a hash has fields that expire */
 };
 
 /* A key of a keyspace as it is saved: idle time or frequency are told if maxmemory-policy counts them. */

@@ -106,6 +106,10 @@ static void bytes_are_quoted_and_secrets_hidden(void **state) {
                                  "\"(redacted)\" \"SETNAME\" \"me\"\n");
     ask(s, 1, "SELECT 3");
     assert_string_equal(told(s), "[3 10.0.0.2:1] \"SELECT\" \"3\"\n");
+    s->client[1]->session.unix_socket = true;
+    snprintf(s->client[1]->session.local, sizeof(s->client[1]->session.local), "/run/r:x.sock:0");
+    ask(s, 1, "PING");
+    assert_string_equal(told(s), "[3 unix:/run/r:x.sock] \"PING\"\n");
     /* Neither what is the administrator's, nor what was refused. */
     ask(s, 1, "CLIENT LIST");
     ask(s, 1, "SLOWLOG GET");

@@ -59,6 +59,16 @@ static void on_fork_done(void *arg, uint64_t id) {
     control_report(arg, CONTROL_REPORT_FORK_DONE, id, 0, (struct bytes){0});
 }
 
+static void on_snapshot_forked(void *arg) {
+    struct worker *w = arg;
+    primary_snapshot_forked(w->primary);
+}
+
+static void on_snapshot_ended(void *arg, enum snapshot_end how) {
+    struct worker *w = arg;
+    primary_snapshot_ended(w->primary, how);
+}
+
 /* A command of the log: run like any other, but nothing may refuse it and nothing is logged again. */
 static int on_apply(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                     size_t error_bytes) {
@@ -121,14 +131,28 @@ static uint32_t env_listeners(void) {
     return text && bytes_to_u64(bytes_of_text(text), &n) && n < 64 ? (uint32_t)n : 0;
 }
 
+static void drop_replica(void *arg, void *client) {
+    struct worker *w = arg;
+    clients_kill(w->clients, client, false);
+}
+
+static void open_primary(struct worker *w, const char *dir) {
+    struct primary_hooks hooks = {.arg = w, .drop = drop_replica};
+    w->primary = primary_create(w->loop, dir, w->config, w->status, &hooks);
+    w->env.primary = w->primary;
+}
+
 static int open_persist(struct worker *w, uint32_t shard, char *error, size_t error_bytes) {
     char dir[1024];
     snprintf(dir, sizeof(dir), "%s/shard-%04u", w->config->dir, shard);
+    open_primary(w, dir);
     struct persist_hooks hooks = {.arg = w,
                                   .synced = on_synced,
                                   .fork_want = on_fork_want,
                                   .fork_done = on_fork_done,
                                   .log_began = on_log_began,
+                                  .snapshot_forked = on_snapshot_forked,
+                                  .snapshot_ended = on_snapshot_ended,
                                   .apply = on_apply,
                                   .progress = on_progress};
     w->persist =
@@ -185,7 +209,8 @@ static int load(struct worker *w) {
     if (persist_load(w->persist, error, sizeof(error)) != 0)
         return fail(w, EXIT_LOAD_FAILED, error);
     w->env.loading = false;
-    w->propagate = propagate_create(persist_aof(w->persist));
+    w->propagate = propagate_create(persist_aof(w->persist), primary_stream(w->primary));
+    primary_open(w->primary, w->persist, w->propagate);
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();
     uint64_t keys = 0;

@@ -13,6 +13,7 @@
 #include "worker/client/clients.h"
 #include "worker/command/command.h"
 #include "worker/persist/persist.h"
+#include "worker/replication/primary.h"
 #include "worker/replication/propagate.h"
 #include "worker/route/router.h"
 
@@ -28,6 +29,7 @@ struct worker {
     struct keyspace *ks;
     struct persist *persist;
     struct propagate *propagate;
+    struct primary *primary;
     struct router *router;
     struct clients *clients;
     struct command_env env;

@@ -8,6 +8,7 @@
 
 void worker_send(struct worker *w) {
     persist_turn_end(w->persist);
+    primary_turn_end(w->primary);
     clients_turn_end(w->clients);
     router_turn_end(w->router);
 }
@@ -63,6 +64,7 @@ static void on_cron(struct ev_loop *loop, ev_timer *timer, int events) {
     struct worker *w = timer->data;
     w->cron_count++;
     persist_cron(w->persist);
+    primary_cron(w->primary);
     router_cron(w->router);
     clients_cron(w->clients);
     worker_cron_status(w);

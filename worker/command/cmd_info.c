@@ -327,17 +327,23 @@ static void section_stats(const struct info *info) {
     PUT_FIGURES(info, rest);
 }
 
+/* A shard's own; for the pool the figures that add up. */
 static void section_replication(const struct info *info) {
     const struct segment *segment = info->ctx->env->segment;
+    const struct primary *primary = info->ctx->env->primary;
+    if (!info->pool && primary != NULL) {
+        replication_info(primary, ctx_config(info->ctx), info->out);
+        return;
+    }
     put_text(info, "role", "master");
-    put(info, "connected_slaves", 0);
+    put(info, "connected_slaves", sum(info, METRIC_connected_replicas));
     put_text(info, "master_failover_state", "no-failover");
     put_text(info, "master_replid", segment != NULL ? segment->header->run_id : "");
     put_text(info, "master_replid2", "0000000000000000000000000000000000000000");
-    put(info, "master_repl_offset", 0);
+    put(info, "master_repl_offset", sum(info, METRIC_replication_offset));
     put_text(info, "second_repl_offset", "-1");
     put(info, "repl_backlog_active", 0);
-    put(info, "repl_backlog_size", 0);
+    put(info, "repl_backlog_size", (uint64_t)ctx_config(info->ctx)->repl_backlog_size);
     put(info, "repl_backlog_first_byte_offset", 0);
     put(info, "repl_backlog_histlen", 0);
 }

@@ -120,6 +120,7 @@ struct command_env {
     struct list *sessions;       /* of all connected clients of this worker */
     struct persist *persist;     /* worker/persist/persist.h; NULL in unit tests */
     struct propagate *propagate; /* worker/replication/propagate.h; NULL: nothing is logged */
+    struct primary *primary;     /* worker/replication/primary.h; NULL in unit tests */
     void *upper;                 /* argument of the calls below */
     /* CONFIG SET of the whole pool: the `name value` lines go to the supervisor. The reply to the
      * client comes later: the handler writes none and returns after this call. */

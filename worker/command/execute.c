@@ -12,6 +12,7 @@
 #include "shared/base/panic.h"
 #include "worker/persist/aof.h"
 #include "worker/persist/persist.h"
+#include "worker/replication/primary.h"
 #include "worker/replication/propagate.h"
 
 /* A handler may run commands itself; each level has its own buffer for what is logged instead. */
@@ -41,6 +42,13 @@ uint64_t execute_ended_us(void) {
     return last_end_us;
 }
 
+static bool lacks_replicas(const struct command_ctx *ctx) {
+    const struct config *config = ctx_config(ctx);
+    return config->min_replicas_to_write > 0 && config->min_replicas_max_lag > 0 &&
+           ctx->env->primary != NULL &&
+           primary_good_replicas(ctx->env->primary) < (uint64_t)config->min_replicas_to_write;
+}
+
 /* What was accepted once, as the commands of a log being loaded were, is never refused. */
 static bool refuse(struct command_ctx *ctx) {
     uint32_t flags = ctx->cmd->flags;
@@ -53,6 +61,8 @@ static bool refuse(struct command_ctx *ctx) {
     if (!(flags & CMD_WRITE) || ctx->env->persist == NULL)
         return false;
     const char *refusal = persist_write_refusal(ctx->env->persist);
+    if (refusal == NULL && lacks_replicas(ctx))
+        refusal = "NOREPLICAS Not enough good replicas to write.";
     if (refusal == NULL)
         return false;
     reply_error(&ctx->reply, refusal);

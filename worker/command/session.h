@@ -20,6 +20,8 @@ enum session_reply_mode {
     SESSION_REPLY_SKIP
 };
 
+struct replica;
+
 struct session {
     struct list link; /* in the worker's registry */
     uint64_t id;      /* CLIENT ID, unique in the pool */
@@ -41,6 +43,7 @@ struct session {
     int64_t created_wall_ms;
     uint64_t last_active_mono_ms;
     const struct command *last_command;
+    struct replica *replica; /* the connection is one's; NULL: it is not. Owned */
     /* Kept up to date by the client layer for CLIENT LIST. */
     uint64_t query_bytes, query_free_bytes, args_bytes, reply_bytes, memory_bytes;
     uint64_t net_in_bytes, net_out_bytes, commands;

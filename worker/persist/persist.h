@@ -12,6 +12,8 @@
 struct persist;
 struct aof;
 
+enum snapshot_end { SNAPSHOT_GOOD, SNAPSHOT_FAILED, SNAPSHOT_ABORTED };
+
 struct persist_hooks {
     void *arg;
     /* persist_reply_released() moved (called on the loop's thread): replies may go out. */
@@ -25,6 +27,9 @@ struct persist_hooks {
                  size_t error_bytes);
     /* A new log file begins: the next command must repeat its SELECT. May be NULL. */
     void (*log_began)(void *arg);
+    /* A snapshot's child was forked: it has the keyspace of this moment. / It has ended. May be NULL. */
+    void (*snapshot_forked)(void *arg);
+    void (*snapshot_ended)(void *arg, enum snapshot_end how);
     /* Called every so often while loading or saving in the foreground: heartbeat, progress. */
     void (*progress)(void *arg);
 };

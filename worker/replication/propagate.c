@@ -1,53 +1,83 @@
-/* propagate.c - changes on their way to the append-only log's buffer, in client protocol.
+/* propagate.c - changes on their way to the append-only log's buffer and the replication stream, in client
+ * protocol.
  *
- * Knows which database the log's reader is in, and puts a SELECT before the first change of
- * another. Cheap: no system call. Cannot fail; a log that can no longer be written says so through
+ * Knows which database the reader of each is in, and puts a SELECT before the first change of another.
+ * Cheap: no system call. Cannot fail; a log that can no longer be written says so through
  * persist_write_refusal(). */
 #include "worker/replication/propagate.h"
 
+#include "shared/base/buf.h"
 #include "shared/base/mem.h"
 #include "worker/persist/aof.h"
+#include "worker/replication/stream.h"
 
-enum { DB_UNKNOWN = -1 };
+enum { DB_UNKNOWN = -1, SCRATCH_KEEP_BYTES = 64 * 1024 };
 
 struct propagate {
     struct aof *aof;
-    int64_t db; /* the reader's, DB_UNKNOWN at the start of a file */
+    struct stream *stream;
+    int64_t log_db, stream_db; /* each reader's, DB_UNKNOWN at its start */
+    struct buf scratch;
 };
 
-struct propagate *propagate_create(struct aof *aof) {
+struct propagate *propagate_create(struct aof *aof, struct stream *stream) {
     struct propagate *p = mem_alloc(sizeof(*p));
-    *p = (struct propagate){.aof = aof, .db = DB_UNKNOWN};
+    *p = (struct propagate){
+        .aof = aof, .stream = stream, .log_db = DB_UNKNOWN, .stream_db = DB_UNKNOWN};
     return p;
 }
 
 void propagate_free(struct propagate **p) {
+    if (*p != NULL)
+        buf_free(&(*p)->scratch);
     mem_free(*p);
     *p = NULL;
 }
 
-static void select_db(struct propagate *p, uint32_t db) {
-    if (p->db == (int64_t)db)
+static bool has_stream(const struct propagate *p) {
+    return p->stream != NULL && p->stream->kept;
+}
+
+void propagate_to_stream(struct propagate *p, uint32_t argc, const struct bytes *argv) {
+    if (!has_stream(p))
         return;
+    buf_clear(&p->scratch);
+    aof_format_command(&p->scratch, argc, argv);
+    stream_append(p->stream, buf_bytes(&p->scratch));
+    buf_shrink(&p->scratch, SCRATCH_KEEP_BYTES);
+}
+
+/* Is the reader elsewhere? Then it is in db from here on. */
+static bool moves(int64_t *reader_db, uint32_t db) {
+    bool elsewhere = *reader_db != (int64_t)db;
+    *reader_db = db;
+    return elsewhere;
+}
+
+static void select_db(struct propagate *p, uint32_t db) {
     char digits[BYTES_I64_MAX];
-    const struct bytes argv[] = {BYTES_LITERAL("SELECT"),
-                                 bytes_of(digits, bytes_from_i64(digits, db))};
-    aof_append_command(p->aof, 2, argv);
-    p->db = db;
+    struct bytes argv[] = {BYTES_LITERAL("SELECT"), {digits, bytes_from_i64(digits, db)}};
+    if (p->aof != NULL && moves(&p->log_db, db))
+        aof_append_command(p->aof, 2, argv);
+    if (has_stream(p) && moves(&p->stream_db, db))
+        propagate_to_stream(p, 2, argv);
 }
 
 void propagate_command(struct propagate *p, uint32_t db, uint32_t argc, const struct bytes *argv) {
-    if (p->aof == NULL)
-        return;
     select_db(p, db);
-    aof_append_command(p->aof, argc, argv);
+    if (p->aof != NULL)
+        aof_append_command(p->aof, argc, argv);
+    propagate_to_stream(p, argc, argv);
 }
 
 void propagate_raw(struct propagate *p, uint32_t db, struct bytes commands) {
-    if (p->aof == NULL || commands.len == 0)
+    if (commands.len == 0)
         return;
     select_db(p, db);
-    aof_append_raw(p->aof, commands);
+    if (p->aof != NULL)
+        aof_append_raw(p->aof, commands);
+    if (has_stream(p))
+        stream_append(p->stream, commands);
 }
 
 void propagate_delete(struct propagate *p, uint32_t db, struct bytes key) {
@@ -56,5 +86,9 @@ void propagate_delete(struct propagate *p, uint32_t db, struct bytes key) {
 }
 
 void propagate_forget_db(struct propagate *p) {
-    p->db = DB_UNKNOWN;
+    p->log_db = DB_UNKNOWN;
+}
+
+void propagate_forget_stream_db(struct propagate *p) {
+    p->stream_db = DB_UNKNOWN;
 }

@@ -1,5 +1,5 @@
-/* propagate.h - where a change goes after it was executed: the append-only log's buffer, later the
- * replication backlog too. In client protocol, with SELECT put in where the database changes. */
+/* propagate.h - where a change goes after it was executed: the append-only log's buffer, and the
+ * replication stream. In client protocol, with SELECT put in where the database changes. */
 #ifndef REMUDA_REPLICATION_PROPAGATE_H
 #define REMUDA_REPLICATION_PROPAGATE_H
 #include "shared/base/bytes.h"
@@ -7,9 +7,10 @@
 
 struct propagate;
 struct aof;
+struct stream;
 
-/* aof may be NULL: counts only. */
-struct propagate *propagate_create(struct aof *aof);
+/* aof may be NULL: there is no log. stream may be NULL: there are no replicas. */
+struct propagate *propagate_create(struct aof *aof, struct stream *stream);
 void propagate_free(struct propagate **p);
 /* One command of database db. */
 void propagate_command(struct propagate *p, uint32_t db, uint32_t argc, const struct bytes *argv);
@@ -19,5 +20,9 @@ void propagate_raw(struct propagate *p, uint32_t db, struct bytes commands);
 void propagate_delete(struct propagate *p, uint32_t db, struct bytes key);
 /* After a new log file begins: the next command repeats SELECT. */
 void propagate_forget_db(struct propagate *p);
+/* The same for the stream: a replica begins here with a snapshot. */
+void propagate_forget_stream_db(struct propagate *p);
+/* For replicas only: PING, REPLCONF GETACK. */
+void propagate_to_stream(struct propagate *p, uint32_t argc, const struct bytes *argv);
 
 #endif

@@ -1,0 +1,344 @@
+/* upstream.c - the life of the link: connect, read, apply, acknowledge, fail, again.
+ *
+ * Fails by closing the connection and trying again after a second; the reason is logged once and kept
+ * for the status. */
+#include "worker/replication/upstream_private.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { RETRY_MS = 1000, ACKNOWLEDGE_MS = 1000, BULK_MAX_SHIFT = 40 };
+
+const char *upstream_state_name(enum upstream_state state) {
+    static const char *const names[] = {
+#define X(state, text) [UPSTREAM_##state] = text,
+        UPSTREAM_STATES(X)
+#undef X
+    };
+    return names[state];
+}
+
+void upstream_set_state(struct upstream *u, enum upstream_state state) {
+    bool was_up = u->state == UPSTREAM_STREAMING;
+    u->state = state;
+    if (was_up)
+        u->down_ms = clock_mono_ms();
+    if (u->hooks.changed != NULL && was_up != (state == UPSTREAM_STREAMING))
+        u->hooks.changed(u->hooks.arg);
+}
+
+/* ---- life ---- */
+static void on_readable(struct ev_loop *loop, ev_io *io, int events);
+static void on_writable(struct ev_loop *loop, ev_io *io, int events);
+
+struct upstream *upstream_create(void *loop, const struct config *config,
+                                 const struct upstream_where *where,
+                                 const struct upstream_hooks *hooks) {
+    struct upstream *u = mem_calloc(1, sizeof *u);
+    u->loop = loop;
+    u->config = config;
+    u->hooks = *hooks;
+    u->dir = mem_strdup(where->dir);
+    snprintf(u->host, sizeof u->host, "%s", where->host);
+    snprintf(u->temp, sizeof u->temp, "temp-sync-%s.rdb", where->tag);
+    u->port = where->port;
+    u->own_port = where->own_port;
+    u->fd = u->file = -1;
+    resp_parser_init(&u->parser);
+    u->parser.bulk_max = (uint64_t)1 << BULK_MAX_SHIFT;
+    return u;
+}
+
+static void disconnect(struct upstream *u) {
+    upstream_drop_file(u);
+    if (u->fd >= 0) {
+        ev_io_stop(u->loop, &u->readable);
+        ev_io_stop(u->loop, &u->writable);
+        close(u->fd);
+    }
+    u->fd = -1;
+    u->refused = false;
+    buf_free(&u->in);
+    buf_free(&u->out);
+    resp_parser_free(&u->parser);
+    resp_parser_init(&u->parser);
+    u->parser.bulk_max = (uint64_t)1 << BULK_MAX_SHIFT;
+}
+
+void upstream_free(struct upstream **upstream) {
+    struct upstream *u = *upstream;
+    if (u == NULL)
+        return;
+    *upstream = NULL;
+    disconnect(u);
+    resp_parser_free(&u->parser);
+    mem_free(u->dir);
+    mem_free(u);
+}
+
+void upstream_fail(struct upstream *u, bool full, const char *why) {
+    if (u->state == UPSTREAM_WAITING)
+        return;
+    if (strcmp(why, u->trouble) != 0)
+        log_warning("Link to master %s:%u: %s", u->host, u->port, why);
+    snprintf(u->trouble, sizeof u->trouble, "%s", why);
+    disconnect(u);
+    if (full || u->id_is_new) {
+        u->id[0] = '\0';
+        u->offset = 0;
+        u->id_is_new = false;
+    }
+    u->tried_ms = clock_mono_ms();
+    upstream_set_state(u, UPSTREAM_WAITING);
+}
+
+static void fail_errno(struct upstream *u, const char *what) {
+    char why[UPSTREAM_TEXT_BYTES];
+    snprintf(why, sizeof why, "%s: %s", what, strerror(errno));
+    upstream_fail(u, false, why);
+}
+
+/* ---- connect ---- */
+/* A name is looked up here and may take its time: an address never does. */
+static int open_socket(struct upstream *u) {
+    char port[16];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found;
+    snprintf(port, sizeof port, "%u", u->port);
+    int error = getaddrinfo(u->host, port, &hints, &found);
+    if (error != 0) {
+        upstream_fail(u, false, gai_strerror(error));
+        return -1;
+    }
+    int on = 1, fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 &&
+              (connect(fd, found->ai_addr, found->ai_addrlen) == 0 || errno == EINPROGRESS);
+    freeaddrinfo(found);
+    if (!ok) {
+        fail_errno(u, "cannot connect");
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}
+
+static void connect_now(struct upstream *u) {
+    uint64_t now_ms = clock_mono_ms();
+    u->tried_ms = u->heard_ms = now_ms;
+    upstream_set_state(u, UPSTREAM_CONNECTING);
+    int fd = open_socket(u);
+    if (fd < 0)
+        return;
+    u->fd = fd;
+    ev_io_init(&u->readable, on_readable, fd, EV_READ);
+    ev_io_init(&u->writable, on_writable, fd, EV_WRITE);
+    u->readable.data = u->writable.data = u;
+    ev_io_start(u->loop, &u->writable);
+}
+
+void upstream_start(struct upstream *u, const char *id, uint64_t offset) {
+    snprintf(u->id, sizeof u->id, "%s", id);
+    u->offset = offset;
+    log_notice("Connecting to MASTER %s:%u", u->host, u->port);
+    connect_now(u);
+}
+
+/* ---- out ---- */
+static void put_command(struct buf *out, uint32_t argc, const struct bytes *argv) {
+    buf_printf(out, "*%u\r\n", argc);
+    for (uint32_t i = 0; i < argc; i++) {
+        buf_printf(out, "$%zu\r\n", argv[i].len);
+        buf_append_bytes(out, argv[i]);
+        buf_append_text(out, "\r\n");
+    }
+}
+
+void upstream_say(struct upstream *u, uint32_t argc, const struct bytes *argv) {
+    put_command(&u->out, argc, argv);
+    ev_io_start(u->loop, &u->writable);
+}
+
+static void acknowledge(struct upstream *u) {
+    char digits[BYTES_I64_MAX];
+    u->acknowledged_ms = clock_mono_ms();
+    upstream_say(u, 3,
+                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("ACK"),
+                                        {digits, bytes_from_i64(digits, (int64_t)u->offset)}});
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *io, int events) {
+    struct upstream *u = io->data;
+    if (u->state == UPSTREAM_CONNECTING) {
+        socklen_t len = sizeof errno;
+        int error = 0;
+        if (getsockopt(u->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
+            errno = error;
+            fail_errno(u, "cannot connect");
+            return;
+        }
+        ev_io_start(loop, &u->readable);
+        upstream_greet(u);
+    }
+    ssize_t n = send(u->fd, u->out.data, u->out.len, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        fail_errno(u, "cannot write");
+        return;
+    }
+    if (n > 0)
+        buf_consume(&u->out, (size_t)n);
+    if (u->out.len == 0)
+        ev_io_stop(loop, &u->writable);
+}
+
+/* ---- the stream ---- */
+void upstream_begin_stream(struct upstream *u) {
+    u->trouble[0] = '\0';
+    u->id_is_new = false;
+    u->up_ms = clock_mono_ms();
+    upstream_set_state(u, UPSTREAM_STREAMING);
+    acknowledge(u);
+}
+
+void upstream_loaded(struct upstream *u) {
+    if (u->state != UPSTREAM_LOADING)
+        return;
+    log_notice("MASTER <-> REPLICA sync: Finished with success");
+    u->heard_ms = clock_mono_ms(); /* loading took its time, and that is not the primary's silence */
+    upstream_begin_stream(u);
+    upstream_go_on(u);
+}
+
+static bool asks_acknowledgement(const struct upstream *u) {
+    return u->parser.argc == 3 && bytes_equal_nocase(u->parser.argv[0], "replconf") &&
+           bytes_equal_nocase(u->parser.argv[1], "getack");
+}
+
+/* Returns false if the command must wait. */
+static bool take_command(struct upstream *u, struct bytes raw) {
+    bool ask = u->parser.argc > 0 && asks_acknowledgement(u);
+    if (u->parser.argc > 0 &&
+        !u->hooks.command(u->hooks.arg, u->parser.argc, u->parser.argv, raw)) {
+        u->refused = true;
+        ev_io_stop(u->loop, &u->readable);
+        return false;
+    }
+    if (u->state != UPSTREAM_STREAMING)
+        return false;
+    u->offset += raw.len;
+    if (ask)
+        acknowledge(u);
+    return true;
+}
+
+/* All whole commands that are there. */
+static void take_stream(struct upstream *u) {
+    size_t at = 0, used;
+    while (u->state == UPSTREAM_STREAMING && at < u->in.len) {
+        enum resp_result result =
+            resp_parse(&u->parser, u->in.data + at, u->in.len - at, &used);
+        if (result == RESP_PROTOCOL_ERROR) {
+            upstream_fail(u, true, u->parser.error);
+            return;
+        }
+        if (result == RESP_MORE || !take_command(u, bytes_of(u->in.data + at, used)))
+            break;
+        at += used;
+    }
+    if (u->state == UPSTREAM_STREAMING)
+        buf_consume(&u->in, at);
+}
+
+void upstream_go_on(struct upstream *u) {
+    if (u->state != UPSTREAM_STREAMING)
+        return;
+    u->refused = false;
+    ev_io_start(u->loop, &u->readable);
+    take_stream(u);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int events) {
+    struct upstream *u = io->data;
+    size_t need = u->state == UPSTREAM_STREAMING ? resp_parser_need(&u->parser) : 0;
+    size_t want = need > u->in.len + UPSTREAM_READ_BYTES ? need - u->in.len : UPSTREAM_READ_BYTES;
+    char *to = buf_reserve(&u->in, want);
+    ssize_t n = read(u->fd, to, want);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        if (n == 0)
+            upstream_fail(u, false, "the master closed the connection");
+        else
+            fail_errno(u, "cannot read");
+        return;
+    }
+    u->in.len += (size_t)n;
+    u->heard_ms = clock_mono_ms();
+    if (u->state == UPSTREAM_STREAMING)
+        take_stream(u);
+    else
+        upstream_take(u);
+}
+
+/* ---- cron ---- */
+void upstream_cron(struct upstream *u) {
+    uint64_t now_ms = clock_mono_ms(), timeout_ms = (uint64_t)u->config->repl_timeout * 1000;
+    switch (u->state) {
+    case UPSTREAM_IDLE:
+    case UPSTREAM_LOADING: return;
+    case UPSTREAM_WAITING:
+        if (now_ms - u->tried_ms >= RETRY_MS)
+            connect_now(u);
+        return;
+    case UPSTREAM_STREAMING:
+        if (now_ms - u->acknowledged_ms >= ACKNOWLEDGE_MS)
+            acknowledge(u);
+        break;
+    default: break;
+    }
+    if (!u->refused && now_ms - u->heard_ms > timeout_ms)
+        upstream_fail(u, false, "nothing heard for repl-timeout");
+}
+
+/* ---- what is told ---- */
+const char *upstream_id(const struct upstream *u) {
+    return u->id_is_new ? "" : u->id;
+}
+uint64_t upstream_offset(const struct upstream *u) {
+    return u->offset;
+}
+bool upstream_is_up(const struct upstream *u) {
+    return u->state == UPSTREAM_STREAMING;
+}
+
+static int64_t seconds_since(uint64_t since_ms) {
+    return since_ms == 0 ? -1 : (int64_t)((clock_mono_ms() - since_ms) / 1000);
+}
+
+void upstream_view(const struct upstream *u, struct upstream_view *view_r) {
+    *view_r = (struct upstream_view){
+        .state = u->state,
+        .host = u->host,
+        .port = u->port,
+        .id = u->id,
+        .offset = u->offset,
+        .read_offset = u->offset + (u->state == UPSTREAM_STREAMING ? u->in.len : 0),
+        .sync_total_bytes = u->file_total,
+        .sync_done_bytes = u->file_done,
+        .last_heard_s = seconds_since(u->heard_ms),
+        .down_since_s = u->state == UPSTREAM_STREAMING ? -1 : seconds_since(u->down_ms),
+        .full_syncs = u->full_syncs,
+        .partial_syncs = u->partial_syncs,
+        .trouble = u->trouble};
+}

@@ -48,7 +48,7 @@ static void on_synced(void *arg) {
 
 static void on_log_began(void *arg) {
     struct worker *w = arg;
-    propagate_forget_db(w->propagate);
+    propagate_to(w->propagate, persist_aof(w->persist));
 }
 
 static void on_fork_want(void *arg, uint64_t id, uint64_t expected_bytes, const char *what) {

@@ -30,17 +30,19 @@ static const char *const fields[] = {"f", "g", "h", "i", "j", "", "long-field-na
 static const char *const times[] = {"100000", "200000", "99999999"};
 static const char *const moments[] = {"33000000000", "34000000000", "35000000000"};
 static const char *const patterns[] = {"*", "?", "[ab]", "{t}*", "h?", "n*", "nosuch"};
+static const char *const sketches[] = {"p", "q", "r", "{t}p", "{t}q", "sketch"};
 
 #define CHOICES(list) list, sizeof(list) / sizeof((list)[0])
 static const struct kind {
     char letter;
-    const char *const *choices;
+    const char *const *choices; /* NULL: a number below count */
     size_t count;
 } kinds[] = {
-    {'K', CHOICES(keys)},    {'V', CHOICES(texts)},    {'I', CHOICES(integers)},
-    {'L', CHOICES(floats)},  {'R', CHOICES(ranges)},   {'B', CHOICES(bits)},
-    {'W', CHOICES(widths)},  {'F', CHOICES(fields)},   {'T', CHOICES(times)},
-    {'M', CHOICES(moments)}, {'P', CHOICES(patterns)},
+    {'K', CHOICES(keys)},     {'V', CHOICES(texts)},    {'I', CHOICES(integers)},
+    {'L', CHOICES(floats)},   {'R', CHOICES(ranges)},   {'B', CHOICES(bits)},
+    {'W', CHOICES(widths)},   {'F', CHOICES(fields)},   {'T', CHOICES(times)},
+    {'M', CHOICES(moments)},  {'P', CHOICES(patterns)}, {'E', NULL, 5000},
+    {'Q', CHOICES(sketches)},
 };
 
 /* A single capital letter is drawn from its kind; ? before a form: its array may come in any order. */
@@ -155,15 +157,32 @@ static const char *const forms[] = {
     "GET",
     "HSET K F",
     "nosuch K",
+    "PFADD Q",
+    "PFADD Q E",
+    "PFADD Q E E E E E E E E E E E E E E E E E E E E",
+    "PFCOUNT Q",
+    "PFCOUNT Q Q Q",
+    "PFMERGE Q Q",
+    "PFMERGE Q Q Q Q",
+    "PFADD K E",
+    "PFCOUNT K K",
+    "PFMERGE K K Q",
+    "PFDEBUG DECODE Q",
+    "PFDEBUG TODENSE Q",
+    "GET Q",
+    "DEL Q",
 };
 
 static struct peers *peers;
 
 static void draw_word(struct generator *g, const char *word, size_t len) {
     const char *text = word;
+    char digits[24];
     for (size_t i = 0; len == 1 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (kinds[i].letter == *word) {
-            text = kinds[i].choices[random_below(&g->random, (unsigned)kinds[i].count)];
+            unsigned choice = random_below(&g->random, (unsigned)kinds[i].count);
+            snprintf(digits, sizeof(digits), "%u", choice);
+            text = kinds[i].choices ? kinds[i].choices[choice] : digits;
             len = strlen(text);
             break;
         }

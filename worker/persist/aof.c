@@ -113,7 +113,7 @@ void aof_set_trouble(struct aof *aof, enum aof_trouble trouble, int error) {
     aof->trouble_errno = error;
     snprintf(aof->refusal, sizeof aof->refusal, "MISCONF Errors writing to the AOF file: %s",
              strerror(error));
-    if (same)
+    if (same || aof->expendable)
         return;
     if (trouble != AOF_FINE) {
         log_warning("Error %s the AOF file: %s. Writes are refused.", what[trouble],

@@ -67,6 +67,7 @@ struct aof {
     _Atomic int sync_errno; /* set by the thread; stays */
 
     enum aof_trouble trouble;
+    bool expendable; /* nobody relies on this log: trouble is not told to the world */
     int trouble_errno;
     char refusal[128]; /* the error reply to writes, while there is trouble */
 };

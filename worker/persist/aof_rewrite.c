@@ -1,15 +1,16 @@
 /* aof_rewrite.c - a new base from memory, and the old files gone.
  *
- *   granted: write the last batch to incr n; fork; hold the log
- *     child:  base b+1 (temporary name), synced             thread: sync incr n; create n+1; sync the
- *                                                           folder; publish {base b, incr .. n, n+1}
- *                                                           -> the log goes on in n+1
- *   both good -> thread: check the temporary base; rename; sync the folder; publish {base b+1,
- *                incr n+1, the old ones as history}: the commit; unlink those; publish without them
+ *   granted: the turn to rotate; write the last batch to incr n; fork; go
+ *     child:  base b+1 (temporary name), synced             rotation (aof_rotate.h): incr n is safe, the
+ *                                                           log goes on in n+1
+ *   both good -> the turn to commit -> thread: check the temporary base; rename; sync the folder;
+ *                publish {base b+1, incr n+1 .. , the old ones as history}: the commit; unlink those;
+ *                publish without them
  *
- * The base holds exactly what is in the log up to the end of n, and n is on disk before n+1 gets its
- * first byte, so that at any moment the published files are whole. Afresh, after a failed fsync: n is
- * neither synced nor named again, n+1 is named by the commit only, and the log is held until then.
+ * The base holds exactly what is in the log up to the end of n, so that at any moment the published
+ * files are whole. Others may rotate while the child writes: all increments from n+1 on stay.
+ * Afresh, after a failed fsync: n is neither synced nor named again, n+1 is named by the commit only,
+ * and the log is held until then. The first base of a log that begins: see aof_switch.c.
  * Fails by leaving the published files as they are; a rewrite that failed is asked for again later. */
 #include "worker/persist/persist_private.h"
 
@@ -35,17 +36,14 @@ void rewrite_manifest_name(const struct config *config, char name[AOF_NAME_MAX +
 static void name_base(const struct persist *p, char name[AOF_NAME_MAX + 1], uint64_t seq) {
     snprintf(name, AOF_NAME_MAX + 1, "%s.%" PRIu64 ".base.rdb", p->config->appendfilename, seq);
 }
-static void name_incr(const struct persist *p, char name[AOF_NAME_MAX + 1], uint64_t seq) {
-    snprintf(name, AOF_NAME_MAX + 1, "%s.%" PRIu64 ".incr.aof", p->config->appendfilename, seq);
-}
 
-/* A number no file has: one left behind by a crash before its manifest is not touched. */
-static uint64_t free_incr_seq(const struct persist *p) {
-    char name[AOF_NAME_MAX + 1], path[PERSIST_PATH_BYTES];
+uint64_t rewrite_free_incr(const struct persist *p, char name_r[AOF_NAME_MAX + 1]) {
+    char path[PERSIST_PATH_BYTES];
     uint64_t seq = aof_manifest_next_seq(&p->manifest, AOF_INCR);
     for (;; seq++) {
-        name_incr(p, name, seq);
-        snprintf(path, sizeof path, "%s/%s", p->aof_dir, name);
+        snprintf(name_r, AOF_NAME_MAX + 1, "%s.%" PRIu64 ".incr.aof", p->config->appendfilename,
+                 seq);
+        snprintf(path, sizeof path, "%s/%s", p->aof_dir, name_r);
         if (access(path, F_OK) != 0)
             return seq;
     }
@@ -87,33 +85,20 @@ int rewrite_drop_history(const char *dir, const char *manifest_name, struct aof_
     return rewrite_publish_manifest(dir, manifest_name, manifest, error_r, error_bytes);
 }
 
-/* ---- the thread's two jobs ---- */
-static void run_files(struct background_job *job) {
-    struct rewrite *w = LIST_ENTRY(job, struct rewrite, files_job);
-    struct persist *p = LIST_ENTRY(w, struct persist, rewrite);
-    w->job_errno = 0;
-    /* A sync of this file that failed while this job waited must not be repeated here. */
-    if (!w->afresh && (w->job_errno = p->aof.sync_errno) == 0 && aof_fdatasync(w->old_fd) != 0)
-        w->job_errno = errno;
-    if (w->job_errno != 0) {
-        snprintf(w->error, sizeof w->error, "fdatasync: %s", strerror(w->job_errno));
-        return;
-    }
-    w->new_fd = rewrite_create_incr(w->dir, w->incr_name, w->error, sizeof w->error);
-    if (w->new_fd < 0)
-        return;
-    if (publish_sync_dir(w->dir, w->error, sizeof w->error) == 0 &&
-        (w->afresh || rewrite_publish_manifest(w->dir, w->manifest_name, &w->next, w->error,
-                                               sizeof w->error) == 0))
-        return;
-    close(w->new_fd);
-    w->new_fd = -1;
+/* ---- the commit, on the thread ---- */
+static void make_history(struct aof_manifest *m, uint64_t keep_from) {
+    for (uint32_t i = 0; i < m->count; i++)
+        if (m->files[i].type != AOF_INCR || m->files[i].seq < keep_from)
+            m->files[i].type = AOF_HISTORY;
 }
 
-static void make_history(struct aof_manifest *m, const char *keep) {
-    for (uint32_t i = 0; i < m->count; i++)
-        if (strcmp(m->files[i].name, keep) != 0)
-            m->files[i].type = AOF_HISTORY;
+/* The log becomes the shard's truth with its manifest: until then dump.rdb was, and what that has got
+ * must be on disk here too. */
+static int sync_first_incr(struct rewrite *w) {
+    if (!w->first || aof_fdatasync(w->incr_fd) == 0)
+        return 0;
+    snprintf(w->error, sizeof w->error, "fdatasync: %s", strerror(errno));
+    return -1;
 }
 
 static int commit(struct rewrite *w) {
@@ -128,34 +113,44 @@ static int commit(struct rewrite *w) {
     }
     if (publish_sync_dir(w->dir, w->error, sizeof w->error) != 0)
         return -1;
-    return rewrite_publish_manifest(w->dir, w->manifest_name, &w->next, w->error, sizeof w->error);
+    if (sync_first_incr(w) != 0 || rewrite_publish_manifest(w->dir, w->manifest_name, &w->next,
+                                                            w->error, sizeof w->error) != 0)
+        return -1;
+    return w->home == NULL ? 0 : log_move_home(w->dir, w->home, w->error, sizeof w->error);
 }
 
 static void run_commit(struct background_job *job) {
     struct rewrite *w = LIST_ENTRY(job, struct rewrite, commit_job);
     char text[PERSIST_TEXT_BYTES];
-    w->job_errno = commit(w) != 0;
-    if (w->job_errno == 0 &&
+    w->commit_ok = commit(w) == 0;
+    if (w->commit_ok && !w->first &&
         rewrite_drop_history(w->dir, w->manifest_name, &w->next, text, sizeof text) != 0)
         log_warning("AOF rewrite: the old files are not all gone: %s", text);
 }
 
 /* ---- the end, on the loop ---- */
-static void release(struct rewrite *w) {
+static int64_t seconds_taken(const struct rewrite *w) {
+    return (int64_t)((clock_mono_us() - w->started_us) / 1000000);
+}
+
+static void release(struct persist *p) {
+    struct rewrite *w = &p->rewrite;
     aof_manifest_free(&w->next);
-    w->active = w->files_pending = w->committing = w->broken = false;
+    w->active = w->committing = w->broken = false;
+    log_turn_end(p, &w->commit_turn);
+    persist_end_turn(p);
 }
 
 /* Afresh, the new increment is in no manifest yet, and empty. */
 static void drop_new_file(struct persist *p) {
-    struct rewrite *w = &p->rewrite;
+    struct rotation *r = &p->rewrite.rotation;
     char path[PERSIST_PATH_BYTES];
-    p->aof.held = false;
-    if (w->new_fd < 0)
+    if (r->new_fd < 0)
         return;
-    close(w->new_fd);
-    w->new_fd = -1;
-    snprintf(path, sizeof path, "%s/%s", p->aof_dir, w->incr_name);
+    p->aof.held = false;
+    close(r->new_fd);
+    r->new_fd = -1;
+    snprintf(path, sizeof path, "%s/%s", p->aof_dir, r->name);
     unlink(path);
 }
 
@@ -168,20 +163,30 @@ static void failed(struct persist *p) {
     w->last_ok = false;
     w->failures++;
     w->last_failed_s = persist_now_s();
-    w->last_seconds = (int64_t)((clock_mono_us() - w->started_us) / 1000000);
+    w->last_seconds = seconds_taken(w);
     log_warning("Background AOF rewrite failed: %s", w->error);
-    release(w);
-    persist_end_turn(p);
+    release(p);
+    if (w->first)
+        log_first_base_done(p, w->error);
 }
 
-static void start_commit(struct persist *p) {
-    struct rewrite *w = &p->rewrite;
+static void begin_commit(struct log_turn *turn) {
+    struct rewrite *w = LIST_ENTRY(turn, struct rewrite, commit_turn);
+    struct persist *p = w->rotation.p;
+    if (w->first && aof_write_pending(&p->aof) != 0) {
+        snprintf(w->error, sizeof w->error, "the new log cannot be written: %s",
+                 strerror(p->aof.trouble_errno));
+        failed(p);
+        return;
+    }
     w->committing = true;
+    w->incr_fd = p->aof.fd;
+    w->synced_offset = p->aof.written;
     aof_manifest_free(&w->next);
     aof_manifest_copy(&w->next, &p->manifest);
-    if (w->afresh)
-        aof_manifest_add(&w->next, AOF_INCR, w->incr_seq, w->incr_name);
-    make_history(&w->next, w->incr_name);
+    if (w->rotation.kind != ROTATE_ONWARD)
+        aof_manifest_add(&w->next, AOF_INCR, w->rotation.seq, w->rotation.name);
+    make_history(&w->next, w->rotation.seq);
     aof_manifest_add(&w->next, AOF_BASE, w->base_seq, w->base_name);
     background_submit(p->background, &w->commit_job);
 }
@@ -189,44 +194,22 @@ static void start_commit(struct persist *p) {
 /* Both halves have ended, well or not? */
 static void try_to_commit(struct persist *p) {
     struct rewrite *w = &p->rewrite;
-    if (snapshot_child_alive(&p->child) || w->files_pending)
+    if (snapshot_child_alive(&p->child) || w->rotation.going)
         return;
     if (w->broken)
         failed(p);
     else
-        start_commit(p);
+        log_turn_ask(p, &w->commit_turn);
 }
 
-/* Whatever the log gets from now on goes to the new increment. */
-static void go_on_in_new_file(struct persist *p) {
+static void rotation_done(struct rotation *r, bool ok) {
+    struct persist *p = r->p;
     struct rewrite *w = &p->rewrite;
-    struct aof *aof = &p->aof;
-    if (aof->fd >= 0)
-        close(aof->fd);
-    aof->fd = w->new_fd;
-    w->new_fd = -1;
-    aof->file_bytes = aof->crc = 0;
-    aof->held = false;
-}
-
-static void files_done(struct background_job *job) {
-    struct rewrite *w = LIST_ENTRY(job, struct rewrite, files_job);
-    struct persist *p = LIST_ENTRY(w, struct persist, rewrite);
-    w->files_pending = false;
-    if (w->new_fd < 0) {
+    if (!ok) {
+        if (!w->broken)
+            snprintf(w->error, sizeof w->error, "%s", r->error);
         w->broken = true;
-        p->aof.held = false;
-        if (w->job_errno != 0)
-            aof_set_trouble(&p->aof, AOF_SYNC_FAILED, w->job_errno);
         snapshot_child_kill(&p->child);
-        try_to_commit(p);
-        return;
-    }
-    if (!w->afresh) {
-        aof_manifest_free(&p->manifest);
-        aof_manifest_copy(&p->manifest, &w->next);
-        go_on_in_new_file(p);
-        aof_set_synced(&p->aof, w->fork_offset);
     }
     try_to_commit(p);
 }
@@ -237,107 +220,122 @@ static void child_done(void *arg, bool ok) {
     w->last_cow_bytes = p->child.cow_bytes;
     w->saved = p->child.saved;
     if (!ok) {
+        if (!w->broken)
+            snprintf(w->error, sizeof w->error, "%s", p->child.error);
         w->broken = true;
-        snprintf(w->error, sizeof w->error, "%s", p->child.error);
     }
     try_to_commit(p);
 }
 
 static void heal(struct persist *p) {
     struct aof *aof = &p->aof;
-    go_on_in_new_file(p);
-    aof->written = p->rewrite.fork_offset;
+    uint64_t offset = p->rewrite.rotation.offset;
+    rotation_go_on(&p->rewrite.rotation);
+    aof->written = offset;
     aof->sync_errno = 0;
     aof_set_trouble(aof, AOF_FINE, 0);
-    aof_set_synced(aof, p->rewrite.fork_offset);
+    aof_set_synced(aof, offset);
+}
+
+static void note_good(struct persist *p) {
+    struct rewrite *w = &p->rewrite;
+    p->aof.total_bytes = w->saved.bytes + (p->aof.total_bytes - w->total_at_fork);
+    p->aof.base_bytes = w->saved.bytes;
+    w->size_at_last = p->aof.total_bytes;
+    w->last_ok = true;
+    w->failures = 0;
+    w->count++;
+    w->last_seconds = seconds_taken(w);
+    log_notice("Background AOF rewrite finished successfully: base %s of %" PRIu64 " bytes",
+               w->base_name, w->saved.bytes);
 }
 
 static void commit_done(struct background_job *job) {
     struct rewrite *w = LIST_ENTRY(job, struct rewrite, commit_job);
-    struct persist *p = LIST_ENTRY(w, struct persist, rewrite);
-    if (w->job_errno != 0) {
+    struct persist *p = w->rotation.p;
+    if (!w->commit_ok) {
         failed(p);
         return;
     }
     aof_manifest_free(&p->manifest);
     aof_manifest_copy(&p->manifest, &w->next);
-    if (w->afresh)
+    if (w->rotation.kind == ROTATE_AFRESH)
         heal(p);
-    p->aof.base_bytes = w->saved.bytes;
-    p->aof.total_bytes = w->saved.bytes + p->aof.file_bytes;
-    w->size_at_last = p->aof.total_bytes;
-    w->last_ok = true;
-    w->failures = 0;
-    w->count++;
-    w->last_seconds = (int64_t)((clock_mono_us() - w->started_us) / 1000000);
-    log_notice("Background AOF rewrite finished successfully: base %s of %" PRIu64 " bytes",
-               w->base_name, w->saved.bytes);
-    release(w);
-    persist_end_turn(p);
+    note_good(p);
+    release(p);
+    if (w->first) {
+        aof_set_synced(&p->aof, w->synced_offset);
+        log_first_base_done(p, NULL);
+    }
 }
 
 /* ---- the start ---- */
-void rewrite_init(struct persist *p) {
-    struct rewrite *w = &p->rewrite;
-    w->last_ok = true;
-    w->last_seconds = -1;
-    w->new_fd = -1;
-    w->dir = p->aof_dir;
-    rewrite_manifest_name(p->config, w->manifest_name);
-    w->files_job = (struct background_job){.run = run_files, .done = files_done};
-    w->commit_job = (struct background_job){.run = run_commit, .done = commit_done};
-}
-
-/* What was executed and is not in the old file is in memory, so it will be in the base: the new
- * increment must not hold it a second time. */
-static void cut_pending_at_fork(struct aof *aof) {
-    buf_clear(&aof->pending);
-    aof->pending_since_us = 0;
-}
-
 static void prepare(struct persist *p) {
     struct rewrite *w = &p->rewrite;
     w->active = true;
     w->error[0] = '\0';
     w->started_us = clock_mono_us();
-    w->afresh = p->aof.trouble == AOF_SYNC_FAILED;
+    w->first = p->log.state == LOG_STARTING;
+    w->dir = p->aof_dir;
+    w->home = w->first ? p->log.home : NULL;
     snprintf(w->temp, sizeof w->temp, "temp-rewriteaof-%d.rdb", (int)getpid());
-    w->incr_seq = free_incr_seq(p);
+}
+
+/* The log is written up to here and no other change of its files is under way: the child is to see
+ * exactly this. */
+static int fork_child(struct persist *p) {
+    struct rewrite *w = &p->rewrite;
+    struct snapshot_order order = {
+        .job = persist_save_job(p, true), .dir = p->aof_dir, .temp = w->temp};
+    if (w->rotation.kind == ROTATE_ONWARD && aof_write_pending(&p->aof) != 0) {
+        snprintf(w->error, sizeof w->error, "the log cannot be written: %s",
+                 strerror(p->aof.trouble_errno));
+        return -1;
+    }
+    if (snapshot_child_start(&p->child, p->loop, &order, child_done, p, w->error,
+                             sizeof w->error) != 0)
+        return -1;
+    p->snapshots.fork_us = p->child.fork_us;
+    keyspace_set_child_alive(p->ks, true);
+    log_notice("Background append only file rewriting started by pid %d", (int)p->child.pid);
+    return 0;
+}
+
+static void fork_and_rotate(struct rotation *r) {
+    struct persist *p = r->p;
+    struct rewrite *w = &p->rewrite;
     w->base_seq = aof_manifest_next_seq(&p->manifest, AOF_BASE);
-    name_incr(p, w->incr_name, w->incr_seq);
     name_base(p, w->base_name, w->base_seq);
-    aof_manifest_copy(&w->next, &p->manifest);
-    aof_manifest_add(&w->next, AOF_INCR, w->incr_seq, w->incr_name);
-    w->old_fd = p->aof.fd;
+    if (fork_child(p) != 0) {
+        rotation_withdraw(r);
+        failed(p);
+        return;
+    }
+    w->total_at_fork = p->aof.total_bytes;
+    if (w->first)
+        log_take(p);
+    if (rotation_go(r) == 0)
+        return;
+    snapshot_child_kill(&p->child);
+    snprintf(w->error, sizeof w->error, "%s", r->error);
+    failed(p);
+}
+
+void rewrite_init(struct persist *p) {
+    struct rewrite *w = &p->rewrite;
+    w->last_ok = true;
+    w->last_seconds = -1;
+    rewrite_manifest_name(p->config, w->manifest_name);
+    rotation_init(&w->rotation, p, fork_and_rotate, rotation_done);
+    w->commit_turn = (struct log_turn){.begin = begin_commit};
+    w->commit_job = (struct background_job){.run = run_commit, .done = commit_done};
 }
 
 void rewrite_granted(struct persist *p) {
-    struct rewrite *w = &p->rewrite;
     prepare(p);
-    if (!w->afresh && aof_write_pending(&p->aof) != 0) {
-        snprintf(w->error, sizeof w->error, "the log cannot be written: %s",
-                 strerror(p->aof.trouble_errno));
-        failed(p);
-        return;
-    }
-    struct snapshot_order order = {
-        .job = persist_save_job(p, true), .dir = p->aof_dir, .temp = w->temp};
-    if (snapshot_child_start(&p->child, p->loop, &order, child_done, p, w->error,
-                             sizeof w->error) != 0) {
-        failed(p);
-        return;
-    }
-    if (w->afresh)
-        cut_pending_at_fork(&p->aof);
-    w->fork_offset = p->aof.executed;
-    p->aof.held = p->aof.replies_held = true;
-    w->files_pending = true;
-    p->snapshots.fork_us = p->child.fork_us;
-    keyspace_set_child_alive(p->ks, true);
-    if (p->hooks.log_began != NULL)
-        p->hooks.log_began(p->hooks.arg);
-    background_submit(p->background, &w->files_job);
-    log_notice("Background append only file rewriting started by pid %d", (int)p->child.pid);
+    rotation_ask(&p->rewrite.rotation, p->rewrite.first                    ? ROTATE_FIRST
+                                       : p->aof.trouble == AOF_SYNC_FAILED ? ROTATE_AFRESH
+                                                                           : ROTATE_ONWARD);
 }
 
 static void want_rewrite(struct persist *p, const char *what) {
@@ -348,7 +346,7 @@ static void want_rewrite(struct persist *p, const char *what) {
 enum persist_rewrite persist_bgrewriteaof(struct persist *p) {
     if (p->turn.running == FORK_REWRITE || p->turn.wish == FORK_REWRITE)
         return REWRITE_BUSY;
-    if (!p->aof_on) {
+    if (p->log.state != LOG_ON || p->log.temporary) {
         log_warning("BGREWRITEAOF: there is no append-only log, because appendonly is no");
         return REWRITE_FAILED;
     }
@@ -375,7 +373,9 @@ static bool grown_enough(const struct persist *p) {
 
 void rewrite_cron(struct persist *p) {
     struct rewrite *w = &p->rewrite;
-    if (!p->aof_on || persist_child_busy(p))
+    if (p->log.state == LOG_STARTING && !persist_child_busy(p))
+        want_rewrite(p, "first base of the log");
+    if (!persist_log_is_truth(p) || p->log.state != LOG_ON || persist_child_busy(p))
         return;
     bool lost = p->aof.trouble == AOF_SYNC_FAILED &&
                 (w->failures == 0 || persist_now_s() - w->last_failed_s >= AFRESH_RETRY_SECONDS);
@@ -385,21 +385,25 @@ void rewrite_cron(struct persist *p) {
         want_rewrite(p, "log rewrite");
 }
 
+void rewrite_cancel(struct persist *p, const char *why) {
+    struct rewrite *w = &p->rewrite;
+    if (p->turn.running != FORK_REWRITE || w->committing)
+        return;
+    rotation_withdraw(&w->rotation);
+    log_turn_end(p, &w->commit_turn);
+    snapshot_child_kill(&p->child);
+    w->broken = true;
+    snprintf(w->error, sizeof w->error, "%s", why);
+    if (!w->rotation.going)
+        failed(p);
+}
+
 /* For stopping: the thread's jobs end first, then nothing of the rewrite is left but what it had
  * already published. */
 void rewrite_abort(struct persist *p) {
-    if (p->turn.running != FORK_REWRITE)
-        return;
-    struct rewrite *w = &p->rewrite;
-    if (!w->committing) {
-        snapshot_child_kill(&p->child);
-        w->broken = true;
-        snprintf(w->error, sizeof w->error, "aborted");
-    }
-    if (w->broken && !w->files_pending)
-        failed(p);
+    rewrite_cancel(p, "aborted");
     background_drain(p->background);
-    ASSERT(!w->active);
+    ASSERT(!p->rewrite.active);
 }
 
 /* ---- the first log of a shard ---- */
@@ -408,8 +412,7 @@ int rewrite_first(struct persist *p, char *error_r, size_t error_bytes) {
     char base[AOF_NAME_MAX + 1], incr[AOF_NAME_MAX + 1];
     struct rdb_saved saved;
     name_base(p, base, 1);
-    uint64_t seq = free_incr_seq(p);
-    name_incr(p, incr, seq);
+    uint64_t seq = rewrite_free_incr(p, incr);
     if (rdb_save_file(p->aof_dir, base, &job, &saved, error_r, error_bytes) != 0)
         return -1;
     int fd = rewrite_create_incr(p->aof_dir, incr, error_r, error_bytes);

@@ -70,8 +70,8 @@ void persist_fork_granted(struct persist *p, uint64_t id) {
         rewrite_granted(p);
 }
 
-static void withdraw_wish(struct persist *p) {
-    if (p->turn.wish == FORK_NOTHING)
+void persist_withdraw_wish(struct persist *p, enum fork_purpose purpose) {
+    if (purpose == FORK_NOTHING || p->turn.wish != purpose)
         return;
     p->turn.wish = FORK_NOTHING;
     p->hooks.fork_done(p->hooks.arg, p->turn.id);
@@ -122,12 +122,13 @@ struct persist *persist_create(void *loop, const char *dir, const struct config 
     p->status = status;
     p->hooks = *hooks;
     p->background = background;
-    p->aof_on = config->appendonly;
+    list_init(&p->log_turns);
     p->snapshots.last_good_s = persist_now_s();
     p->snapshots.last_seconds = -1;
     p->snapshots.last_ok = true;
     aof_init(&p->aof, config, status, background, on_synced, p);
     rewrite_init(p);
+    log_init(p);
     return p;
 }
 
@@ -139,8 +140,12 @@ int persist_load(struct persist *p, char *error_r, size_t error_bytes) {
     p->loading = true;
     keyspace_set_now(p->ks, clock_wall_ms());
     keyspace_set_expiry_passive(p->ks, true);
-    int result = p->aof_on ? persist_open_log(p, error_r, error_bytes)
-                           : persist_load_snapshot(p, false, error_r, error_bytes);
+    int result = p->config->appendonly ? persist_open_log(p, error_r, error_bytes)
+                                       : persist_load_snapshot(p, false, error_r, error_bytes);
+    if (result == 0 && p->config->appendonly) {
+        p->log.state = LOG_ON;
+        p->log.taking = true;
+    }
     keyspace_set_expiry_passive(p->ks, false);
     p->loading = false;
     p->snapshots.dirty = 0;
@@ -149,14 +154,14 @@ int persist_load(struct persist *p, char *error_r, size_t error_bytes) {
 }
 
 static void end_children(struct persist *p) {
-    withdraw_wish(p);
+    persist_withdraw_wish(p, p->turn.wish);
     snapshot_abort(p);
     rewrite_abort(p);
 }
 
 int persist_stop(struct persist *p, int save, char *error_r, size_t error_bytes) {
     end_children(p);
-    if (p->aof_on && aof_finish(&p->aof, error_r, error_bytes) != 0)
+    if (persist_log_is_truth(p) && aof_finish(&p->aof, error_r, error_bytes) != 0)
         return -1;
     bool wanted = save == SAVE_ASKED || (save == SAVE_DEFAULT && p->config->save.count > 0);
     return wanted ? persist_save(p, error_r, error_bytes) : 0;
@@ -165,7 +170,7 @@ int persist_stop(struct persist *p, int save, char *error_r, size_t error_bytes)
 void persist_abandon(struct persist *p) {
     char text[PERSIST_TEXT_BYTES];
     end_children(p);
-    if (p->aof_on && aof_finish(&p->aof, text, sizeof text) != 0)
+    if (persist_log_is_truth(p) && aof_finish(&p->aof, text, sizeof text) != 0)
         log_warning("%s", text);
 }
 
@@ -180,11 +185,12 @@ void persist_free(struct persist **p) {
     aof_manifest_free(&it->manifest);
     mem_free(it->dir);
     mem_free(it->aof_dir);
+    mem_free(it->log.home);
     mem_free(it);
 }
 
 struct aof *persist_aof(struct persist *p) {
-    return p->aof_on ? &p->aof : NULL;
+    return p->log.taking ? &p->aof : NULL;
 }
 
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes) {
@@ -227,7 +233,8 @@ const char *persist_write_refusal(const struct persist *p) {
     if (!p->snapshots.last_ok && p->config->stop_writes_on_bgsave_error &&
         p->config->save.count > 0)
         return snapshot_refusal;
-    return p->aof.trouble == AOF_FINE ? NULL : p->aof.refusal;
+    bool fine = p->aof.trouble == AOF_FINE || !persist_log_is_truth(p);
+    return fine ? NULL : p->aof.refusal;
 }
 
 /* ---- the loop ---- */
@@ -236,13 +243,14 @@ void persist_turn_begin(struct persist *p) {
 }
 
 void persist_turn_end(struct persist *p) {
-    if (p->aof_on)
+    if (p->log.state != LOG_OFF)
         aof_turn_end(&p->aof);
 }
 
 void persist_cron(struct persist *p) {
-    if (p->aof_on)
+    if (p->log.state != LOG_OFF)
         aof_cron(&p->aof, snapshot_child_alive(&p->child));
+    log_switch_cron(p);
     snapshot_cron(p);
     rewrite_cron(p);
     persist_refresh_status(p);
@@ -250,6 +258,6 @@ void persist_cron(struct persist *p) {
 
 /* Replies that wait for a sync under `always` get theirs even if the policy asks for none any more. */
 void persist_config_changed(struct persist *p) {
-    if (p->aof_on && p->config->appendfsync != APPENDFSYNC_ALWAYS)
+    if (p->log.taking && p->config->appendfsync != APPENDFSYNC_ALWAYS)
         aof_owe_sync(&p->aof);
 }

@@ -25,7 +25,8 @@ struct persist_hooks {
      * an error text if the command is refused: the load then fails. */
     int (*apply)(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                  size_t error_bytes);
-    /* A new log file begins: the next command must repeat its SELECT. May be NULL. */
+    /* A new log file begins, or a log ends: take persist_aof() anew, and the next command must repeat
+     * its SELECT. May be NULL. */
     void (*log_began)(void *arg);
     /* A snapshot's child was forked: it has the keyspace of this moment. / It has ended. May be NULL. */
     void (*snapshot_forked)(void *arg);
@@ -49,7 +50,8 @@ int persist_stop(struct persist *p, int save, char *error_r, size_t error_bytes)
 /* Supervisor gone: write and sync the log, nothing else. */
 void persist_abandon(struct persist *p);
 void persist_free(struct persist **p);
-struct aof *persist_aof(struct persist *p); /* NULL if appendonly is no */
+/* The log that takes what is executed, or NULL. It changes: see log_began. */
+struct aof *persist_aof(struct persist *p);
 
 /* ---- commands ---- */
 /* SAVE, in the foreground. 0 or -1 with the text of the error reply. */

@@ -51,10 +51,10 @@ static void log_info(const struct persist *p, struct buf *out) {
                "\r\naof_last_bgrewrite_status:%s\r\naof_rewrites:%" PRIu64
                "\r\naof_rewrites_consecutive_failures:%" PRIu64 "\r\naof_last_write_status:%s\r\n"
                "aof_last_cow_size:%" PRIu64 "\r\n",
-               p->aof_on, w->active, w->scheduled, w->last_seconds,
+               p->log.state != LOG_OFF, w->active, w->scheduled, w->last_seconds,
                w->active ? seconds_since(w->started_us) : -1, ok_or_err(w->last_ok), w->count,
                w->failures, ok_or_err(p->aof.trouble == AOF_FINE), w->last_cow_bytes);
-    if (!p->aof_on)
+    if (!p->log.state != LOG_OFF)
         return;
     buf_printf(out,
                "aof_current_size:%" PRIu64 "\r\naof_base_size:%" PRIu64 "\r\n"
@@ -79,7 +79,7 @@ static void refresh_log(struct persist *p) {
     status_set(page, METRIC_write_path_synced, path.synced);
     status_set(page, METRIC_write_path_written_age_us, path.written_age_us);
     status_set(page, METRIC_write_path_synced_age_us, path.synced_age_us);
-    status_set(page, METRIC_aof_enabled, p->aof_on);
+    status_set(page, METRIC_aof_enabled, p->log.state != LOG_OFF);
     status_set(page, METRIC_aof_state_ok, p->aof.trouble == AOF_FINE);
     status_set(page, METRIC_aof_current_size_bytes, p->aof.total_bytes);
     status_set(page, METRIC_aof_base_size_bytes, p->aof.base_bytes);

@@ -5,6 +5,7 @@
 
 #include "worker/persist/aof_manifest.h"
 #include "worker/persist/aof_private.h"
+#include "worker/persist/aof_rotate.h"
 #include "worker/persist/background.h"
 #include "worker/persist/snapshot_child.h"
 
@@ -32,27 +33,71 @@ struct snapshots {
 /* One rewrite of the log; see aof_rewrite.c. */
 struct rewrite {
     bool scheduled, last_ok, active;
-    bool afresh; /* the old files are not to be trusted: nothing of them is synced or named */
-    bool files_pending, committing, broken;
-    uint64_t fork_offset; /* what the new base contains, on the write path */
+    bool first; /* it is the first base of a log that begins */
+    bool committing, broken;
     uint64_t started_us, count, failures, size_at_last;
+    uint64_t total_at_fork; /* bytes of the whole log */
     int64_t last_seconds, last_failed_s;
     uint64_t last_cow_bytes;
-    uint64_t incr_seq, base_seq;
-    char temp[64], base_name[AOF_NAME_MAX + 1], incr_name[AOF_NAME_MAX + 1];
+    uint64_t base_seq;
+    char temp[64], base_name[AOF_NAME_MAX + 1];
+    struct rotation rotation;
+    struct log_turn commit_turn;
     /* For the thread; its own copies. */
-    struct background_job files_job, commit_job;
+    struct background_job commit_job;
     struct aof_manifest next;
     struct rdb_saved saved;
-    int old_fd, new_fd, job_errno;
-    const char *dir;
+    uint64_t synced_offset;
+    int incr_fd;
+    bool commit_ok;
+    const char *dir, *home;
     char manifest_name[AOF_NAME_MAX + 32];
     char error[PERSIST_TEXT_BYTES];
 };
 
+/* ---- aof_switch.c: a log begins and ends while the shard serves ----
+ *
+ *   OFF -> STARTING -----------------------------------------> ON -> ENDING -> OFF
+ *            waits for its turn to fork; from the fork on the
+ *            increment takes everything; the base gets whole;
+ *            the manifest is published
+ */
+enum log_state { LOG_OFF, LOG_STARTING, LOG_ON, LOG_ENDING };
+enum log_ending {
+    LOG_ABANDON, /* its files are the owner's business; those of a real one that never came on go */
+    LOG_RETIRE   /* all in it is made safe, then its folder is renamed: it is never loaded again */
+};
+
+/* Whoever began a temporary log is told of each state it comes to; OFF ends it, with the reason if that
+ * was not asked for. */
+struct log_owner {
+    void (*changed)(void *arg, enum log_state state, const char *error);
+    void *arg;
+};
+
+/* The log at hand: the shard's own, or a temporary one in another folder while appendonly is no. */
+struct log_switch {
+    enum log_state state;
+    bool taking;    /* an increment takes what is executed */
+    bool temporary; /* nobody relies on it: no reply waits for it, its troubles end it */
+    char *home; /* of a real one that begins: where its folder goes when it is whole; else NULL */
+    struct log_owner owner;
+    int64_t retry_at_s;
+    struct log_turn end_turn;
+    enum log_ending end_how;
+    char error[PERSIST_TEXT_BYTES]; /* why it ends by itself, or "" */
+    /* For the thread; its own copies. */
+    struct background_job end_job;
+    const char *end_dir;
+    int end_fd;
+    bool end_sync, end_ok;
+    char end_error[PERSIST_TEXT_BYTES];
+};
+
 struct persist {
     struct ev_loop *loop;
-    char *dir, *aof_dir;
+    char *dir;
+    char *aof_dir; /* of the log at hand */
     const struct config *config;
     struct keyspace *ks;
     struct status_page *status;
@@ -67,9 +112,10 @@ struct persist {
     struct snapshots snapshots;
     bool turn_has_writes; /* of clients */
 
-    struct aof aof; /* used only if aof_on */
-    bool aof_on;
+    struct log_switch log;
+    struct aof aof; /* used unless the log is off */
     struct aof_manifest manifest;
+    struct list log_turns; /* who changes the log's files, or waits to; the first has the turn */
     struct rewrite rewrite;
 };
 
@@ -90,6 +136,10 @@ void rewrite_init(struct persist *p);
 void rewrite_granted(struct persist *p);
 void rewrite_cron(struct persist *p);
 void rewrite_abort(struct persist *p);
+/* The same without waiting: what is on the thread ends by itself. Nothing once it is being committed. */
+void rewrite_cancel(struct persist *p, const char *why);
+/* A number and name no increment has: one left behind by a crash before its manifest is not touched. */
+uint64_t rewrite_free_incr(const struct persist *p, char name_r[AOF_NAME_MAX + 1]);
 void rewrite_manifest_name(const struct config *config, char name[AOF_NAME_MAX + 32]);
 /* Create an empty increment; the folder is not synced yet. Returns the fd, or -1 with a text. */
 int rewrite_create_incr(const char *dir, const char *name, char *error_r, size_t error_bytes);
@@ -102,11 +152,35 @@ int rewrite_drop_history(const char *dir, const char *manifest_name, struct aof_
 /* The shard's first log: a base with all that is in memory, an empty increment, the manifest. */
 int rewrite_first(struct persist *p, char *error_r, size_t error_bytes);
 
+/* ---- aof_rotate.c, for this folder's log files only ---- */
+void rotation_go_on(struct rotation *r);
+
+/* ---- aof_switch.c ---- */
+void log_init(struct persist *p);
+/* Begin a log in this folder (created if missing). It must be OFF. 0, or -1 with a text. */
+int log_begin_temporary(struct persist *p, const char *dir, const struct log_owner *owner,
+                        char *error_r, size_t error_bytes);
+/* End it, whatever it does. The owner is told OFF when all is done. Nothing if it is OFF or ENDING. */
+void log_end(struct persist *p, enum log_ending how);
+/* From the fork of the first base on the log takes what is executed. */
+void log_take(struct persist *p);
+/* The first base is committed, or (error not NULL) it failed. */
+void log_first_base_done(struct persist *p, const char *error);
+/* On the thread: a whole log gets its place. 0, or -1 with a text: then it is where it was. */
+int log_move_home(const char *dir, const char *home, char *error_r, size_t error_bytes);
+void log_switch_cron(struct persist *p);
+/* Do replies and refusals of writes depend on the log, and is it what a start would load? */
+static inline bool persist_log_is_truth(const struct persist *p) {
+    return !p->log.temporary && (p->log.state == LOG_ON || p->log.state == LOG_ENDING);
+}
+
 /* ---- persist.c: turns ---- */
 static inline bool persist_child_busy(const struct persist *p) {
     return p->turn.wish != FORK_NOTHING || p->turn.running != FORK_NOTHING;
 }
 void persist_want_fork(struct persist *p, enum fork_purpose purpose, const char *what);
+/* Take the wish back, if it is this one. */
+void persist_withdraw_wish(struct persist *p, enum fork_purpose purpose);
 void persist_end_turn(struct persist *p);
 void persist_tell_progress(struct persist *p);
 struct rdb_save_job persist_save_job(const struct persist *p, bool aof_base);

@@ -26,7 +26,7 @@ static bool waits_for_sync(const struct persist *p) {
 
 uint64_t persist_reply_gate(const struct persist *p) {
     const struct aof *aof = &p->aof;
-    if (!p->aof_on || (aof->trouble != AOF_FINE && !p->turn_has_writes))
+    if (!persist_log_is_truth(p) || (aof->trouble != AOF_FINE && !p->turn_has_writes))
         return 0;
     if (waits_for_sync(p))
         return aof->synced < aof->executed ? aof->executed : 0;
@@ -34,5 +34,7 @@ uint64_t persist_reply_gate(const struct persist *p) {
 }
 
 uint64_t persist_reply_released(const struct persist *p) {
+    if (!persist_log_is_truth(p))
+        return p->aof.executed;
     return waits_for_sync(p) ? p->aof.synced : p->aof.written;
 }

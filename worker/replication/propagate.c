@@ -85,7 +85,8 @@ void propagate_delete(struct propagate *p, uint32_t db, struct bytes key) {
     propagate_command(p, db, 2, argv);
 }
 
-void propagate_forget_db(struct propagate *p) {
+void propagate_to(struct propagate *p, struct aof *aof) {
+    p->aof = aof;
     p->log_db = DB_UNKNOWN;
 }
 

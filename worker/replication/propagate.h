@@ -18,8 +18,8 @@ void propagate_command(struct propagate *p, uint32_t db, uint32_t argc, const st
 void propagate_raw(struct propagate *p, uint32_t db, struct bytes commands);
 /* DEL of a key that expired or was evicted (UNLINK if lazy). */
 void propagate_delete(struct propagate *p, uint32_t db, struct bytes key);
-/* After a new log file begins: the next command repeats SELECT. */
-void propagate_forget_db(struct propagate *p);
+/* A new log file begins, or (NULL) none takes anything: the next command repeats SELECT. */
+void propagate_to(struct propagate *p, struct aof *aof);
 /* The same for the stream: a replica begins here with a snapshot. */
 void propagate_forget_stream_db(struct propagate *p);
 /* For replicas only: PING, REPLCONF GETACK. */

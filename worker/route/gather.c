@@ -180,8 +180,10 @@ static void scratch_changed(void *arg, uint32_t db, struct bytes key) {
         g->changed_cap = g->changed_cap ? g->changed_cap * 2 : 8;
         g->changed = mem_realloc(g->changed, g->changed_cap * sizeof(*g->changed));
     }
-    g->changed[g->changed_count++] =
-        (struct changed_key){db, bytes_of(mem_strndup(key.ptr, key.len), key.len)};
+    char *copy = mem_alloc(key.len + 1);
+    if (key.len > 0)
+        memcpy(copy, key.ptr, key.len);
+    g->changed[g->changed_count++] = (struct changed_key){db, bytes_of(copy, key.len)};
 }
 
 static void scratch_forget(void *arg, uint32_t db, struct bytes key) {

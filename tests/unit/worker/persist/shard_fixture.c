@@ -112,7 +112,8 @@ static void on_fork_done(void *arg, uint64_t id) {
     s->turns_given_back++;
 }
 static void on_log_began(void *arg) {
-    propagate_forget_db(((struct shard *)arg)->propagate);
+    struct shard *s = arg;
+    propagate_to(s->propagate, persist_aof(s->persist));
 }
 static void on_removed(void *arg, uint32_t db, struct bytes key) {
     struct shard *s = arg;

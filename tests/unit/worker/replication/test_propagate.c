@@ -74,7 +74,7 @@ static void select_is_put_in_where_the_database_changes(void **state) {
 static void a_new_file_begins_with_select(void **state) {
     struct shard *s = *state;
     propagate_delete(s->propagate, 0, BYTES_LITERAL("a"));
-    propagate_forget_db(s->propagate);
+    propagate_to(s->propagate, persist_aof(s->persist));
     propagate_delete(s->propagate, 0, BYTES_LITERAL("b"));
     expect_logged(s, "SELECT 0|DEL a|SELECT 0|DEL b");
 }

@@ -26,6 +26,7 @@ static void apply_config(struct worker *w) {
     log_set_level((enum log_level)w->config->loglevel);
     keyspace_configure(w->ks, w->config);
     persist_config_changed(w->persist);
+    follow_configure(w->follow);
 }
 
 /* The supervisor has checked the lines as a whole; ours is the same table, so this cannot fail. */
@@ -45,6 +46,7 @@ static void on_fork(struct worker *w, const struct control_header *order, struct
 
 static void on_peer_down(struct worker *w, const struct control_header *order, struct bytes body) {
     router_peer_down(w->router, (uint32_t)order->number, (uint32_t)order->id);
+    follow_peer_down(w->follow);
 }
 
 static void on_peer_up(struct worker *w, const struct control_header *order, struct bytes body) {

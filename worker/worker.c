@@ -102,7 +102,7 @@ static void on_progress(void *arg) {
     struct worker *w = arg;
     worker_heartbeat(w);
     persist_refresh_status(w->persist);
-    if (!w->env.loading)
+    if (!w->env.loading && !w->env.syncing)
         return;
     ev_run(w->loop, EVRUN_NOWAIT);
     clients_turn_begin(w->clients);
@@ -192,6 +192,7 @@ int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
         return fail(w, EXIT_LOAD_FAILED, error);
     w->env.persist = w->persist;
     w->router = router_create(&w->env, w->ks);
+    w->follow = follow_create(w);
     w->clients = clients_create(w->loop, &w->env, w->router, env_listeners());
     control_in_start(w);
     return 0;
@@ -228,6 +229,7 @@ int worker_run(struct worker *w) {
     worker_turns_start(w);
     worker_refresh_status(w);
     worker_set_state(w, CHILD_UP);
+    follow_configure(w->follow);
     clients_open_handover(w->clients);
     control_report(w, CONTROL_REPORT_READY, 0, 0, (struct bytes){0});
     ev_run(w->loop, 0);

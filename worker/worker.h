@@ -12,6 +12,7 @@
 #include "shared/ipc/control.h"
 #include "worker/client/clients.h"
 #include "worker/command/command.h"
+#include "worker/follow.h"
 #include "worker/persist/persist.h"
 #include "worker/replication/primary.h"
 #include "worker/replication/propagate.h"
@@ -32,6 +33,7 @@ struct worker {
     struct primary *primary;
     struct router *router;
     struct clients *clients;
+    struct follow *follow;
     struct command_env env;
     struct list sessions;
     struct session loader; /* commands of the log run with it */

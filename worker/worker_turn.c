@@ -24,8 +24,9 @@ static void let_others_run(struct worker *w) {
 static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) {
     struct worker *w = prepare->data;
     status_beat(w->status);
+    follow_turn(w->follow);
     clients_turn_begin(w->clients);
-    if (w->config->maxmemory > 0)
+    if (w->config->maxmemory > 0 && w->config->replicaof[0] == '\0')
         memory_relieve(&w->env, w->ks);
     worker_send(w);
     worker_heartbeat(w);
@@ -49,6 +50,7 @@ static void after_sleep(struct ev_loop *loop, ev_check *check, int events) {
     router_awake(w->router);
     keyspace_set_now(w->ks, clock_wall_ms());
     w->more_work = router_turn_begin(w->router);
+    follow_look(w->follow);
     status_beat(w->status);
 }
 
@@ -65,6 +67,7 @@ static void on_cron(struct ev_loop *loop, ev_timer *timer, int events) {
     w->cron_count++;
     persist_cron(w->persist);
     primary_cron(w->primary);
+    follow_cron(w->follow);
     router_cron(w->router);
     clients_cron(w->clients);
     worker_cron_status(w);

@@ -81,6 +81,34 @@ void cmd_sync(struct command_ctx *ctx) {
     begin(ctx, (struct bytes){0}, -1, true);
 }
 
+/* ---- REPLICAOF ---- */
+/* The whole pool follows, or stops: it is an option like any other, replicaof. */
+void cmd_replicaof(struct command_ctx *ctx) {
+    struct buf value = {0}, line = {0};
+    uint64_t port;
+    if (ctx_is_node(ctx)) {
+        reply_error(&ctx->reply, "ERR REPLICAOF not allowed in cluster mode.");
+        return;
+    }
+    if (!bytes_equal_nocase(ctx->argv[1], "no") || !bytes_equal_nocase(ctx->argv[2], "one")) {
+        if (!bytes_to_u64(ctx->argv[2], &port) || port == 0 || port > UINT16_MAX) {
+            reply_error(&ctx->reply, "ERR Invalid master port");
+            return;
+        }
+        buf_printf(&value, "%.*s %" PRIu64, SHOWN(ctx->argv[1]), port);
+    }
+    if (bytes_equal(buf_bytes(&value), bytes_of_text(ctx_config(ctx)->replicaof))) {
+        reply_status(&ctx->reply,
+                     value.len > 0 ? "OK Already connected to specified master" : "OK");
+    } else {
+        config_line(&line, BYTES_LITERAL("replicaof"), buf_bytes(&value));
+        ctx->deferred_reply = true;
+        ctx->env->config_set(ctx->env->upper, ctx, buf_bytes(&line));
+    }
+    buf_free(&value);
+    buf_free(&line);
+}
+
 /* ---- what is told ---- */
 static void role_line(void *arg, const struct replica_view *view) {
     struct reply *r = arg;
@@ -94,8 +122,27 @@ static void count_online(void *arg, const struct replica_view *view) {
     ++*(uint32_t *)arg;
 }
 
+static void reply_replica_role(struct command_ctx *ctx) {
+    char host[320] = "";
+    unsigned port = 0;
+    const struct status_page *page = ctx->env->status;
+    (void)!sscanf(ctx_config(ctx)->replicaof, "%319s %u", host, &port);
+    reply_array(&ctx->reply, 5);
+    reply_bulk_text(&ctx->reply, "slave");
+    reply_bulk_text(&ctx->reply, host);
+    reply_integer(&ctx->reply, port);
+    reply_bulk_text(&ctx->reply, ctx->env->primary_is_up ? "connected"
+                                 : ctx->env->syncing     ? "sync"
+                                                         : "connect");
+    reply_integer(&ctx->reply, page ? (int64_t)status_get(page, METRIC_primary_offset) : -1);
+}
+
 void cmd_role(struct command_ctx *ctx) {
     struct primary *primary = ctx->env->primary;
+    if (ctx_config(ctx)->replicaof[0] != '\0') {
+        reply_replica_role(ctx);
+        return;
+    }
     uint32_t count = 0;
     reply_array(&ctx->reply, 3);
     reply_bulk_text(&ctx->reply, "master");
@@ -121,7 +168,7 @@ static void info_line(void *arg, const struct replica_view *view) {
 void replication_info(const struct primary *primary, const struct config *config, struct buf *out) {
     const struct stream *s = primary_stream_of(primary);
     struct info_lines lines = {out, 0};
-    buf_printf(out, "role:master\r\nconnected_slaves:%u\r\n", primary_replicas(primary));
+    buf_printf(out, "connected_slaves:%u\r\n", primary_replicas(primary));
     if (config->min_replicas_to_write > 0 && config->min_replicas_max_lag > 0)
         buf_printf(out, "min_slaves_good_slaves:%u\r\n", primary_good_replicas(primary));
     primary_each(primary, info_line, &lines);

@@ -52,7 +52,8 @@ static bool lacks_replicas(const struct command_ctx *ctx) {
 /* What was accepted once, as the commands of a log being loaded were, is never refused. */
 static bool refuse(struct command_ctx *ctx) {
     uint32_t flags = ctx->cmd->flags;
-    if (!(flags & (CMD_WRITE | CMD_DENYOOM)) || ctx->accepted || ctx->env->loading)
+    if (!(flags & (CMD_WRITE | CMD_DENYOOM)) || ctx->accepted || ctx->session->upstream ||
+        ctx->env->loading)
         return false;
     if ((flags & CMD_DENYOOM) && ctx_config(ctx)->maxmemory > 0 && !memory_admit(ctx)) {
         reply_error(&ctx->reply, reply_err_oom);
@@ -89,12 +90,23 @@ static void propagate(struct command_ctx *ctx) {
         propagate_command(env->propagate, ctx_db(ctx), ctx->argc, ctx->argv);
 }
 
+/* What a primary sends sees the keys that only the primary may find past their time. */
+static void call_handler(struct command_ctx *ctx) {
+    if (__builtin_expect(ctx->session->upstream, 0)) {
+        keyspace_set_expiry_passive(ctx->ks, true);
+        ctx->cmd->handler(ctx);
+        keyspace_set_expiry_passive(ctx->ks, false);
+    } else {
+        ctx->cmd->handler(ctx);
+    }
+}
+
 static void run(struct command_ctx *ctx, struct command_stats *row) {
     uint64_t start_us = last_end_us != 0 ? last_end_us : clock_mono_us();
     uint32_t errors = ctx->reply.errors;
     ASSERT(depth < DEPTH_MAX);
     depth++;
-    ctx->cmd->handler(ctx);
+    call_handler(ctx);
     depth--;
     last_end_us = clock_mono_us();
     row->calls++;

@@ -31,6 +31,7 @@ struct session {
     bool authenticated;
     bool readonly_mode; /* READONLY on a node port */
     bool asking;
+    bool upstream; /* says what the primary says: accepted already, and nothing may refuse it */
     bool no_evict, no_touch;
     bool close_after_reply; /* QUIT, protocol errors */
     bool close_now;         /* CLIENT KILL of another */

@@ -58,7 +58,7 @@ static bool expire_some(struct keyspace *ks, uint32_t db, uint32_t effort, uint6
 
 uint64_t keyspace_expire_cycle(struct keyspace *ks, uint64_t budget_us, uint32_t effort) {
     uint64_t end = clock_mono_us() + budget_us, expired = 0;
-    if (ks->expiry_passive)
+    if (ks->expiry_passive || ks->replica)
         return 0;
     for (uint32_t i = 0; i < ks->database_count; i++) {
         uint32_t db = ks->expire_db;

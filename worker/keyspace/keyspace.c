@@ -47,8 +47,11 @@ bool keyspace_find(struct keyspace *ks, uint32_t db, struct bytes key, enum key_
     struct entry *e = table_find(&ks->databases[db].keys, hash, key);
     *ref_r = (struct keyref){ks, db, key, hash, e};
     if (e && __builtin_expect(entry_is_gone(ks, e), 0)) {
-        keyspace_remove(ref_r, REMOVAL_EXPIRED);
-        e = NULL;
+        if (!ks->replica)
+            keyspace_remove(ref_r, REMOVAL_EXPIRED);
+        else if (access != KEY_WRITE)
+            ref_r->entry = NULL;
+        e = ref_r->entry;
     }
     count_access(ks, access, e != NULL);
     if (e && (access == KEY_READ || access == KEY_WRITE))

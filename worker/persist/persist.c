@@ -193,6 +193,17 @@ struct aof *persist_aof(struct persist *p) {
     return p->log.taking ? &p->aof : NULL;
 }
 
+int persist_replace(struct persist *p, char *error_r, size_t error_bytes) {
+    end_children(p);
+    log_end(p, LOG_RETIRE);
+    keyspace_flush_all(p->ks, true);
+    keyspace_set_expiry_passive(p->ks, true);
+    int result = persist_load_snapshot(p, true, error_r, error_bytes);
+    keyspace_set_expiry_passive(p->ks, false);
+    p->snapshots.dirty = 0;
+    return result;
+}
+
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes) {
     end_children(p);
     if (persist_save(p, error_r, error_bytes) != 0)

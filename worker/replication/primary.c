@@ -49,6 +49,28 @@ struct replica *primary_replica_of(struct list *link) {
     return LIST_ENTRY(link, struct replica, link);
 }
 
+static void drop_all(struct primary *p, const char *why) {
+    LIST_EACH(node, &p->replicas) {
+        struct replica *r = primary_replica_of(node);
+        stream_cursor_close(&r->cursor);
+        r->state = REPLICA_DROPPED;
+        replica_drop(r, why);
+    }
+    stream_cursor_close(&p->fork);
+}
+
+void primary_become(struct primary *p, const char *id, uint64_t offset) {
+    drop_all(p, "the data is another history's now");
+    stream_become(&p->stream, id, offset);
+    stream_keep(&p->stream);
+}
+
+void primary_branch_off(struct primary *p) {
+    drop_all(p, "this server is a primary of its own now");
+    stream_branch_off(&p->stream);
+    propagate_forget_stream_db(p->propagate);
+}
+
 /* ---- the shared snapshot ---- */
 static uint32_t waiting(const struct primary *p, enum replica_state state) {
     uint32_t count = 0;
@@ -195,11 +217,10 @@ uint64_t primary_least_acknowledged(const struct primary *p) {
 
 void primary_each(const struct primary *p,
                   void (*found)(void *arg, const struct replica_view *view), void *arg) {
-    static const char *const states[] = {[REPLICA_HELLO] = "handshake",
-                                         [REPLICA_WAIT_FORK] = "wait_bgsave",
-                                         [REPLICA_WAIT_FILE] = "wait_bgsave",
-                                         [REPLICA_SENDING] = "send_bulk",
-                                         [REPLICA_ONLINE] = "online"};
+    static const char *const states[] = {
+        [REPLICA_HELLO] = "handshake",       [REPLICA_WAIT_FORK] = "wait_bgsave",
+        [REPLICA_WAIT_FILE] = "wait_bgsave", [REPLICA_SENDING] = "send_bulk",
+        [REPLICA_ONLINE] = "online",         [REPLICA_DROPPED] = "online"};
     uint64_t now_ms = clock_mono_ms();
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);

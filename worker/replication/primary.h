@@ -36,6 +36,11 @@ void primary_open(struct primary *primary, struct persist *persist, struct propa
 struct stream *primary_stream(struct primary *primary);
 const struct stream *primary_stream_of(const struct primary *primary); /* to look at */
 
+/* This shard's data became the replica of another history: own replicas must begin anew. */
+void primary_become(struct primary *primary, const char *id, uint64_t offset);
+/* It goes on as its own from here on: replicas come again and continue. */
+void primary_branch_off(struct primary *primary);
+
 /* ---- a replica's connection ---- */
 /* For a connection that says REPLCONF or PSYNC; client is the client layer's own. */
 struct replica *replica_create(struct primary *primary, void *client, int fd, const char *peer);

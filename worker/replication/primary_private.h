@@ -10,7 +10,8 @@ enum replica_state {
     REPLICA_WAIT_FORK, /* a snapshot is wanted */
     REPLICA_WAIT_FILE, /* it has forked */
     REPLICA_SENDING,   /* the file is on its way */
-    REPLICA_ONLINE
+    REPLICA_ONLINE,
+    REPLICA_DROPPED /* its connection is about to close */
 };
 
 struct primary {

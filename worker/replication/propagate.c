@@ -90,6 +90,11 @@ void propagate_to(struct propagate *p, struct aof *aof) {
     p->log_db = DB_UNKNOWN;
 }
 
+void propagate_set_stream(struct propagate *p, struct stream *stream) {
+    p->stream = stream;
+    p->stream_db = DB_UNKNOWN;
+}
+
 void propagate_forget_stream_db(struct propagate *p) {
     p->stream_db = DB_UNKNOWN;
 }

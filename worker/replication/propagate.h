@@ -22,6 +22,8 @@ void propagate_delete(struct propagate *p, uint32_t db, struct bytes key);
 void propagate_to(struct propagate *p, struct aof *aof);
 /* The same for the stream: a replica begins here with a snapshot. */
 void propagate_forget_stream_db(struct propagate *p);
+/* Of a replica: its primary's bytes make the stream, not what it executes. NULL: none. */
+void propagate_set_stream(struct propagate *p, struct stream *stream);
 /* For replicas only: PING, REPLCONF GETACK. */
 void propagate_to_stream(struct propagate *p, uint32_t argc, const struct bytes *argv);
 

@@ -65,6 +65,19 @@ void stream_free(struct stream *s) {
     stream_forget(s);
 }
 
+void stream_become(struct stream *s, const char *id, uint64_t offset) {
+    stream_forget(s);
+    snprintf(s->id, sizeof s->id, "%s", id);
+    s->previous_id[0] = '\0';
+    s->end = offset;
+}
+
+void stream_branch_off(struct stream *s) {
+    memcpy(s->previous_id, s->id, sizeof s->previous_id);
+    s->previous_end = s->end;
+    random_id(s->id);
+}
+
 void stream_keep(struct stream *s) {
     if (s->kept)
         return;

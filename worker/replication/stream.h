@@ -36,6 +36,10 @@ struct stream_cursor {
 /* A new history with a random id, nothing kept. */
 void stream_init(struct stream *s);
 void stream_free(struct stream *s);
+/* Another's history from here on: nothing is kept, the next byte is `offset`. No cursor may be open. */
+void stream_become(struct stream *s, const char *id, uint64_t offset);
+/* A history of our own goes on where the other's ends; readers of that one may go on here. */
+void stream_branch_off(struct stream *s);
 /* Begin to keep what is appended; the offset goes on from where it is. */
 void stream_keep(struct stream *s);
 /* Forget all bytes. No cursor may be open. */

@@ -7,6 +7,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
+#include "shared/base/panic.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -54,6 +55,7 @@ struct upstream *upstream_create(void *loop, const struct config *config,
     snprintf(u->temp, sizeof u->temp, "temp-sync-%s.rdb", where->tag);
     u->port = where->port;
     u->own_port = where->own_port;
+    u->probe = where->probe;
     u->fd = u->file = -1;
     resp_parser_init(&u->parser);
     u->parser.bulk_max = (uint64_t)1 << BULK_MAX_SHIFT;
@@ -69,6 +71,9 @@ static void disconnect(struct upstream *u) {
     }
     u->fd = -1;
     u->refused = false;
+    u->in_transaction = u->offering = false;
+    u->transaction_at = 0;
+    buf_free(&u->transaction);
     buf_free(&u->in);
     buf_free(&u->out);
     resp_parser_free(&u->parser);
@@ -121,8 +126,8 @@ static int open_socket(struct upstream *u) {
         return -1;
     }
     int on = 1, fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    bool ok = fd >= 0 &&
-              (connect(fd, found->ai_addr, found->ai_addrlen) == 0 || errno == EINPROGRESS);
+    bool ok =
+        fd >= 0 && (connect(fd, found->ai_addr, found->ai_addrlen) == 0 || errno == EINPROGRESS);
     freeaddrinfo(found);
     if (!ok) {
         fail_errno(u, "cannot connect");
@@ -174,15 +179,16 @@ static void acknowledge(struct upstream *u) {
     char digits[BYTES_I64_MAX];
     u->acknowledged_ms = clock_mono_ms();
     upstream_say(u, 3,
-                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("ACK"),
+                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"),
+                                        BYTES_LITERAL("ACK"),
                                         {digits, bytes_from_i64(digits, (int64_t)u->offset)}});
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *io, int events) {
     struct upstream *u = io->data;
     if (u->state == UPSTREAM_CONNECTING) {
-        socklen_t len = sizeof errno;
         int error = 0;
+        socklen_t len = sizeof error;
         if (getsockopt(u->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
             errno = error;
             fail_errno(u, "cannot connect");
@@ -215,26 +221,63 @@ void upstream_loaded(struct upstream *u) {
     if (u->state != UPSTREAM_LOADING)
         return;
     log_notice("MASTER <-> REPLICA sync: Finished with success");
-    u->heard_ms = clock_mono_ms(); /* loading took its time, and that is not the primary's silence */
+    u->heard_ms =
+        clock_mono_ms(); /* loading took its time, and that is not the primary's silence */
     upstream_begin_stream(u);
     upstream_go_on(u);
 }
 
-static bool asks_acknowledgement(const struct upstream *u) {
-    return u->parser.argc == 3 && bytes_equal_nocase(u->parser.argv[0], "replconf") &&
-           bytes_equal_nocase(u->parser.argv[1], "getack");
+static bool is_word(const struct resp_parser *parser, uint32_t argc, const char *word) {
+    return parser->argc == argc && bytes_equal_nocase(parser->argv[0], word);
 }
 
-/* Returns false if the command must wait. */
-static bool take_command(struct upstream *u, struct bytes raw) {
-    bool ask = u->parser.argc > 0 && asks_acknowledgement(u);
-    if (u->parser.argc > 0 &&
-        !u->hooks.command(u->hooks.arg, u->parser.argc, u->parser.argv, raw)) {
-        u->refused = true;
+/* Returns false if the command must wait, or the link is gone. */
+static bool offer(struct upstream *u, const struct resp_parser *parser, struct bytes raw) {
+    if (parser->argc > 0 && !u->hooks.command(u->hooks.arg, parser->argc, parser->argv, raw)) {
+        u->refused = u->state == UPSTREAM_STREAMING;
         ev_io_stop(u->loop, &u->readable);
         return false;
     }
-    if (u->state != UPSTREAM_STREAMING)
+    return u->state == UPSTREAM_STREAMING;
+}
+
+/* The rest of a whole transaction. Its bytes count when all of them are applied. */
+static bool offer_transaction(struct upstream *u) {
+    struct resp_parser parser;
+    struct buf *t = &u->transaction;
+    bool ok = true;
+    size_t used;
+    resp_parser_init(&parser);
+    parser.bulk_max = u->parser.bulk_max;
+    u->offering = true;
+    while (ok && u->transaction_at < t->len) {
+        const char *at = t->data + u->transaction_at;
+        enum resp_result result = resp_parse(&parser, at, t->len - u->transaction_at, &used);
+        ASSERT(result == RESP_COMMAND);
+        ok = offer(u, &parser, bytes_of(at, used));
+        if (ok)
+            u->transaction_at += used;
+    }
+    resp_parser_free(&parser);
+    if (!ok)
+        return false;
+    u->offset += t->len;
+    u->offering = u->in_transaction = false;
+    u->transaction_at = 0;
+    buf_free(t);
+    return true;
+}
+
+/* One command that was parsed. Returns false if no more may be taken now. */
+static bool take_command(struct upstream *u, struct bytes raw) {
+    const struct resp_parser *parser = &u->parser;
+    bool ask = is_word(parser, 3, "replconf") && bytes_equal_nocase(parser->argv[1], "getack");
+    if (u->in_transaction || is_word(parser, 1, "multi")) {
+        u->in_transaction = true;
+        buf_append_bytes(&u->transaction, raw);
+        return !is_word(parser, 1, "exec") || offer_transaction(u);
+    }
+    if (!offer(u, parser, raw))
         return false;
     u->offset += raw.len;
     if (ask)
@@ -245,16 +288,21 @@ static bool take_command(struct upstream *u, struct bytes raw) {
 /* All whole commands that are there. */
 static void take_stream(struct upstream *u) {
     size_t at = 0, used;
+    if (u->offering && !offer_transaction(u))
+        return;
     while (u->state == UPSTREAM_STREAMING && at < u->in.len) {
-        enum resp_result result =
-            resp_parse(&u->parser, u->in.data + at, u->in.len - at, &used);
+        enum resp_result result = resp_parse(&u->parser, u->in.data + at, u->in.len - at, &used);
         if (result == RESP_PROTOCOL_ERROR) {
             upstream_fail(u, true, u->parser.error);
             return;
         }
-        if (result == RESP_MORE || !take_command(u, bytes_of(u->in.data + at, used)))
+        if (result == RESP_MORE)
             break;
-        at += used;
+        bool taken = take_command(u, bytes_of(u->in.data + at, used));
+        if (taken || u->offering)
+            at += used;
+        if (!taken)
+            break;
     }
     if (u->state == UPSTREAM_STREAMING)
         buf_consume(&u->in, at);
@@ -285,18 +333,33 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events) {
     }
     u->in.len += (size_t)n;
     u->heard_ms = clock_mono_ms();
-    if (u->state == UPSTREAM_STREAMING)
-        take_stream(u);
-    else
+    if (u->state != UPSTREAM_STREAMING)
         upstream_take(u);
+    if (u->state == UPSTREAM_STREAMING && !u->refused)
+        take_stream(u);
+    if (u->state == UPSTREAM_LOADING)
+        ev_io_stop(loop, io); /* the stream waits where it is until the snapshot is in memory */
+}
+
+void upstream_probed(struct upstream *u) {
+    u->trouble[0] = '\0';
+    upstream_set_state(u, UPSTREAM_IDLE);
+    ev_io_stop(u->loop, &u->readable);
+    u->hooks.probed(u->hooks.arg, (uint32_t)u->pool_workers, (uint32_t)u->pool_port);
 }
 
 /* ---- cron ---- */
 void upstream_cron(struct upstream *u) {
     uint64_t now_ms = clock_mono_ms(), timeout_ms = (uint64_t)u->config->repl_timeout * 1000;
     switch (u->state) {
-    case UPSTREAM_IDLE:
-    case UPSTREAM_LOADING: return;
+    case UPSTREAM_IDLE: return;
+    case UPSTREAM_LOADING:
+        if (now_ms - u->acknowledged_ms >= ACKNOWLEDGE_MS) {
+            u->acknowledged_ms = now_ms; /* a sign of life, as Redis gives it */
+            buf_append_text(&u->out, "\n");
+            ev_io_start(u->loop, &u->writable);
+        }
+        return;
     case UPSTREAM_WAITING:
         if (now_ms - u->tried_ms >= RETRY_MS)
             connect_now(u);

@@ -39,9 +39,13 @@ struct upstream_hooks {
     void (*snapshot)(void *arg, const char *file);
     /* PSYNC was answered with +CONTINUE: under this id from here on. */
     void (*continued)(void *arg);
-    /* One command of the stream, and the bytes it is made of. False: not now; call upstream_go_on()
-     * when it may be offered again. argv is valid during the call. */
+    /* One command of the stream, and the bytes it is made of; a transaction's only when its EXEC is there,
+     * MULTI and EXEC included. False: not now; call upstream_go_on() when it may be offered again. argv
+     * is valid during the call. */
     bool (*command)(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw);
+    /* The answer to a probe: how many workers a pool has and the first one's port; 0 and 0: it is a
+     * server by itself. The link is IDLE again. NULL unless where.probe is set. */
+    void (*probed)(void *arg, uint32_t workers, uint32_t worker_port);
     /* The link is lost, or up. May be NULL. */
     void (*changed)(void *arg);
 };
@@ -52,6 +56,7 @@ struct upstream_where {
     uint32_t own_port; /* what the primary is told where we listen */
     /* Temporary files go to dir/temp-sync-TAG.rdb */
     const char *dir, *tag;
+    bool probe; /* only ask what the primary is; asked again until it answers */
 };
 
 /* loop: struct ev_loop. config is live. The texts of where are copied. Nothing happens before
@@ -76,12 +81,12 @@ struct upstream_view {
     enum upstream_state state;
     const char *host;
     uint32_t port;
-    const char *id;      /* of the history that is followed, "" before */
-    uint64_t offset;     /* bytes of it that were applied */
-    uint64_t read_offset; /* bytes of it that came in */
+    const char *id;                             /* of the history that is followed, "" before */
+    uint64_t offset;                            /* bytes of it that were applied */
+    uint64_t read_offset;                       /* bytes of it that came in */
     uint64_t sync_total_bytes, sync_done_bytes; /* of the snapshot */
-    int64_t last_heard_s;  /* seconds since anything came, -1: never */
-    int64_t down_since_s;  /* seconds since the link was last up, -1: it is up or never was */
+    int64_t last_heard_s;                       /* seconds since anything came, -1: never */
+    int64_t down_since_s; /* seconds since the link was last up, -1: it is up or never was */
     uint64_t full_syncs, partial_syncs;
     const char *trouble; /* why the last try failed, or "" */
 };

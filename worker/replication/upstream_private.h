@@ -25,9 +25,15 @@ struct upstream {
     int fd; /* -1: none */
     ev_io readable, writable;
     struct buf in, out;
-    uint32_t step; /* of the handshake */
-    bool refused;  /* a command waits for upstream_go_on() */
+    uint32_t step;                                /* of the handshake */
+    bool refused;                                 /* a command waits for upstream_go_on() */
+    bool probe;                                   /* only to ask what the primary is */
+    uint64_t info_bytes, pool_workers, pool_port; /* of the answer */
     struct resp_parser parser;
+    /* A transaction is held back until its EXEC is there; then it is offered command by command. */
+    struct buf transaction;
+    size_t transaction_at;
+    bool in_transaction, offering;
 
     char id[REPLICATION_ID_BYTES]; /* of the history followed, "": none */
     uint64_t offset;
@@ -46,6 +52,7 @@ struct upstream {
 void upstream_say(struct upstream *u, uint32_t argc, const struct bytes *argv);
 void upstream_set_state(struct upstream *u, enum upstream_state state);
 void upstream_begin_stream(struct upstream *u);
+void upstream_probed(struct upstream *u);
 
 /* ---- upstream_sync.c ---- */
 /* The connection is there: begin to talk. */

@@ -41,9 +41,11 @@ static bool say_auth(struct upstream *u) {
 
 static bool say_port(struct upstream *u) {
     char digits[BYTES_I64_MAX];
-    int64_t port = u->config->replica_announce_port ? u->config->replica_announce_port : u->own_port;
+    int64_t port =
+        u->config->replica_announce_port ? u->config->replica_announce_port : u->own_port;
     upstream_say(u, 3,
-                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("listening-port"),
+                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"),
+                                        BYTES_LITERAL("listening-port"),
                                         {digits, bytes_from_i64(digits, port)}});
     return true;
 }
@@ -73,6 +75,19 @@ static bool say_psync(struct upstream *u) {
                  (const struct bytes[]){BYTES_LITERAL("PSYNC"),
                                         known ? bytes_of_text(u->id) : BYTES_LITERAL("?"), next});
     return true;
+}
+
+/* The public port of a pool of the same kind says how many workers there are, and where. */
+static bool say_info(struct upstream *u) {
+    if (!u->probe)
+        return false;
+    u->info_bytes = u->pool_workers = u->pool_port = 0;
+    upstream_say(u, 2, (const struct bytes[]){BYTES_LITERAL("INFO"), BYTES_LITERAL("pool")});
+    return true;
+}
+
+static bool say_psync_if_meant(struct upstream *u) {
+    return !u->probe && say_psync(u);
 }
 
 /* ---- what is answered ---- */
@@ -156,12 +171,45 @@ static bool heard_psync(struct upstream *u, struct bytes line) {
     return false;
 }
 
+static void take_field(struct bytes line, const char *name, uint64_t *value_r) {
+    size_t len = strlen(name);
+    uint64_t value;
+    if (begins(line, name) && bytes_to_u64(bytes_of(line.ptr + len, line.len - len), &value) &&
+        value <= UINT16_MAX)
+        *value_r = value;
+}
+
+/* Lines of a bulk string, whose length comes first and counts their ends. */
+static bool heard_info(struct upstream *u, struct bytes line) {
+    if (u->info_bytes == 0) {
+        uint64_t len;
+        if (!begins(line, "$") || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &len)) {
+            refuse_line(u, "INFO", line);
+            return false;
+        }
+        u->info_bytes = len + 2;
+        return false;
+    }
+    take_field(line, "pool_workers:", &u->pool_workers);
+    take_field(line, "pool_worker_port_base:", &u->pool_port);
+    u->info_bytes -= line.len + 2 < u->info_bytes ? line.len + 2 : u->info_bytes;
+    if (u->info_bytes > 0)
+        return false;
+    upstream_probed(u);
+    return false;
+}
+
 static const struct handshake_step {
     bool (*say)(struct upstream *u); /* false: nothing to say, go on */
     bool (*heard)(struct upstream *u, struct bytes line);
 } steps[] = {
-    {say_ping, heard_pong},      {say_auth, heard_auth},           {say_port, heard_option},
-    {say_address, heard_option}, {say_capabilities, heard_option}, {say_psync, heard_psync},
+    {say_ping, heard_pong},
+    {say_auth, heard_auth},
+    {say_port, heard_option},
+    {say_address, heard_option},
+    {say_info, heard_info},
+    {say_capabilities, heard_option},
+    {say_psync_if_meant, heard_psync},
 };
 enum { STEPS = sizeof steps / sizeof *steps };
 
@@ -198,8 +246,7 @@ static void take_file_header(struct upstream *u, struct bytes line) {
     char why[UPSTREAM_TEXT_BYTES];
     if (line.len == 0)
         return; /* a sign of life */
-    if (line.ptr[0] != '$' ||
-        !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &u->file_total)) {
+    if (line.ptr[0] != '$' || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &u->file_total)) {
         refuse_line(u, "the snapshot's length", line);
         return;
     }
@@ -292,7 +339,7 @@ void upstream_take(struct upstream *u) {
                 break;
             if (u->state == UPSTREAM_SYNCING)
                 take_file_header(u, buf_bytes(&line));
-            else if (line.len > 0)
+            else if (line.len > 0 || u->info_bytes > 0)
                 take_answer(u, buf_bytes(&line));
         } else {
             break;

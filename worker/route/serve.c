@@ -37,12 +37,17 @@ static void serve_request(struct router *r, uint32_t peer, const struct relay_fr
     const struct bytes *argv = frame_arguments(r, frame->argc, body);
     s->resp = frame->flags & RELAY_RESP3 ? 3 : 2;
     s->no_touch = frame->flags & RELAY_NOTOUCH;
+    s->upstream = frame->flags & RELAY_UPSTREAM;
+    if (s->upstream && r->env->look_at_primary != NULL)
+        r->env->look_at_primary(r->env->upper);
     s->db = frame->db;
     struct command_ctx ctx = router_context(r, s, cmd, argv, frame->argc, out);
     if (!cmd || !cmd->handler || !argv || !command_arity_ok(cmd, frame->argc) ||
         frame->db >= keyspace_databases(r->ks)) {
         log_warning("Relay frame from shard %u refused: it makes no command", peer);
         reply_error(&ctx.reply, "ERR malformed relay frame");
+    } else if (r->env->syncing && !s->upstream && !(cmd->flags & CMD_LOADING)) {
+        reply_error(&ctx.reply, reply_err_loading);
     } else if (cmd->span == SPAN_REFRESH) {
         r->env->refresh_status(r->env->upper);
     } else {

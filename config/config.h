@@ -118,6 +118,8 @@ int config_rewrite_file(const struct config *config, const char *path, char *err
  * what is there; -1 with a text at the first bad one (config then partly changed: pass a copy). */
 void config_to_text(const struct config *config, struct buf *out);
 int config_from_text(struct config *config, struct bytes text, char *error_r);
+/* The same from a descriptor's whole content, as a child inherits it. */
+int config_from_fd(struct config *config, int fd, char *error_r);
 /* Append one such line. */
 void config_line(struct buf *out, struct bytes name, struct bytes value);
 

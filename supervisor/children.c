@@ -74,28 +74,81 @@ static void tell_others(struct child *child, enum control_type type) {
 
 /* ---- turns to fork ---- */
 
+/* The worst that can happen while a child of it lives: all it has allocated is written to, and copied. */
+static uint64_t worst_copy(const struct supervisor *s, uint32_t process, uint64_t asked_bytes) {
+    uint64_t used = status_get(segment_status(&s->segment, process), METRIC_used_memory_bytes);
+    double bytes = (double)(used > asked_bytes ? used : asked_bytes);
+    return (uint64_t)(bytes * (double)s->config->snapshot_memory_percent / 100);
+}
+
+static void look_at_forks(struct supervisor *s) {
+    for (uint32_t i = 0; i < s->scheduler.count; i++) {
+        struct fork_wish *wish = &s->scheduler.wishes[i];
+        if (wish->granted)
+            wish->copied_bytes =
+                status_get(segment_status(&s->segment, wish->process), METRIC_save_cow_bytes);
+        else
+            wish->bytes = worst_copy(s, wish->process, 0);
+    }
+}
+
+static void show_wait(struct status_page *page, enum fork_wait wait, uint64_t needed_bytes,
+                      uint64_t free_bytes) {
+    atomic_store(&page->fork_wait, wait);
+    atomic_store(&page->fork_needed_bytes, needed_bytes);
+    atomic_store(&page->fork_free_bytes, free_bytes);
+}
+
+static void show_waits(struct supervisor *s, uint64_t available) {
+    for (uint32_t i = 0; i < s->workers; i++)
+        show_wait(s->children[i].page, FORK_WAIT_NOT, 0, 0);
+    for (uint32_t i = 0; i < s->scheduler.count; i++) {
+        struct fork_wish *wish = &s->scheduler.wishes[i];
+        struct child *child = &s->children[wish->process];
+        if (wish->granted)
+            continue;
+        bool memory = wish->wait == FORK_WAIT_MEMORY;
+        show_wait(child->page, wish->wait, memory ? wish->needed_bytes : 0, memory ? available : 0);
+        if (memory && !wish->told)
+            log_warning("%s waits for memory before it forks: %llu bytes may be needed, %llu are "
+                        "free",
+                        child_name(child), (unsigned long long)wish->needed_bytes,
+                        (unsigned long long)available);
+        wish->told |= memory;
+    }
+}
+
 void children_grant_forks(struct supervisor *s) {
-    struct fork_wish wish;
-    uint64_t available = vitals_available_bytes();
-    while (
-        scheduler_next(&s->scheduler, (uint32_t)s->config->snapshot_concurrency, available, &wish))
-        child_order(&s->children[wish.process], CONTROL_ORDER_FORK, wish.id, wish.id,
+    if (s->children == NULL)
+        return;
+    struct fork_wish *wish;
+    uint64_t available = s->scheduler.count > 0 ? vitals_available_bytes() : UINT64_MAX;
+    look_at_forks(s);
+    while ((wish = scheduler_next(&s->scheduler, (uint32_t)s->config->snapshot_concurrency,
+                                  available)) != NULL) {
+        if (wish->told)
+            log_notice("%s has the memory it waited for", child_name(&s->children[wish->process]));
+        child_order(&s->children[wish->process], CONTROL_ORDER_FORK, wish->id, wish->id,
                     BYTES_LITERAL(""));
+    }
+    show_waits(s, available);
+}
+
+/* "1a snapshot": how urgent, and what for. */
+static enum fork_urgency urgency_of(struct bytes body) {
+    unsigned digit = body.len > 0 ? (unsigned)(body.ptr[0] - '0') : 0;
+    return digit < FORK_URGENCIES ? (enum fork_urgency)digit : FORK_BY_ITSELF;
 }
 
 static void on_fork_want(struct child *child, const struct control_header *header,
                          struct bytes body) {
     struct supervisor *s = child->supervisor;
     if (child_is_front(child) ||
-        !scheduler_want(&s->scheduler, child->index, header->id, header->number)) {
+        !scheduler_want(&s->scheduler, child->index, header->id, urgency_of(body),
+                        worst_copy(s, child->index, header->number))) {
         log_warning("%s asks for too many forks at once", child_name(child));
         return;
     }
-    uint64_t available = vitals_available_bytes();
-    if (available < header->number)
-        log_warning("%s may need %llu bytes more while it writes its files, %llu are free",
-                    child_name(child), (unsigned long long)header->number,
-                    (unsigned long long)available);
     children_grant_forks(s);
 }
 
@@ -144,6 +197,26 @@ static void on_request_shutdown(struct child *child, const struct control_header
     stop_begin(child->supervisor, header->number, child, header->id);
 }
 
+static void on_request_snapshot(struct child *child, const struct control_header *header,
+                                struct bytes body) {
+    cut_request(child, header->id, header->number, body);
+}
+
+static void on_cut_prepared(struct child *child, const struct control_header *header,
+                            struct bytes body) {
+    cut_report_prepared(child, header->id, header->number, body);
+}
+
+static void on_cut_locked(struct child *child, const struct control_header *header,
+                          struct bytes body) {
+    cut_report_locked(child, header->id, header->number, body);
+}
+
+static void on_cut_linked(struct child *child, const struct control_header *header,
+                          struct bytes body) {
+    cut_report_linked(child, header->id, header->number, body);
+}
+
 static void on_stop_refused(struct child *child, const struct control_header *header,
                             struct bytes body) {
     stop_refused(child, body);
@@ -165,6 +238,10 @@ static report_fn *const report_table[CONTROL_TYPE_COUNT] = {
     [CONTROL_REPORT_REQUEST_CONFIG] = on_request_config,
     [CONTROL_REPORT_REQUEST_REWRITE] = on_request_rewrite,
     [CONTROL_REPORT_REQUEST_SHUTDOWN] = on_request_shutdown,
+    [CONTROL_REPORT_REQUEST_SNAPSHOT] = on_request_snapshot,
+    [CONTROL_REPORT_CUT_PREPARED] = on_cut_prepared,
+    [CONTROL_REPORT_CUT_LOCKED] = on_cut_locked,
+    [CONTROL_REPORT_CUT_LINKED] = on_cut_linked,
     [CONTROL_REPORT_STOP_REFUSED] = on_stop_refused,
     [CONTROL_REPORT_FAILED] = on_failed,
 };
@@ -274,6 +351,7 @@ static enum reap_kind bury(struct child *child, int status) {
     children_grant_forks(s);
     tell_others(child, CONTROL_ORDER_PEER_DOWN);
     config_change_child_gone(child);
+    cut_child_gone(child);
     return kind;
 }
 

@@ -1,5 +1,6 @@
 /* cli.c - subcommands are rows of a table; anything else is a pool to run. */
 #include "supervisor/cli.h"
+#include "supervisor/cli_private.h"
 #include "config/config.h"
 #include "shared/base/buf.h"
 #include "shared/base/mem.h"
@@ -13,10 +14,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_USAGE = 2 };
-
 static const char usage[] =
     "Usage: remuda [pool.ini] [--name value ...]   run a pool in the foreground\n"
+    "       remuda snapshot [pool.ini] [--as NAME] [--keep N] [--name value ...]\n"
+    "                            take a snapshot of the running pool, print its folder\n"
+    "       remuda restore SNAPSHOT --dir DATA   make a data directory from a snapshot\n"
+    "       remuda import FILE|DIR [pool.ini] [--dir DATA] [--workers N] ...   make a pool of a "
+    "real\n"
+    "                            server's dump.rdb, appendonly.aof or appendonlydir\n"
+    "       remuda export FILE [--force] [pool.ini] [--dir DATA] ...   write all keys of a pool "
+    "that does\n"
+    "                            not run, or of a snapshot of one, as one dump.rdb\n"
+    "       remuda check DIR|FILE [--fix] [pool.ini] ...   verify all files of a pool, or of a "
+    "real server\n"
     "       remuda --check pool.ini [--name value ...]   only check the configuration\n"
     "       remuda --options     print every option with its help\n"
     "       remuda --version     print the version\n"
@@ -29,14 +39,7 @@ static const char usage[] =
 
 /* ---- configuration of the command line ---- */
 
-struct arguments {
-    const char *path; /* NULL: no file */
-    int option_count;
-    char **options;
-};
-
-/* The first argument is a file unless it is an option. */
-static struct arguments split_arguments(int argc, char **argv) {
+struct arguments cli_split_arguments(int argc, char **argv) {
     struct arguments arguments = {.option_count = argc, .options = argv};
     if (argc > 0 && strncmp(argv[0], "--", 2) != 0) {
         arguments.path = argv[0];
@@ -46,8 +49,22 @@ static struct arguments split_arguments(int argc, char **argv) {
     return arguments;
 }
 
-/* NULL after telling why not. */
-static struct config *load_config(const struct arguments *arguments) {
+const char *cli_take_option(struct arguments *arguments, const char *name) {
+    for (int i = 0; i < arguments->option_count; i++) {
+        if (strcmp(arguments->options[i], name) != 0)
+            continue;
+        bool has_value = i + 1 < arguments->option_count;
+        const char *value = has_value ? arguments->options[i + 1] : "";
+        int taken = has_value ? 2 : 1;
+        arguments->option_count -= taken;
+        memmove(&arguments->options[i], &arguments->options[i + taken],
+                (size_t)(arguments->option_count - i) * sizeof(*arguments->options));
+        return value;
+    }
+    return NULL;
+}
+
+struct config *cli_load_config(const struct arguments *arguments) {
     char error[CONFIG_ERROR_BYTES];
     struct config *config = config_create();
     if (config_load(config, arguments->path, arguments->option_count, arguments->options, error) ==
@@ -61,12 +78,12 @@ static struct config *load_config(const struct arguments *arguments) {
 /* ---- subcommands ---- */
 
 static int run_check(int argc, char **argv) {
-    struct arguments arguments = split_arguments(argc, argv);
+    struct arguments arguments = cli_split_arguments(argc, argv);
     if (!arguments.path) {
         fprintf(stderr, "remuda: --check needs the file to check: remuda --check pool.ini\n");
         return EXIT_USAGE;
     }
-    struct config *config = load_config(&arguments);
+    struct config *config = cli_load_config(&arguments);
     if (!config)
         return EXIT_FAILURE;
     printf("%s is fine\n", arguments.path);
@@ -111,10 +128,12 @@ struct subcommand {
 };
 
 static const struct subcommand subcommands[] = {
-    {"--check", false, run_check},    {"--options", true, run_options},
-    {"--version", true, run_version}, {"-v", true, run_version},
-    {"--help", true, run_help},       {"-h", true, run_help},
-    {"--front", false, run_front},
+    {"--check", false, run_check},     {"--options", true, run_options},
+    {"--version", true, run_version},  {"-v", true, run_version},
+    {"--help", true, run_help},        {"-h", true, run_help},
+    {"--front", false, run_front},     {"import", false, cli_import},
+    {"export", false, cli_export},     {"check", false, cli_check},
+    {"snapshot", false, cli_snapshot}, {"restore", false, cli_restore},
 };
 
 /* ---- the pool ---- */
@@ -136,8 +155,8 @@ static void free_words(char **words) {
 static int run_pool(int argc, char **argv) {
     char title[256];
     char **words = copy_words(argc - 1, argv + 1);
-    struct arguments arguments = split_arguments(argc - 1, words);
-    struct config *config = load_config(&arguments);
+    struct arguments arguments = cli_split_arguments(argc - 1, words);
+    struct config *config = cli_load_config(&arguments);
     int code = EXIT_FAILURE;
     if (config) {
         announce_title(config, title, sizeof(title));

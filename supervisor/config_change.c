@@ -13,14 +13,12 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
+#include "supervisor/file_process.h"
 #include "supervisor/sdnotify.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { CHANGES_WAITING_MAX = 256, APPLY_TIMEOUT_S = 2, REWRITE_TIMEOUT_S = 10 };
 #define NO_ASKER UINT32_MAX
@@ -37,9 +35,7 @@ struct config_change {
     /* while active: */
     struct config *before;
     bool undoing;
-    pid_t writer;
-    int writer_fd;
-    ev_io writer_says;
+    struct file_process writer;
 };
 
 static void begin_waiting(struct supervisor *s);
@@ -242,59 +238,37 @@ void config_change_child_gone(struct child *child) {
 
 /* ---- CONFIG REWRITE ---- */
 
-_Noreturn static void write_file(const struct supervisor *s, int fd) {
+static int write_file(const void *work, char *error_r, size_t error_bytes) {
+    const struct supervisor *s = work;
     char text[CONFIG_ERROR_BYTES];
-    dup2(fd, STDERR_FILENO + 1);
-    close_range(STDERR_FILENO + 2, ~0U, 0);
-    if (config_rewrite_file(s->config, s->start.config_path, text) != 0)
-        (void)!write(STDERR_FILENO + 1, text, strlen(text));
-    _exit(0);
+    if (config_rewrite_file(s->config, s->start.config_path, text) == 0)
+        return 0;
+    snprintf(error_r, error_bytes, "%s", text);
+    return -1;
 }
 
-static void stop_writer(struct supervisor *s, struct config_change *change) {
-    ev_io_stop(s->loop, &change->writer_says);
-    close(change->writer_fd);
-    finish_active(s);
+static void refuse_rewrite(struct config_change *change, const char *why) {
+    refuse(change, "ERR Rewriting config file: %s", why);
+    log_warning("CONFIG REWRITE failed: %s", why);
 }
 
-/* A pipe closed without a word is a file written. */
-static void on_writer_says(struct ev_loop *loop, ev_io *watcher, int events) {
-    struct supervisor *s = watcher->data;
-    struct config_change *change = s->config_active;
-    char text[CONFIG_ERROR_BYTES];
-    ssize_t got = read(change->writer_fd, text, sizeof(text) - 1);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (got > 0) {
-        text[got] = 0;
-        refuse(change, "ERR Rewriting config file: %s", text);
-        log_warning("CONFIG REWRITE failed: %s", text);
-    } else {
+static void file_written(void *arg, const char *error) {
+    struct supervisor *s = arg;
+    if (error[0])
+        refuse_rewrite(s->config_active, error);
+    else
         log_notice("CONFIG REWRITE executed with success.");
-    }
-    stop_writer(s, change);
+    finish_active(s);
 }
 
 /* 0 if it goes on, -1 if it is answered already. */
 static int begin_rewrite(struct supervisor *s, struct config_change *change) {
-    int pair[2];
     if (!s->start.config_path)
         return refuse(change, "ERR The server is running without a config file");
-    if (pipe2(pair, O_CLOEXEC) != 0)
+    change->writer.done = file_written;
+    change->writer.arg = s;
+    if (file_process_start(&change->writer, s->loop, s->lock_fd, write_file, s) != 0)
         return refuse(change, "ERR Rewriting config file: %s", strerror(errno));
-    change->writer = fork();
-    if (change->writer == 0)
-        write_file(s, pair[1]);
-    close(pair[1]);
-    if (change->writer < 0) {
-        close(pair[0]);
-        return refuse(change, "ERR Rewriting config file: %s", strerror(errno));
-    }
-    fcntl(pair[0], F_SETFL, O_NONBLOCK);
-    change->writer_fd = pair[0];
-    ev_io_init(&change->writer_says, on_writer_says, pair[0], EV_READ);
-    change->writer_says.data = s;
-    ev_io_start(s->loop, &change->writer_says);
     set_timeout(s, REWRITE_TIMEOUT_S);
     return 0;
 }
@@ -361,9 +335,9 @@ static void on_timeout(struct ev_loop *loop, ev_timer *timer, int events) {
     struct config_change *change = s->config_active;
     ASSERT(change != NULL);
     if (change->kind == CHANGE_REWRITE) {
-        kill(change->writer, SIGKILL);
-        refuse(change, "ERR Rewriting config file: the disk does not answer");
-        stop_writer(s, change);
+        file_process_leave(&change->writer, true);
+        refuse_rewrite(change, "the disk does not answer");
+        finish_active(s);
         return;
     }
     for (uint32_t i = 0; i < s->child_count; i++) {
@@ -432,8 +406,7 @@ void config_change_init(struct supervisor *s) {
 
 void config_change_deinit(struct supervisor *s) {
     if (s->config_active) {
-        if (s->config_active->kind == CHANGE_REWRITE)
-            close(s->config_active->writer_fd);
+        file_process_leave(&s->config_active->writer, false);
         free_change(s->config_active);
     }
     LIST_EACH(node, &s->config_waiting)

@@ -53,3 +53,19 @@ err:
         close(fd);
     return -1;
 }
+
+int datadir_lock(const char *path, bool alone, char *error_r, size_t error_bytes) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0)
+        return fd;
+    int error = errno;
+    if (fd >= 0 && error == EWOULDBLOCK)
+        snprintf(error_r, error_bytes, "a pool runs on %s", path);
+    else
+        snprintf(error_r, error_bytes, "cannot %s %s: %s", fd < 0 ? "open" : "lock", path,
+                 strerror(error));
+    if (fd >= 0)
+        close(fd);
+    errno = error;
+    return -1;
+}

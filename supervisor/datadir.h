@@ -4,6 +4,7 @@
  * held until the last process of the pool is gone, whatever happened to the supervisor. */
 #ifndef REMUDA_SUPERVISOR_DATADIR_H
 #define REMUDA_SUPERVISOR_DATADIR_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -14,5 +15,8 @@ enum { DATADIR_LOCK_WAIT_MS = 3000 };
  * descriptor, or -1 with a one-line text. */
 int datadir_open(const char *path, uid_t owner, gid_t group, unsigned wait_ms, char *error_r,
                  size_t error_bytes);
+/* Lock a directory that must be there, at once or not at all: with other readers, or alone. Returns the
+ * descriptor, or -1 with a one-line text and errno (EWOULDBLOCK: a pool runs on it). */
+int datadir_lock(const char *path, bool alone, char *error_r, size_t error_bytes);
 
 #endif

@@ -32,6 +32,20 @@ void pool_file_make(struct pool_file *file, uint32_t shards) {
         pool_file_random_id(file->node_id[i]);
 }
 
+void pool_file_deal(const struct pool_file *from, uint32_t shards, struct pool_file *file_r) {
+    uint32_t stay = shards < from->shards ? shards : from->shards;
+    pool_file_make(file_r, shards);
+    memcpy(file_r->pool_id, from->pool_id, sizeof(file_r->pool_id));
+    memcpy(file_r->node_id, from->node_id, stay * sizeof(file_r->node_id[0]));
+}
+
+void pool_file_slots_text(const struct pool_file *file, char text_r[POOL_SLOTS_TEXT_BYTES]) {
+    size_t len = 0;
+    for (uint32_t i = 0; i < file->shards; i++)
+        len += (size_t)snprintf(text_r + len, POOL_SLOTS_TEXT_BYTES - len, "%s%u", i ? "," : "",
+                                file->first[i]);
+}
+
 /* ---- JSON in ---- */
 
 struct parse {
@@ -85,7 +99,7 @@ static int parse_shard(struct parse *parse, json_t *entry, uint32_t shard, struc
 }
 
 static int parse_root(struct parse *parse, json_t *root, struct pool_file *file) {
-    int64_t format, shards;
+    int64_t format, shards, from = 0;
     if (!json_is_object(root))
         return refuse(parse, "it is not a JSON object");
     if (!json_is_integer(json_object_get(root, "format")))
@@ -97,6 +111,10 @@ static int parse_root(struct parse *parse, json_t *root, struct pool_file *file)
     if (parse_id(parse, root, "pool_id", file->pool_id) != 0 ||
         parse_number(parse, root, "shards", 1, SHARD_MAX, &shards) != 0)
         return -1;
+    file->moving = json_object_get(root, "moving_from") != NULL;
+    if (file->moving && parse_number(parse, root, "moving_from", 0, SHARD_MAX, &from) != 0)
+        return -1;
+    file->moving_from = (uint32_t)from;
     json_t *slots = json_object_get(root, "slots");
     if (!json_is_array(slots) || json_array_size(slots) != (size_t)shards)
         return refuse(parse, "\"slots\" does not have %lld entries", (long long)shards);
@@ -136,6 +154,8 @@ char *pool_file_text(const struct pool_file *file) {
     }
     json_t *root = json_pack("{s:i, s:s, s:i, s:o}", "format", POOL_FILE_FORMAT, "pool_id",
                              file->pool_id, "shards", (int)file->shards, "slots", slots);
+    if (root && file->moving)
+        json_object_set_new(root, "moving_from", json_integer(file->moving_from));
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     ASSERT(text != NULL);
     json_decref(root);
@@ -164,7 +184,7 @@ static ssize_t read_file(const char *path, char *text, size_t text_bytes) {
     return error ? -1 : (ssize_t)have;
 }
 
-static bool has_shard_folders(const char *dir) {
+bool pool_file_has_shards(const char *dir) {
     bool found = false;
     DIR *stream = opendir(dir);
     for (struct dirent *entry; stream && !found && (entry = readdir(stream));)
@@ -174,9 +194,17 @@ static bool has_shard_folders(const char *dir) {
     return found;
 }
 
+int pool_file_publish(const char *dir, const struct pool_file *file, char *error_r,
+                      size_t error_bytes) {
+    char *text = pool_file_text(file);
+    int result = publish(dir, POOL_FILE_NAME, bytes_of_text(text), error_r, error_bytes);
+    free(text);
+    return result;
+}
+
 static int make_new(const char *dir, uint32_t shards, struct pool_file *file_r, char *error_r,
                     size_t error_bytes) {
-    if (has_shard_folders(dir)) {
+    if (pool_file_has_shards(dir)) {
         snprintf(error_r, error_bytes,
                  "%s holds shard folders but no " POOL_FILE_NAME
                  "; put that file back, or choose another dir",
@@ -184,20 +212,16 @@ static int make_new(const char *dir, uint32_t shards, struct pool_file *file_r, 
         return -1;
     }
     pool_file_make(file_r, shards);
-    char *text = pool_file_text(file_r);
-    int result = publish(dir, POOL_FILE_NAME, bytes_of_text(text), error_r, error_bytes);
-    free(text);
-    return result;
+    return pool_file_publish(dir, file_r, error_r, error_bytes);
 }
 
-int pool_file_open(const char *dir, uint32_t shards, struct pool_file *file_r, char *error_r,
-                   size_t error_bytes) {
+int pool_file_read(const char *dir, struct pool_file *file_r, char *error_r, size_t error_bytes) {
     static char text[POOL_FILE_BYTES_MAX];
     char path[1024], why[256];
     snprintf(path, sizeof(path), "%s/" POOL_FILE_NAME, dir);
     ssize_t length = read_file(path, text, sizeof(text));
     if (length < 0 && errno == ENOENT)
-        return make_new(dir, shards, file_r, error_r, error_bytes);
+        return 1;
     if (length < 0) {
         snprintf(error_r, error_bytes, "cannot read %s: %s", path, strerror(errno));
         return -1;
@@ -206,14 +230,13 @@ int pool_file_open(const char *dir, uint32_t shards, struct pool_file *file_r, c
         snprintf(error_r, error_bytes, "%s is not usable: %s", path, why);
         return -1;
     }
-    if (file_r->shards != shards) {
-        snprintf(error_r, error_bytes,
-                 "%s holds a pool of %u shards, but workers is %u: start it with --workers %u, "
-                 "or choose another dir",
-                 dir, file_r->shards, shards, file_r->shards);
-        return -1;
-    }
     return 0;
+}
+
+int pool_file_open(const char *dir, uint32_t shards, struct pool_file *file_r, char *error_r,
+                   size_t error_bytes) {
+    int result = pool_file_read(dir, file_r, error_r, error_bytes);
+    return result == 1 ? make_new(dir, shards, file_r, error_r, error_bytes) : result;
 }
 
 void pool_file_to_slot_map(const struct pool_file *file, struct slot_map *map) {

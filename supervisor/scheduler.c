@@ -8,7 +8,8 @@ static void remove_at(struct scheduler *scheduler, uint32_t at) {
             (scheduler->count - at) * sizeof(scheduler->wishes[0]));
 }
 
-bool scheduler_want(struct scheduler *scheduler, uint32_t process, uint64_t id, uint64_t bytes) {
+bool scheduler_want(struct scheduler *scheduler, uint32_t process, uint64_t id,
+                    enum fork_urgency urgency, uint64_t bytes) {
     uint32_t of_process = 0;
     for (uint32_t i = 0; i < scheduler->count; i++) {
         if (scheduler->wishes[i].process != process)
@@ -19,8 +20,8 @@ bool scheduler_want(struct scheduler *scheduler, uint32_t process, uint64_t id, 
     }
     if (of_process >= SCHEDULER_WISHES_PER_PROCESS || scheduler->count >= SCHEDULER_WISHES_MAX)
         return false;
-    scheduler->wishes[scheduler->count++] =
-        (struct fork_wish){.process = process, .id = id, .bytes = bytes};
+    scheduler->wishes[scheduler->count++] = (struct fork_wish){
+        .process = process, .id = id, .urgency = urgency, .bytes = bytes, .wait = FORK_WAIT_TURN};
     return true;
 }
 
@@ -41,21 +42,39 @@ void scheduler_forget(struct scheduler *scheduler, uint32_t process) {
     }
 }
 
-bool scheduler_next(struct scheduler *scheduler, uint32_t concurrency, uint64_t available_bytes,
-                    struct fork_wish *wish_r) {
-    uint32_t granted = 0;
-    struct fork_wish *first = NULL;
+/* What those out may still copy, and how many they are. */
+static uint64_t outstanding(const struct scheduler *scheduler, uint32_t *granted_r) {
+    uint64_t bytes = 0;
+    *granted_r = 0;
     for (uint32_t i = 0; i < scheduler->count; i++) {
-        if (scheduler->wishes[i].granted)
-            granted++;
-        else if (!first)
-            first = &scheduler->wishes[i];
+        const struct fork_wish *wish = &scheduler->wishes[i];
+        if (!wish->granted)
+            continue;
+        (*granted_r)++;
+        bytes += wish->bytes > wish->copied_bytes ? wish->bytes - wish->copied_bytes : 0;
     }
-    if (!first || granted >= concurrency)
-        return false;
-    if (granted > 0 && first->bytes > available_bytes)
-        return false;
-    first->granted = true;
-    *wish_r = *first;
-    return true;
+    return bytes;
+}
+
+struct fork_wish *scheduler_next(struct scheduler *scheduler, uint32_t concurrency,
+                                 uint64_t available_bytes) {
+    uint32_t granted;
+    uint64_t out = outstanding(scheduler, &granted);
+    struct fork_wish *best = NULL;
+    for (uint32_t i = 0; i < scheduler->count; i++) {
+        struct fork_wish *wish = &scheduler->wishes[i];
+        if (wish->granted)
+            continue;
+        wish->needed_bytes = out + wish->bytes;
+        wish->wait = wish->needed_bytes > available_bytes ? FORK_WAIT_MEMORY : FORK_WAIT_TURN;
+        if (granted >= concurrency)
+            wish->wait = FORK_WAIT_TURN;
+        else if (wish->wait == FORK_WAIT_TURN && (best == NULL || wish->urgency > best->urgency))
+            best = wish;
+    }
+    if (best == NULL)
+        return NULL;
+    best->granted = true;
+    best->wait = FORK_WAIT_NOT;
+    return best;
 }

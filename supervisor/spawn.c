@@ -14,6 +14,26 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+int spawn_find_worker(char *worker_r, char *self_r, size_t path_bytes, char *error_r,
+                      size_t error_bytes) {
+    char self[4096];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    self[length > 0 ? length : 0] = 0;
+    const char *slash = strrchr(self, '/');
+    if (!slash) {
+        snprintf(error_r, error_bytes, "cannot find this executable: %s", strerror(errno));
+        return -1;
+    }
+    int needed = snprintf(worker_r, path_bytes, "%.*s/remuda-worker", (int)(slash - self), self);
+    if (needed >= (int)path_bytes || access(worker_r, X_OK) != 0) {
+        snprintf(error_r, error_bytes, "cannot run %.1000s: %s", worker_r, strerror(errno));
+        return -1;
+    }
+    if (self_r)
+        snprintf(self_r, path_bytes, "%s", self);
+    return 0;
+}
+
 void spawn_add_fd(struct spawn_plan *plan, int from, int to) {
     ASSERT(plan->fd_count < SPAWN_FDS_MAX && from >= 0 && to > STDERR_FILENO && to < SPAWN_FDS_MAX);
     plan->fds[plan->fd_count].from = from;

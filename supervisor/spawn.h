@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { SPAWN_FDS_MAX = INHERIT_FD_TABLE + 2 * SHARD_MAX, SPAWN_ARGUMENTS_MAX = 4 };
+enum { SPAWN_FDS_MAX = INHERIT_FD_TABLE + 2 * SHARD_MAX, SPAWN_ARGUMENTS_MAX = 8 };
 
 struct spawn_plan {
     const char *path;                          /* the executable */
@@ -25,6 +25,10 @@ struct spawn_plan {
     } fds[SPAWN_FDS_MAX];
 };
 
+/* Path of remuda-worker beside this executable, whose own path goes to self_r (may be NULL). 0, or -1
+ * with a one-line text. */
+int spawn_find_worker(char *worker_r, char *self_r, size_t path_bytes, char *error_r,
+                      size_t error_bytes);
 void spawn_add_fd(struct spawn_plan *plan, int from, int to);
 /* A sealed memfd with these bytes, at offset 0. Returns it, or -1 with errno. */
 int spawn_memfd(const char *name, struct bytes content);

@@ -8,7 +8,10 @@
 #include "shared/base/mem.h"
 #include "supervisor/announce.h"
 #include "supervisor/datadir.h"
+#include "supervisor/move.h"
+#include "supervisor/redistribute.h"
 #include "supervisor/sdnotify.h"
+#include "supervisor/snapshot_dir.h"
 #include "supervisor/spawn.h"
 #include "supervisor/vitals.h"
 #include <errno.h>
@@ -24,25 +27,12 @@
 
 /* ---- set-up, in this order: what needs root first ---- */
 
+/* 0; 1: told to stop while it went on; -1 with a text. */
 typedef int setup_fn(struct supervisor *s, char *error_r);
 
 static int setup_paths(struct supervisor *s, char *error_r) {
-    ssize_t length = readlink("/proc/self/exe", s->program_path, sizeof(s->program_path) - 1);
-    char *slash = length > 0 ? strrchr(s->program_path, '/') : NULL;
-    if (!slash) {
-        snprintf(error_r, SUPERVISOR_TEXT_BYTES, "cannot find this executable: %s",
-                 strerror(errno));
-        return -1;
-    }
-    int folder = (int)(slash - s->program_path);
-    int needed = snprintf(s->worker_path, sizeof(s->worker_path), "%.*s/remuda-worker", folder,
-                          s->program_path);
-    if (needed >= (int)sizeof(s->worker_path) || access(s->worker_path, X_OK) != 0) {
-        snprintf(error_r, SUPERVISOR_TEXT_BYTES, "cannot run %.1000s: %s", s->worker_path,
-                 strerror(errno));
-        return -1;
-    }
-    return 0;
+    return spawn_find_worker(s->worker_path, s->program_path, sizeof(s->worker_path), error_r,
+                             SUPERVISOR_TEXT_BYTES);
 }
 
 static int setup_log(struct supervisor *s, char *error_r) {
@@ -82,6 +72,21 @@ static int setup_datadir(struct supervisor *s, char *error_r) {
     return s->lock_fd < 0 ? -1 : 0;
 }
 
+/* auto is for a new pool: one that exists keeps its shards when it comes to another machine, and only a
+ * number that somebody wrote deals the keys anew. */
+static int setup_workers(struct supervisor *s, char *error_r) {
+    static struct pool_file there;
+    char why[256];
+    if (strcmp(s->config->workers, "auto") != 0 ||
+        pool_file_read(s->config->dir, &there, why, sizeof(why)) != 0 || there.shards == s->workers)
+        return 0; /* a file that is not usable is told later */
+    log_notice("workers is auto: the pool in %s keeps its %u shards (%u cores are usable); give a "
+               "number to deal the keys anew",
+               s->config->dir, there.shards, s->workers);
+    s->workers = there.shards;
+    return 0;
+}
+
 static int setup_listeners(struct supervisor *s, char *error_r) {
     return listeners_open(&s->listeners, s->config, s->workers, error_r, SUPERVISOR_TEXT_BYTES);
 }
@@ -114,8 +119,25 @@ static int setup_privileges(struct supervisor *s, char *error_r) {
     return privileges_drop(&s->target, error_r, SUPERVISOR_TEXT_BYTES);
 }
 
+/* Also finishes or discards what a move of shards left that was cut off. */
 static int setup_pool_file(struct supervisor *s, char *error_r) {
-    return pool_file_open(s->config->dir, s->workers, &s->pool, error_r, SUPERVISOR_TEXT_BYTES);
+    if (move_recover(s->config->dir, s->config, error_r, SUPERVISOR_TEXT_BYTES) != 0 ||
+        pool_file_open(s->config->dir, s->workers, &s->pool, error_r, SUPERVISOR_TEXT_BYTES) != 0)
+        return -1;
+    if (s->pool.shards == s->workers)
+        return 0;
+    struct redistribution job = {.config = s->config,
+                                 .worker_path = s->worker_path,
+                                 .lock_fd = s->lock_fd,
+                                 .shards = s->workers};
+    return redistribute(&job, &s->pool, error_r, SUPERVISOR_TEXT_BYTES);
+}
+
+/* What cannot be removed is in nobody's way. */
+static int setup_snapshots(struct supervisor *s, char *error_r) {
+    if (snapshots_clean(s->config->dir, error_r, SUPERVISOR_TEXT_BYTES) != 0)
+        log_warning("A snapshot that was not finished stays: %s", error_r);
+    return 0;
 }
 
 static void fill_segment(struct supervisor *s) {
@@ -144,6 +166,7 @@ static int setup_segment(struct supervisor *s, char *error_r) {
     atomic_store(&s->page->pid, (uint32_t)getpid());
     atomic_store(&s->page->started_wall_ms, clock_wall_ms());
     status_set(s->page, METRIC_config_revision, s->config_revision);
+    status_set(s->page, METRIC_cut_last_ok, 1);
     return 0;
 }
 
@@ -165,15 +188,14 @@ static int setup_wiring(struct supervisor *s, char *error_r) {
 
 static int set_up(struct supervisor *s, char *error_r) {
     static setup_fn *const steps[] = {
-        setup_paths,     setup_user,      setup_log,     setup_files,
-        setup_datadir,   setup_listeners, setup_pidfile, setup_privileges,
-        setup_pool_file, setup_segment,   setup_wiring,
+        setup_paths,     setup_user,      setup_log,     setup_datadir,    setup_workers,
+        setup_files,     setup_listeners, setup_pidfile, setup_privileges, setup_pool_file,
+        setup_snapshots, setup_segment,   setup_wiring,
     };
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        if (steps[i](s, error_r) != 0)
-            return -1;
-    }
-    return 0;
+    int result = 0;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && result == 0; i++)
+        result = steps[i](s, error_r);
+    return result;
 }
 
 /* ---- the loop ---- */
@@ -291,6 +313,7 @@ static void close_if_open(int fd) {
 
 static void tear_down(struct supervisor *s) {
     config_change_deinit(s);
+    cut_run_deinit(s);
     mem_free(s->children);
     listeners_close(&s->listeners);
     for (uint32_t i = 0; i < SHARD_MAX; i++) {
@@ -319,6 +342,7 @@ static struct supervisor *create(const struct supervisor_start *start, struct co
         s->doorbell[i] = s->handover_receive[i] = s->handover_send[i] = -1;
     s->started_ms = clock_mono_ms();
     config_change_init(s);
+    cut_run_init(s);
     return s;
 }
 
@@ -344,10 +368,13 @@ int supervisor_run(const struct supervisor_start *start, struct config *config) 
     struct supervisor *s = create(start, config);
     int code = EXIT_FAILURE;
     sdnotify_open();
-    if (set_up(s, error) == 0)
+    int ready = set_up(s, error);
+    if (ready == 0)
         code = run_loop(s);
-    else
+    else if (ready < 0)
         fprintf(stderr, "remuda: %s\n", error);
+    else
+        code = EXIT_SUCCESS;
     tear_down(s);
     return code;
 }

@@ -3,6 +3,7 @@
  *   supervisor.c      set-up, the loop, signals, the tick that looks at heartbeats
  *   children.c        one child's life: spawn, reports, death, restart
  *   config_change.c   CONFIG SET, CONFIG REWRITE, SIGHUP: one change at a time over all children
+ *   cut_run.c         a consistent cut of the whole pool: REMUDA SNAPSHOT
  *   stop.c            the orderly stop, and what undoes it
  */
 #ifndef REMUDA_SUPERVISOR_SUPERVISOR_PRIVATE_H
@@ -51,6 +52,7 @@ enum pool_phase {
 };
 
 struct config_change; /* one wish to change, in config_change.c */
+struct cut_run;       /* in cut_run.c */
 
 struct supervisor {
     struct supervisor_start start;
@@ -90,6 +92,8 @@ struct supervisor {
     struct config_change *config_active; /* NULL: none */
     ev_timer config_timeout;
     uint32_t config_awaits[CHILDREN_MAX]; /* generation whose answer is awaited, 0: none */
+
+    struct cut_run *cut_run;
 
     /* stop.c */
     ev_timer stop_timeout;
@@ -138,6 +142,17 @@ void config_reload(struct supervisor *s);
 void config_change_applied(struct child *child, uint64_t revision, struct bytes error);
 /* The child died: nothing is awaited from it, and nothing of its own goes on being answered. */
 void config_change_child_gone(struct child *child);
+
+/* cut_run.c */
+void cut_run_init(struct supervisor *s);
+void cut_run_deinit(struct supervisor *s);
+/* A child's REPORT_REQUEST_SNAPSHOT; the workers' REPORT_CUT_*, judged here. */
+void cut_request(struct child *asker, uint64_t id, uint64_t keep, struct bytes name);
+void cut_report_prepared(struct child *child, uint64_t id, uint64_t try, struct bytes body);
+void cut_report_locked(struct child *child, uint64_t id, uint64_t try, struct bytes body);
+void cut_report_linked(struct child *child, uint64_t id, uint64_t try, struct bytes body);
+/* The child died. */
+void cut_child_gone(struct child *child);
 
 /* stop.c */
 void stop_init(struct supervisor *s);

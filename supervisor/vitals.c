@@ -54,14 +54,29 @@ void vitals_look_at(pid_t pid, char *state_r, uint64_t *cpu_ms_r) {
     *cpu_ms_r = (uint64_t)(user + sys) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
+/* A figure of a file of `name figure` lines. */
+static uint64_t figure_of(const char *text, const char *name) {
+    size_t len = strlen(name);
+    for (const char *at = text; at != NULL; at = strchr(at, '\n')) {
+        at += *at == '\n';
+        if (strncmp(at, name, len) == 0 && at[len] == ' ')
+            return strtoull(at + len, NULL, 10);
+    }
+    return 0;
+}
+
+/* What the limit leaves, the page cache counted as free: the kernel takes it back first. */
 static uint64_t cgroup_available_bytes(void) {
-    char text[64];
+    char text[8192];
     if (!read_text("/sys/fs/cgroup/memory.max", text, sizeof(text)) || text[0] == 'm')
         return UINT64_MAX;
     uint64_t limit = strtoull(text, NULL, 10);
     if (!read_text("/sys/fs/cgroup/memory.current", text, sizeof(text)))
         return UINT64_MAX;
-    uint64_t used = strtoull(text, NULL, 10);
+    uint64_t used = strtoull(text, NULL, 10), cache = 0;
+    if (read_text("/sys/fs/cgroup/memory.stat", text, sizeof(text)))
+        cache = figure_of(text, "inactive_file") + figure_of(text, "active_file");
+    used -= cache < used ? cache : used;
     return used < limit ? limit - used : 0;
 }
 

@@ -22,10 +22,11 @@ static void on_stop(struct worker *w, const struct control_header *order, struct
     worker_stop(w, (int)order->number);
 }
 
-static void apply_config(struct worker *w) {
+static void apply_config(struct worker *w, char error_r[CONFIG_ERROR_BYTES]) {
     log_set_level((enum log_level)w->config->loglevel);
     keyspace_configure(w->ks, w->config);
-    persist_config_changed(w->persist);
+    if (!w->env.loading && persist_config_changed(w->persist, error_r, CONFIG_ERROR_BYTES) != 0)
+        log_warning("%s", error_r);
     follow_configure(w->follow);
 }
 
@@ -35,7 +36,7 @@ static void on_config(struct worker *w, const struct control_header *order, stru
     if (config_from_text(w->config, body, error) != 0)
         log_warning("Configuration order refused: %s", error);
     w->config_revision = order->number;
-    apply_config(w);
+    apply_config(w, error);
     control_report(w, CONTROL_REPORT_CONFIG_APPLIED, order->id, order->number,
                    bytes_of_text(error));
 }
@@ -56,7 +57,9 @@ static void on_peer_up(struct worker *w, const struct control_header *order, str
 static void on_answer(struct worker *w, const struct control_header *order, struct bytes body) {
     struct buf resp = {0};
     struct reply reply = {.out = &resp, .version = 2};
-    if (body.len == 0)
+    if (order->number == 1)
+        reply_bulk(&reply, body);
+    else if (body.len == 0)
         reply_ok(&reply);
     else
         reply_error_format(&reply, "%.*s", (int)body.len, body.ptr);
@@ -70,6 +73,21 @@ static void on_reopen_log(struct worker *w, const struct control_header *order, 
     log_open(role, (enum log_level)w->config->loglevel, w->config->logfile);
 }
 
+static void on_cut_prepare(struct worker *w, const struct control_header *order,
+                           struct bytes body) {
+    char dir[CUT_DIR_BYTES];
+    snprintf(dir, sizeof(dir), "%.*s", (int)body.len, body.ptr);
+    persist_cut_prepare(w->persist, order->id, order->number, dir);
+}
+
+static void on_cut_lock(struct worker *w, const struct control_header *order, struct bytes body) {
+    router_cut(w->router, order->id, order->number);
+}
+
+static void on_cut_end(struct worker *w, const struct control_header *order, struct bytes body) {
+    persist_cut_end(w->persist, order->id);
+}
+
 static order_function *const orders[CONTROL_TYPE_COUNT] = {
     [CONTROL_ORDER_STOP] = on_stop,
     [CONTROL_ORDER_CONFIG] = on_config,
@@ -78,6 +96,9 @@ static order_function *const orders[CONTROL_TYPE_COUNT] = {
     [CONTROL_ORDER_PEER_UP] = on_peer_up,
     [CONTROL_ORDER_ANSWER] = on_answer,
     [CONTROL_ORDER_REOPEN_LOG] = on_reopen_log,
+    [CONTROL_ORDER_CUT_PREPARE] = on_cut_prepare,
+    [CONTROL_ORDER_CUT_LOCK] = on_cut_lock,
+    [CONTROL_ORDER_CUT_END] = on_cut_end,
 };
 
 static void on_control(struct ev_loop *loop, ev_io *io, int events) {

@@ -3,40 +3,14 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
-#include "shared/base/mem.h"
 #include "shared/ipc/inherit.h"
 #include "shared/ipc/orphan.h"
+#include "worker/command/replay.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
-
-/* ---- config ---- */
-
-/* The inherited memfd holds `name value` lines of every option. */
-static int read_config(struct worker *w, char *error, size_t error_bytes) {
-    struct stat st;
-    if (fstat(INHERIT_FD_CONFIG, &st) != 0 || st.st_size <= 0 || st.st_size > 16 * 1024 * 1024) {
-        snprintf(error, error_bytes, "inherited configuration: %s", strerror(errno));
-        return -1;
-    }
-    size_t size = (size_t)st.st_size;
-    char *text = mem_alloc(size);
-    ssize_t n = pread(INHERIT_FD_CONFIG, text, size, 0);
-    w->config = config_create();
-    char reason[CONFIG_ERROR_BYTES];
-    int result = n == st.st_size ? config_from_text(w->config, bytes_of(text, size), reason) : -1;
-    if (result != 0)
-        snprintf(error, error_bytes, "inherited configuration: %s",
-                 n == st.st_size ? reason : "short read");
-    mem_free(text);
-    return result;
-}
 
 /* ---- persistence's hooks ---- */
 
@@ -51,8 +25,11 @@ static void on_log_began(void *arg) {
     propagate_to(w->propagate, persist_aof(w->persist));
 }
 
-static void on_fork_want(void *arg, uint64_t id, uint64_t expected_bytes, const char *what) {
-    control_report(arg, CONTROL_REPORT_FORK_WANT, id, expected_bytes, bytes_of_text(what));
+static void on_fork_want(void *arg, uint64_t id, uint64_t expected_bytes, enum fork_urgency urgency,
+                         const char *what) {
+    char text[128];
+    snprintf(text, sizeof(text), "%d%s", (int)urgency, what);
+    control_report(arg, CONTROL_REPORT_FORK_WANT, id, expected_bytes, bytes_of_text(text));
 }
 
 static void on_fork_done(void *arg, uint64_t id) {
@@ -69,32 +46,18 @@ static void on_snapshot_ended(void *arg, enum snapshot_end how) {
     primary_snapshot_ended(w->primary, how);
 }
 
-/* A command of the log: run like any other, but nothing may refuse it and nothing is logged again. */
+static void on_cut_prepared(void *arg, uint64_t cut, uint64_t try, const char *error) {
+    control_report(arg, CONTROL_REPORT_CUT_PREPARED, cut, try, bytes_of_text(error));
+}
+
+static void on_cut_linked(void *arg, uint64_t cut, uint64_t try, struct bytes report) {
+    control_report(arg, CONTROL_REPORT_CUT_LINKED, cut, try, report);
+}
+
 static int on_apply(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                     size_t error_bytes) {
     struct worker *w = arg;
-    const struct command *cmd = command_lookup(argv, argc, NULL);
-    if (!cmd || !cmd->handler || !command_arity_ok(cmd, argc)) {
-        snprintf(error_r, error_bytes, "%s '%.*s' with %u arguments",
-                 cmd ? "wrong number of arguments for" : "unknown command",
-                 argv[0].len < 64 ? (int)argv[0].len : 64, argv[0].ptr, argc - 1);
-        return -1;
-    }
-    static struct buf reply;
-    buf_clear(&reply);
-    struct command_ctx ctx = {.ks = w->ks,
-                              .session = &w->loader,
-                              .env = &w->env,
-                              .cmd = cmd,
-                              .argv = argv,
-                              .argc = argc,
-                              .reply = {.out = &reply, .version = 2}};
-    execute(&ctx);
-    if (ctx.reply.errors == 0)
-        return 0;
-    snprintf(error_r, error_bytes, "'%.*s' was answered with %.*s", (int)argv[0].len, argv[0].ptr,
-             (int)(reply.len < 200 ? reply.len : 200), reply.data);
-    return -1;
+    return replay_command(w->ks, &w->loader, &w->env, argc, argv, error_r, error_bytes);
 }
 
 /* While loading (and during SAVE) the loop is ours: keep alive, answer LOADING. */
@@ -153,6 +116,8 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
                                   .log_began = on_log_began,
                                   .snapshot_forked = on_snapshot_forked,
                                   .snapshot_ended = on_snapshot_ended,
+                                  .cut_prepared = on_cut_prepared,
+                                  .cut_linked = on_cut_linked,
                                   .apply = on_apply,
                                   .progress = on_progress};
     w->persist =
@@ -169,7 +134,8 @@ int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
     w->started_us = (int64_t)clock_mono_us();
     w->env.shard = shard;
     w->env.generation = generation;
-    if (read_config(w, error, sizeof(error)) != 0 ||
+    w->config = config_create();
+    if (config_from_fd(w->config, INHERIT_FD_CONFIG, error) != 0 ||
         segment_attach(&w->segment, INHERIT_FD_SEGMENT, error, sizeof(error)) != 0)
         return fail(w, EXIT_BAD_START, error);
     if (shard >= w->segment.workers)
@@ -214,10 +180,7 @@ static int load(struct worker *w) {
     primary_open(w->primary, w->persist, w->propagate);
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();
-    uint64_t keys = 0;
-    for (uint32_t db = 0; db < keyspace_databases(w->ks); db++)
-        keys += keyspace_count(w->ks, db);
-    log_notice("Loaded %llu keys in %.3f seconds", (unsigned long long)keys,
+    log_notice("Loaded %llu keys in %.3f seconds", (unsigned long long)keyspace_count_all(w->ks),
                (double)(clock_mono_us() - start_us) / 1e6);
     return 0;
 }

@@ -43,6 +43,8 @@ struct worker {
     ev_check check;
     ev_idle idle; /* active while there is work that no descriptor announces */
     ev_timer cron, expire;
+    ev_timer alarm; /* a client's time to wait is up */
+    uint64_t alarm_ms;
     char *control_body;
 
     bool more_work;

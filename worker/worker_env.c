@@ -5,6 +5,7 @@
 #include "shared/base/panic.h"
 
 #include <signal.h>
+#include <stdio.h>
 
 /* The reply comes with the supervisor's answer. */
 static void ask_supervisor(struct worker *w, struct command_ctx *ctx, enum control_type type,
@@ -30,9 +31,31 @@ static void ask_shutdown(void *upper, struct command_ctx *ctx, enum shutdown_sav
     ask_supervisor(upper, ctx, CONTROL_REPORT_REQUEST_SHUTDOWN, save, (struct bytes){0});
 }
 
+static void ask_snapshot(void *upper, struct command_ctx *ctx, uint64_t keep, struct bytes name) {
+    ask_supervisor(upper, ctx, CONTROL_REPORT_REQUEST_SNAPSHOT, keep, name);
+}
+
+static int mark_cut(void *upper, uint64_t cut, uint64_t try, char *error_r, size_t error_bytes) {
+    struct worker *w = upper;
+    return persist_cut_mark(w->persist, cut, try, error_r, error_bytes);
+}
+
+static void report_cut_locked(void *upper, uint64_t cut, uint64_t try, uint64_t pause_us,
+                              const char *error) {
+    char pause[32];
+    snprintf(pause, sizeof(pause), "+%llu", (unsigned long long)pause_us);
+    control_report(upper, CONTROL_REPORT_CUT_LOCKED, cut, try,
+                   bytes_of_text(error ? error : pause));
+}
+
 static void kill_session(void *upper, struct session *session, bool own) {
     struct worker *w = upper;
     clients_kill(w->clients, session, own);
+}
+
+static bool unblock_session(void *upper, struct session *session, bool with_error) {
+    struct worker *w = upper;
+    return router_unblock(w->router, session, with_error);
 }
 
 static void refresh(void *upper) {
@@ -62,7 +85,11 @@ void worker_env_open(struct worker *w, uint32_t shard, uint32_t generation) {
                                   .config_set = ask_config_set,
                                   .config_rewrite = ask_config_rewrite,
                                   .shutdown = ask_shutdown,
+                                  .snapshot = ask_snapshot,
+                                  .cut_mark = mark_cut,
+                                  .cut_locked = report_cut_locked,
                                   .kill_session = kill_session,
+                                  .unblock_session = unblock_session,
                                   .refresh_status = refresh,
                                   .look_at_primary = look_at_primary,
                                   .crash = crash};

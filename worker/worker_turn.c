@@ -20,6 +20,22 @@ static void let_others_run(struct worker *w) {
         sched_yield();
 }
 
+/* The turn that begins when it rings does the rest. */
+static void on_alarm(struct ev_loop *loop, ev_timer *timer, int events) {
+    struct worker *w = timer->data;
+    w->alarm_ms = 0;
+}
+
+static void set_alarm(struct worker *w, uint64_t at_ms) {
+    w->alarm_ms = at_ms;
+    ev_timer_stop(w->loop, &w->alarm);
+    if (at_ms == 0)
+        return;
+    uint64_t now_ms = clock_mono_ms();
+    ev_timer_set(&w->alarm, at_ms > now_ms ? (double)(at_ms - now_ms) / 1000 : 0, 0);
+    ev_timer_start(w->loop, &w->alarm);
+}
+
 /* Before the sleep: everything this turn made is sent; then sleep only if nothing came meanwhile. */
 static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) {
     struct worker *w = prepare->data;
@@ -30,6 +46,8 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) 
         memory_relieve(&w->env, w->ks);
     worker_send(w);
     worker_heartbeat(w);
+    if (router_next_ms(w->router) != w->alarm_ms)
+        set_alarm(w, router_next_ms(w->router));
     bool more = w->more_work || clients_waiting(w->clients);
     if (!more)
         let_others_run(w);
@@ -93,9 +111,10 @@ void worker_turns_start(struct worker *w) {
     ev_idle_init(&w->idle, on_idle);
     ev_set_priority(&w->idle, EV_MINPRI);
     ev_timer_init(&w->cron, on_cron, 0.1, 0.1);
+    ev_timer_init(&w->alarm, on_alarm, 0, 0);
     ev_timer_init(&w->expire, on_expire, 0.1, 1.0 / (double)w->config->hz);
     ev_io_init(&w->doorbell_io, on_doorbell, inherit_fd_doorbell(w->env.shard), EV_READ);
-    w->prepare.data = w->check.data = w->cron.data = w->expire.data = w;
+    w->prepare.data = w->check.data = w->cron.data = w->expire.data = w->alarm.data = w;
     ev_prepare_start(w->loop, &w->prepare);
     ev_check_start(w->loop, &w->check);
     ev_timer_start(w->loop, &w->cron);

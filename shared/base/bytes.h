@@ -38,6 +38,7 @@ bool bytes_to_long_double(struct bytes text, long double *value_r);
 enum { BYTES_I64_MAX = 21, BYTES_DOUBLE_MAX = 40, BYTES_LONG_DOUBLE_MAX = 5 * 1024 };
 /* Write decimal digits without NUL; the buffer holds at least the MAX above. Returns the length. */
 size_t bytes_from_i64(char *out, int64_t value);
+size_t bytes_from_u64(char *out, uint64_t value); /* BYTES_I64_MAX */
 /* Shortest form that reads back as the same double (%.17g where nothing shorter does), as Redis
  * prints scores: "inf", "-inf", "3", "0.1". */
 size_t bytes_from_double(char *out, double value);

@@ -111,6 +111,10 @@ static size_t write_digits(char *out, uint64_t value) {
     return count;
 }
 
+size_t bytes_from_u64(char *out, uint64_t value) {
+    return write_digits(out, value);
+}
+
 size_t bytes_from_i64(char *out, int64_t value) {
     if (value >= 0)
         return write_digits(out, (uint64_t)value);

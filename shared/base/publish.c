@@ -55,8 +55,8 @@ int publish_begin(const char *dir, const char *temp_name, char *error_r, size_t 
 }
 
 static int rename_and_sync(int dir_fd, const char *dir, const char *temp_name, const char *name,
-                           char *error_r, size_t error_bytes) {
-    if (renameat(dir_fd, temp_name, dir_fd, name) < 0) {
+                           unsigned flags, char *error_r, size_t error_bytes) {
+    if (renameat2(dir_fd, temp_name, dir_fd, name, flags) < 0) {
         fail(error_r, error_bytes, "rename to", dir, name);
         int error = errno;
         unlinkat(dir_fd, temp_name, 0);
@@ -66,8 +66,8 @@ static int rename_and_sync(int dir_fd, const char *dir, const char *temp_name, c
     return sync_dir_fd(dir_fd, dir, error_r, error_bytes);
 }
 
-int publish_commit(int fd, const char *dir, const char *temp_name, const char *name, char *error_r,
-                   size_t error_bytes) {
+static int commit(int fd, const char *dir, const char *temp_name, const char *name, unsigned flags,
+                  char *error_r, size_t error_bytes) {
     int result = -1;
     int dir_fd = open_dir(dir);
     if (dir_fd < 0) {
@@ -81,11 +81,21 @@ int publish_commit(int fd, const char *dir, const char *temp_name, const char *n
         unlinkat(dir_fd, temp_name, 0);
         errno = error;
     } else {
-        result = rename_and_sync(dir_fd, dir, temp_name, name, error_r, error_bytes);
+        result = rename_and_sync(dir_fd, dir, temp_name, name, flags, error_r, error_bytes);
     }
     close_keeping_errno(fd);
     close_keeping_errno(dir_fd);
     return result;
+}
+
+int publish_commit(int fd, const char *dir, const char *temp_name, const char *name, char *error_r,
+                   size_t error_bytes) {
+    return commit(fd, dir, temp_name, name, 0, error_r, error_bytes);
+}
+
+int publish_commit_new(int fd, const char *dir, const char *temp_name, const char *name,
+                       char *error_r, size_t error_bytes) {
+    return commit(fd, dir, temp_name, name, RENAME_NOREPLACE, error_r, error_bytes);
 }
 
 static int write_all(int fd, struct bytes content) {

@@ -16,6 +16,9 @@ int publish(const char *dir, const char *name, struct bytes content, char *error
 int publish_begin(const char *dir, const char *temp_name, char *error_r, size_t error_bytes);
 int publish_commit(int fd, const char *dir, const char *temp_name, const char *name, char *error_r,
                    size_t error_bytes);
+/* The same, but a file of that name that is there already is an error (EEXIST). */
+int publish_commit_new(int fd, const char *dir, const char *temp_name, const char *name,
+                       char *error_r, size_t error_bytes);
 int publish_sync_dir(const char *dir, char *error_r, size_t error_bytes);
 
 #endif

@@ -20,17 +20,31 @@ enum { CONTROL_MAGIC = 0x52435431, CONTROL_BODY_MAX = 64 * 1024 };
     X(ORDER_FORK, "your turn to fork (number = id of the REPORT_FORK_WANT)")                       \
     X(ORDER_PEER_DOWN, "process `number` of generation `id` is gone")                              \
     X(ORDER_PEER_UP, "process `number` serves with generation `id`")                               \
-    X(ORDER_ANSWER, "answer to a REPORT_REQUEST_*: body is empty for OK or the error text")        \
+    X(ORDER_ANSWER, "answer to a REPORT_REQUEST_*: body is empty for OK or the error text; with "  \
+                    "number=1 it is the text of a good reply")                                     \
     X(ORDER_REOPEN_LOG, "open the log file again")                                                 \
+    X(ORDER_CUT_PREPARE, "cut `id`, try `number`: be ready to end the log's increment; body is "   \
+                         "the folder for the shard's files; answer REPORT_CUT_PREPARED")           \
+    X(ORDER_CUT_LOCK, "cut `id`, try `number`: lock all shards, let each mark its cut, unlock "    \
+                      "them; answer REPORT_CUT_LOCKED")                                            \
+    X(ORDER_CUT_END, "cut `id` is over")                                                           \
     /* up */                                                                                       \
     X(REPORT_LOADING, "reading files")                                                             \
     X(REPORT_READY, "serves from now on")                                                          \
     X(REPORT_CONFIG_APPLIED, "body is empty, or says what could not be applied")                   \
-    X(REPORT_FORK_WANT, "would like to fork; number = expected bytes, body says what for")         \
+    X(REPORT_FORK_WANT, "would like to fork; number = expected bytes, body: a digit, how urgent "  \
+                        "(enum fork_urgency), and what for")                                       \
     X(REPORT_FORK_DONE, "the child ended, or the wish is withdrawn; id = that of the wish")        \
     X(REPORT_REQUEST_CONFIG, "CONFIG SET of the `name value` lines in body, all or nothing")       \
     X(REPORT_REQUEST_REWRITE, "CONFIG REWRITE")                                                    \
     X(REPORT_REQUEST_SHUTDOWN, "SHUTDOWN of the pool; number as in ORDER_STOP")                    \
+    X(REPORT_REQUEST_SNAPSHOT, "a cut of the whole pool; body is its name or empty; number: 1 + "  \
+                               "how many snapshots to keep, 0: as configured")                     \
+    X(REPORT_CUT_PREPARED, "cut `id`, try `number`: body is empty or the error")                   \
+    X(REPORT_CUT_LOCKED, "cut `id`, try `number`: body is the error, or \"+\" and how many "       \
+                         "microseconds it took")                                                   \
+    X(REPORT_CUT_LINKED, "cut `id`, try `number`: body is \"-\" and the error, or the shard's "    \
+                         "`keys N` and `BYTES NAME` lines")                                        \
     X(REPORT_STOP_REFUSED, "will not stop as ordered, because its save failed; body says why")     \
     X(REPORT_FAILED, "cannot go on; body says why (before exiting with an inherit_exit code)")
 enum control_type {
@@ -49,6 +63,14 @@ struct control_header {
     uint32_t body_bytes;
     uint64_t id;
     uint64_t number;
+};
+
+/* Whose turn to fork comes first. */
+enum fork_urgency {
+    FORK_BY_ITSELF, /* a save point, a log that has grown */
+    FORK_ASKED,     /* by an operator's command */
+    FORK_RESCUE,    /* no write is taken until it is done: a log afresh after a failed sync */
+    FORK_URGENCIES
 };
 
 enum control_result { CONTROL_OK, CONTROL_AGAIN, CONTROL_CLOSED, CONTROL_BAD };

@@ -6,6 +6,7 @@
  *
  *   request body:  argc times { u32 length, bytes }       (arguments, the command's name included)
  *   reply body:    RESP bytes, exactly what the client gets
+ *   BLOCKED, CANCEL: no body; see worker/route/wait.c
  *   gather bodies: see worker/route/gather.h */
 #ifndef REMUDA_IPC_RELAY_FRAME_H
 #define REMUDA_IPC_RELAY_FRAME_H
@@ -18,7 +19,11 @@ enum relay_type {
     RELAY_LOCKED,     /* answer: locked, with the operands' values */
     RELAY_WRITE_BACK, /* results to store and log at the owner; the lock stays */
     RELAY_WRITTEN,    /* answer: stored (and synced, where that is promised) */
-    RELAY_UNLOCK      /* no answer */
+    RELAY_UNLOCK,     /* no answer */
+    RELAY_BLOCKED,    /* of a request: it waits for a key; its REPLY comes when it is served */
+    RELAY_CANCEL,     /* end that wait: argc says how (enum unblock_how) */
+    RELAY_MARK,       /* the lock's holder: mark your part of a consistent cut here */
+    RELAY_MARKED      /* answer: marked, in memory; the disk's part follows */
 };
 
 enum relay_flags {

@@ -21,6 +21,15 @@ const char *child_state_name(enum child_state state) {
     return (unsigned)state < CHILD_STATE_COUNT ? names[state] : "unknown";
 }
 
+const char *fork_wait_name(uint32_t wait) {
+    static const char *const names[FORK_WAIT_COUNT] = {
+#define X(name, text, help) [FORK_WAIT_##name] = text,
+        FORK_WAITS(X)
+#undef X
+    };
+    return wait < FORK_WAIT_COUNT ? names[wait] : "unknown";
+}
+
 void status_set_text(char text[STATUS_TEXT_BYTES], const char *format, ...) {
     char line[STATUS_TEXT_BYTES];
     va_list args;

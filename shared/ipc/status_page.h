@@ -47,6 +47,20 @@ enum child_state {
 };
 const char *child_state_name(enum child_state state);
 
+/* Why a process that wants to fork has not been given its turn. */
+#define FORK_WAITS(X)                                                                              \
+    X(NOT, "no", "does not wait")                                                                  \
+    X(TURN, "turn", "others write their files")                                                    \
+    X(MEMORY, "memory", "too little is free for what may have to be copied")
+enum fork_wait {
+#define X(name, text, help) FORK_WAIT_##name,
+    FORK_WAITS(X)
+#undef X
+        FORK_WAIT_COUNT
+};
+/* For a value read from a page, whatever it is. */
+const char *fork_wait_name(uint32_t wait);
+
 enum {
     DATABASES_MAX = 16,
     ADDRESS_CLASSES = 4096, /* connection counts per address are kept by hash class */
@@ -71,6 +85,8 @@ struct status_page {
     _Atomic uint16_t clients_by_address[ADDRESS_CLASSES];
     char note[STATUS_TEXT_BYTES]; /* one line: why a write path or snapshot is not well, or "" */
     /* Written by the supervisor only. */
+    _Atomic uint32_t fork_wait;                          /* enum fork_wait */
+    _Atomic uint64_t fork_needed_bytes, fork_free_bytes; /* while it waits for memory */
     _Atomic uint32_t restarts;
     _Atomic int64_t started_wall_ms, restart_at_wall_ms;
     char last_exit[STATUS_TEXT_BYTES]; /* why the previous generation ended, or "" */

@@ -83,6 +83,16 @@ static uint64_t heartbeat_age_of(const struct status_view *view, uint32_t i) {
     return pulse_age_ms(view->pulse, i, view->now_mono_ms);
 }
 
+static uint64_t fork_wait_of(const struct status_view *view, uint32_t i) {
+    return atomic_load(&view_page(view, i)->fork_wait);
+}
+static uint64_t fork_needed_of(const struct status_view *view, uint32_t i) {
+    return atomic_load(&view_page(view, i)->fork_needed_bytes);
+}
+static uint64_t fork_free_of(const struct status_view *view, uint32_t i) {
+    return atomic_load(&view_page(view, i)->fork_free_bytes);
+}
+
 /* Figures of a process that are no rows of metrics.def. */
 static const struct {
     const char *name;
@@ -94,6 +104,11 @@ static const struct {
     {"remuda_child_restarts_total", METRIC_COUNTER, "Restarts of this process", restarts_of},
     {"remuda_child_heartbeat_age_ms", METRIC_GAUGE, "Milliseconds since its heartbeat moved",
      heartbeat_age_of},
+    {"remuda_fork_wait", METRIC_GAUGE,
+     "Its wish to fork waits for: 0 nothing, 1 its turn, 2 memory", fork_wait_of},
+    {"remuda_fork_needed_bytes", METRIC_GAUGE, "Memory a fork that waits for it may need",
+     fork_needed_of},
+    {"remuda_fork_free_bytes", METRIC_GAUGE, "Memory there was for it", fork_free_of},
 };
 
 static void write_process_figures(const struct status_view *view, struct buf *out) {

@@ -32,7 +32,7 @@ static const struct figure persistence_figures[] = {
     {"aof_size_bytes", METRIC_aof_current_size_bytes, FIGURE_NUMBER},
     {"aof_rewrite_in_progress", METRIC_aof_rewrite_in_progress, FIGURE_FLAG},
     {"snapshot_in_progress", METRIC_snapshot_in_progress, FIGURE_FLAG},
-    {"snapshot_waiting", METRIC_snapshot_waiting, FIGURE_FLAG},
+    {"aof_rewrite_scheduled", METRIC_aof_rewrite_scheduled, FIGURE_FLAG},
     {"snapshot_last_ok", METRIC_snapshot_last_ok, FIGURE_FLAG},
     {"snapshot_last_time_seconds", METRIC_snapshot_last_time_seconds, FIGURE_NUMBER},
     {"snapshot_last_us", METRIC_snapshot_last_us, FIGURE_NUMBER},
@@ -111,6 +111,56 @@ static json_t *databases(const struct status_page *page) {
     return array;
 }
 
+static double percent(uint64_t done, uint64_t total) {
+    return total > 0 ? 100.0 * (double)(done < total ? done : total) / (double)total : 0.0;
+}
+
+/* What a child writes, and how far it has come; null if there is none. */
+static json_t *saving(const struct status_page *page) {
+    static const char *const kinds[] = {NULL, "snapshot", "log base"};
+    static const struct figure save_figures[] = {
+        {"elapsed_us", METRIC_save_us, FIGURE_NUMBER},
+        {"keys_done", METRIC_save_keys_done, FIGURE_NUMBER},
+        {"keys_total", METRIC_save_keys_expected, FIGURE_NUMBER},
+        {"bytes_done", METRIC_save_bytes_done, FIGURE_NUMBER},
+        {"bytes_per_second", METRIC_save_bytes_per_second, FIGURE_NUMBER},
+        {"cow_bytes", METRIC_save_cow_bytes, FIGURE_NUMBER},
+    };
+    uint64_t kind = status_get(page, METRIC_save_kind);
+    if (kind == 0 || kind >= sizeof(kinds) / sizeof(kinds[0]))
+        return json_null();
+    json_t *o = figures(page, FIGURES(save_figures));
+    json_object_set_new(o, "kind", json_string(kinds[kind]));
+    json_object_set_new(o, "percent",
+                        json_real(percent(status_get(page, METRIC_save_keys_done),
+                                          status_get(page, METRIC_save_keys_expected))));
+    return o;
+}
+
+static json_t *loading(const struct status_view *view, uint32_t index) {
+    static const struct figure load_figures[] = {
+        {"bytes_done", METRIC_load_done_bytes, FIGURE_NUMBER},
+        {"bytes_total", METRIC_load_total_bytes, FIGURE_NUMBER},
+        {"bytes_per_second", METRIC_load_bytes_per_second, FIGURE_NUMBER},
+    };
+    const struct status_page *page = view_page(view, index);
+    if (view_state(view, index) != CHILD_LOADING)
+        return json_null();
+    json_t *o = figures(page, FIGURES(load_figures));
+    json_object_set_new(o, "percent",
+                        json_real(percent(status_get(page, METRIC_load_done_bytes),
+                                          status_get(page, METRIC_load_total_bytes))));
+    return o;
+}
+
+static json_t *fork_wait(const struct status_page *page) {
+    json_t *o = json_object();
+    json_object_set_new(o, "reason", json_string(fork_wait_name(atomic_load(&page->fork_wait))));
+    json_object_set_new(o, "needed_bytes", number(atomic_load(&page->fork_needed_bytes)));
+    json_object_set_new(o, "free_bytes", number(atomic_load(&page->fork_free_bytes)));
+    return o;
+}
+
 static json_t *slots(const struct slot_map *map, uint32_t shard) {
     json_t *o = json_object();
     uint32_t first = map->first[shard], end = map->first[shard + 1];
@@ -138,6 +188,9 @@ static json_t *worker(const struct status_view *view, uint32_t i) {
     json_object_set_new(o, "memory", figures(page, FIGURES(memory_figures)));
     json_object_set_new(o, "write_path", figures(page, FIGURES(write_path_figures)));
     json_object_set_new(o, "persistence", figures(page, FIGURES(persistence_figures)));
+    json_object_set_new(o, "saving", saving(page));
+    json_object_set_new(o, "loading", loading(view, i));
+    json_object_set_new(o, "fork_wait", fork_wait(page));
     return o;
 }
 

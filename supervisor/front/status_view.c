@@ -47,6 +47,11 @@ void view_trouble(const struct status_view *view, uint32_t process,
     else if (worker && status_get(page, METRIC_aof_enabled) &&
              !status_get(page, METRIC_aof_state_ok))
         snprintf(text_r, STATUS_TEXT_BYTES, "the append-only log failed");
+    else if (worker && atomic_load(&page->fork_wait) == FORK_WAIT_MEMORY)
+        snprintf(text_r, STATUS_TEXT_BYTES,
+                 "a save waits for memory: %llu MB may be needed, %llu MB are free",
+                 (unsigned long long)(atomic_load(&page->fork_needed_bytes) >> 20),
+                 (unsigned long long)(atomic_load(&page->fork_free_bytes) >> 20));
 }
 
 enum pool_state view_pool_state(const struct status_view *view) {

@@ -86,6 +86,22 @@ static void test_shows_what_is_wrong(void **state) {
     pool_end(&pool);
 }
 
+static void test_shows_what_waits(void **state) {
+    browser_needed();
+    struct pool *pool =
+        pool_start(&(struct pool_options){.options = {"--snapshot-memory-percent", "1000000000"}});
+    redisContext *c = pool_connect(pool);
+    expect_text(c, "Background saving started", "BGSAVE");
+    AWAIT(strcmp(pool_text(pool, "workers.1.fork_wait.reason"), "memory") == 0);
+    char *page = browse(pool, "--dump-dom");
+    expect_shown(page, "A save waits for memory");
+    expect_shown(page, " may be needed, ");
+    expect_shown(page, "under way, 0 changes since the last");
+    free(page);
+    redisFree(c);
+    pool_end(&pool);
+}
+
 /* Width and height of a PNG stand in its first chunk. */
 static unsigned png_number(const unsigned char *at) {
     return (unsigned)at[0] << 24 | (unsigned)at[1] << 16 | (unsigned)at[2] << 8 | at[3];
@@ -120,6 +136,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_self_contained, pools_cleanup),
         cmocka_unit_test_teardown(test_shows_the_pool, pools_cleanup),
         cmocka_unit_test_teardown(test_shows_what_is_wrong, pools_cleanup),
+        cmocka_unit_test_teardown(test_shows_what_waits, pools_cleanup),
         cmocka_unit_test_teardown(test_picture, pools_cleanup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

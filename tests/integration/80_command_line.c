@@ -21,11 +21,6 @@ static int cleanup(void **state) {
     return 0;
 }
 
-static void expect_said(const char *said, const char *words) {
-    if (!strstr(said, words))
-        fail_msg("'%s' is not in: %s", words, said);
-}
-
 /* ---- --check ---- */
 
 struct bad {

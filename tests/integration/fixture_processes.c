@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -59,6 +60,35 @@ char *run_shell(int *code_r, const char *format, ...) {
     *code_r = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     free(command);
     return output;
+}
+
+char *run_remuda(int expected, const char *format, ...) {
+    int code;
+    char *words = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    assert_true(vasprintf(&words, format, arguments) > 0);
+    va_end(arguments);
+    char *said = run_shell(&code, "'%s/remuda' %s 2>&1", pool_build(), words);
+    if (code != expected)
+        fail_msg("remuda %s ended with %d:\n%s", words, code, said);
+    free(words);
+    return said;
+}
+
+void expect_said(const char *said, const char *words) {
+    if (!strstr(said, words))
+        fail_msg("'%s' is not in: %s", words, said);
+}
+
+bool path_exists(const char *format, ...) {
+    char path[512];
+    struct stat found;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(path, sizeof(path), format, arguments);
+    va_end(arguments);
+    return lstat(path, &found) == 0;
 }
 
 void fixture_print_tail(const char *path, unsigned lines) {

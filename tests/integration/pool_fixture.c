@@ -64,11 +64,13 @@ static unsigned arguments_of(struct pool *pool, const char **argv, char numbers[
     return n;
 }
 
-static void spawn_pool(struct pool *pool) {
-    const char *argv[POOL_OPTIONS_MAX + 24], *environment[9];
+static void spawn_pool(struct pool *pool, const char *const *wrapper) {
+    const char *argv[POOL_OPTIONS_MAX + 48], *environment[9];
     char numbers[4][16], sanitizer[2][192];
-    unsigned n = 0;
-    arguments_of(pool, argv, numbers);
+    unsigned n = 0, wrapped = 0;
+    for (; wrapper && wrapper[wrapped]; wrapped++)
+        argv[wrapped] = wrapper[wrapped];
+    arguments_of(pool, argv + wrapped, numbers);
     for (; n < 4 && pool->options.environment[n]; n++)
         environment[n] = pool->options.environment[n];
     /* A worker ends with its data in memory, under pointers that carry tags: no leak. */
@@ -113,9 +115,20 @@ struct pool *pool_start(const struct pool_options *options) {
 
 void pool_start_again(struct pool *pool) {
     assert_int_equal(pool->pid, 0);
-    spawn_pool(pool);
+    spawn_pool(pool, NULL);
     if (!pool->options.unready)
         pool_await_ready(pool);
+}
+
+static int exit_code(int status) {
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static bool answers_ready(const struct pool *pool) {
+    struct http_reply reply = http_get(pool->status_port, "/readyz");
+    bool ready = reply.status == 200;
+    http_free(&reply);
+    return ready;
 }
 
 static bool is_ready(struct pool *pool) {
@@ -124,14 +137,31 @@ static bool is_ready(struct pool *pool) {
         pool->pid = 0;
         fail_msg("the pool ended at its start with status %#x", status);
     }
-    struct http_reply reply = http_get(pool->status_port, "/readyz");
-    bool ready = reply.status == 200;
-    http_free(&reply);
-    return ready;
+    return answers_ready(pool);
 }
 
 void pool_await_ready(struct pool *pool) {
     AWAIT(is_ready(pool));
+}
+
+static bool has_ended(struct pool *pool, int *code_r) {
+    int status = 0;
+    if (waitpid(pool->pid, &status, WNOHANG) != pool->pid)
+        return false;
+    pool->pid = 0;
+    *code_r = exit_code(status);
+    return true;
+}
+
+void pool_begin_below(struct pool *pool, const char *const *wrapper) {
+    assert_int_equal(pool->pid, 0);
+    spawn_pool(pool, wrapper);
+}
+
+bool pool_start_below(struct pool *pool, const char *const *wrapper, int *code_r) {
+    pool_begin_below(pool, wrapper);
+    AWAIT(has_ended(pool, code_r) || answers_ready(pool));
+    return pool->pid != 0;
 }
 
 /* ---- ending ---- */
@@ -145,7 +175,7 @@ int pool_await_exit(struct pool *pool) {
     int status = 0;
     AWAIT(waitpid(pool->pid, &status, WNOHANG) == pool->pid);
     pool->pid = 0;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return exit_code(status);
 }
 
 int pool_stop(struct pool *pool) {

@@ -67,6 +67,11 @@ struct pool *pool_start(const struct pool_options *options);
 /* Start it again, on the same directory and ports. */
 void pool_start_again(struct pool *pool);
 void pool_await_ready(struct pool *pool);
+/* Start it again below another program, such as strace -D, that does not change its pid; wait for
+ * nothing. */
+void pool_begin_below(struct pool *pool, const char *const *wrapper);
+/* The same, until it came up: true; or ended: false, with its exit code or minus the signal. */
+bool pool_start_below(struct pool *pool, const char *const *wrapper, int *code_r);
 /* Send a signal to the supervisor; wait for its end: the exit code, or minus the signal. */
 void pool_signal(struct pool *pool, int signal_number);
 int pool_await_exit(struct pool *pool);
@@ -129,6 +134,12 @@ void oracle_end(struct oracle **oracle);
 /* ---- programs ---- */
 /* Run `sh -c command`; its output (at most 1 MB), its exit code. Freed by the caller. */
 char *run_shell(int *code_r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Run `remuda WORDS` of the build, which must end with this code; what it said on both. Freed by the
+ * caller. */
+char *run_remuda(int expected, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* These words must be in it. */
+void expect_said(const char *said, const char *words);
+bool path_exists(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Directory of its own for a test; removed by the caller. */
 void make_directory(char path_r[64]);
 void remove_directory(const char *path);

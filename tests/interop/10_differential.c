@@ -5,6 +5,7 @@
  *   ~sort, ~pairs         elements of the array in any order (pairs: two by two)
  *   ~deep, ~shape         every array in any order; types and sizes only
  *   ~commands             COMMAND INFO without tips, notes and subcommands
+ *   ~stream               XINFO, XPENDING without times and what 7.2 has added
  *   ~near N               an integer, give or take N
  *   ~until "bytes"        said again until every peer replies this
  *   ~walk                 SCAN, HSCAN: from cursor 0 to the end, all elements in any order
@@ -12,6 +13,7 @@
  *   ~raw N "bytes"        sent as they are, for N replies; ~closes "bytes": till the other side closes
  *   ~instead "why" "bytes"  a named deviation: the pools reply this, the redis-server something else
  *   ~pools "why" "bytes"    the same for what redis-server cannot be asked
+ *   ~blocks               a command that blocks: no reply now;  ~gets N: the reply to it, N of them
  *   %deviates "why" "glob" "a" "b"  where redis-server replies a to a command like this, the pools
  *                         may reply b; it must happen
  *   %on N, %close N       from here on connection N; close it.  %resp 2: only over RESP2 */
@@ -167,6 +169,10 @@ static void do_commands(struct run *run, const struct words *words) {
 
 static void do_shape(struct run *run, const struct words *words) {
     compare_as(run, words, normal_shape);
+}
+
+static void do_stream(struct run *run, const struct words *words) {
+    compare_as(run, words, normal_stream);
 }
 
 static void do_near(struct run *run, const struct words *words) {
@@ -358,6 +364,41 @@ static void do_close(struct run *run, const struct words *words) {
     peers_close(peers, (unsigned)atoi(words->word[1].data));
 }
 
+static long blocked_clients(unsigned peer) {
+    enum { OWN = PEER_CONNECTIONS - 1 };
+    const char *info[] = {"INFO", "clients"};
+    struct octets request = resp_command(2, info, NULL);
+    struct octets reply = peer_ask(peers, peer, OWN, &request, 1);
+    const char *field = strstr(reply.data, "blocked_clients:");
+    assert_non_null(field);
+    long count = strtol(field + strlen("blocked_clients:"), NULL, 10);
+    free(reply.data);
+    free(request.data);
+    return count;
+}
+
+/* Sent, and so far that whoever blocks next stands behind it. */
+static void do_blocks(struct run *run, const struct words *words) {
+    struct octets request = request_of(words, 1);
+    peers_open(peers, PEER_CONNECTIONS - 1);
+    for (unsigned i = 0; i < PEERS; i++) {
+        long before = blocked_clients(i);
+        raw_send(peers->fd[i][run->connection], request.data, request.len);
+        AWAIT(blocked_clients(i) == before + 1);
+    }
+    peers_close(peers, PEER_CONNECTIONS - 1);
+    free(request.data);
+}
+
+static void do_gets(struct run *run, const struct words *words) {
+    unsigned count = words->count > 1 ? (unsigned)atoi(words->word[1].data) : 1;
+    struct octets replies[PEERS];
+    for (unsigned i = 0; i < PEERS; i++)
+        replies[i] = raw_read_replies(peers->fd[i][run->connection], count);
+    compare(run, replies);
+    free_all(replies);
+}
+
 static void do_deviates(struct run *run, const struct words *words) {
     assert_true(run->deviation_count < DEVIATIONS_MAX && words->word[1].len > 0);
     run->deviations[run->deviation_count++] =
@@ -385,12 +426,13 @@ static const struct directive {
     unsigned words_min; /* itself included */
     void (*act)(struct run *run, const struct words *words);
 } directives[] = {
-    {"~sort", 2, do_sort},   {"~pairs", 2, do_pairs},       {"~deep", 2, do_deep},
-    {"~shape", 2, do_shape}, {"~commands", 2, do_commands}, {"~near", 3, do_near},
-    {"~until", 3, do_until}, {"~walk", 3, do_walk},         {"~exchange", 2, do_exchange},
-    {"~raw", 3, do_raw},     {"~closes", 2, do_closes},     {"~instead", 4, do_instead},
-    {"~pools", 4, do_pools}, {"%deviates", 5, do_deviates}, {"%on", 2, do_on},
-    {"%close", 2, do_close}, {"%resp", 2, do_nothing},
+    {"~sort", 2, do_sort},     {"~pairs", 2, do_pairs},       {"~deep", 2, do_deep},
+    {"~shape", 2, do_shape},   {"~commands", 2, do_commands}, {"~near", 3, do_near},
+    {"~until", 3, do_until},   {"~walk", 3, do_walk},         {"~exchange", 2, do_exchange},
+    {"~raw", 3, do_raw},       {"~closes", 2, do_closes},     {"~instead", 4, do_instead},
+    {"~pools", 4, do_pools},   {"~stream", 2, do_stream},     {"%deviates", 5, do_deviates},
+    {"%on", 2, do_on},         {"%close", 2, do_close},       {"%resp", 2, do_nothing},
+    {"~blocks", 2, do_blocks}, {"~gets", 1, do_gets},
 };
 
 /* ---- scripts ---- */

@@ -35,19 +35,46 @@ static void print_text(FILE *out, const redisReply *text) {
     free(shown);
 }
 
+/* How the elements of a type are asked for; those without an order of their own are put in one, so many
+ * replies at a time. */
+static const struct {
+    const char *type, *format;
+    size_t sorted_by;
+    bool scores; /* the second of each two: servers print them in different ways */
+} collections[] = {
+    {"hash", "HGETALL %b", 2, false},
+    {"list", "LRANGE %b 0 -1", 0, false},
+    {"set", "SMEMBERS %b", 1, false},
+    {"zset", "ZRANGE %b 0 -1 WITHSCORES", 0, true},
+};
+
+static void print_collection(FILE *out, redisContext *c, const redisReply *key, const char *type) {
+    size_t n = 0, kinds = sizeof(collections) / sizeof(collections[0]);
+    while (n < kinds && strcmp(collections[n].type, type) != 0)
+        n++;
+    if (n == kinds)
+        fail_msg("a key of type %s", type);
+    redisReply *all = expect_reply(c, collections[n].format, key->str, key->len);
+    size_t step = collections[n].sorted_by;
+    if (step)
+        qsort(all->element, all->elements / step, step * sizeof(*all->element), compare_pairs);
+    for (size_t i = 0; i < all->elements; i++) {
+        if (collections[n].scores && i % 2)
+            fprintf(out, " %.17g", strtod(all->element[i]->str, NULL));
+        else
+            print_text(out, all->element[i]);
+    }
+    freeReplyObject(all);
+}
+
 static void print_value(FILE *out, redisContext *c, const redisReply *key, const char *type) {
-    if (strcmp(type, "string") == 0) {
-        redisReply *value = expect_reply(c, "GET %b", key->str, key->len);
-        print_text(out, value);
-        freeReplyObject(value);
+    if (strcmp(type, "string") != 0) {
+        print_collection(out, c, key, type);
         return;
     }
-    assert_string_equal(type, "hash");
-    redisReply *all = expect_reply(c, "HGETALL %b", key->str, key->len);
-    qsort(all->element, all->elements / 2, 2 * sizeof(*all->element), compare_pairs);
-    for (size_t i = 0; i < all->elements; i++)
-        print_text(out, all->element[i]);
-    freeReplyObject(all);
+    redisReply *value = expect_reply(c, "GET %b", key->str, key->len);
+    print_text(out, value);
+    freeReplyObject(value);
 }
 
 static char *describe_key(redisContext *c, unsigned db, const redisReply *key,
@@ -133,14 +160,19 @@ static size_t draw_value(uint64_t *random, char value[VALUE_MAX]) {
 static void fill_key(redisContext *c, uint64_t *random, unsigned number) {
     char value[VALUE_MAX], key[64];
     int key_len = sprintf(key, "key:%u%s", number, number % 50 == 0 ? ":\xff\x01" : "");
-    if (random_below(random, 3) > 0) {
+    unsigned kind = random_below(random, 6);
+    unsigned count = random_below(random, 20) == 0 ? 700 : 1 + random_below(random, 8);
+    for (unsigned i = 0; i < (kind < 2 ? 1 : count); i++) {
         size_t len = draw_value(random, value);
-        redisAppendCommand(c, "SET %b %b", key, (size_t)key_len, value, len);
-    } else {
-        unsigned fields = random_below(random, 20) == 0 ? 700 : 1 + random_below(random, 8);
-        for (unsigned i = 0; i < fields; i++) {
-            size_t len = draw_value(random, value);
-            redisAppendCommand(c, "HSET %b field:%d %b", key, (size_t)key_len, (int)i, value, len);
+        size_t n = (size_t)key_len;
+        switch (kind) {
+        case 2: redisAppendCommand(c, "HSET %b field:%d %b", key, n, (int)i, value, len); break;
+        case 3: redisAppendCommand(c, "RPUSH %b %b", key, n, value, len); break;
+        case 4:
+            redisAppendCommand(c, "SADD %b %d", key, n, (int)(count < 5 ? i * 77777 : i));
+            break;
+        case 5: redisAppendCommand(c, "ZADD %b %f m:%b", key, n, i / 7.0, value, len); break;
+        default: redisAppendCommand(c, "SET %b %b", key, n, value, len);
         }
     }
     if (random_below(random, 4) == 0)

@@ -1,5 +1,5 @@
 /* dataset.h - all data of a server as a text that two servers with equal data give equally: database,
- * key, type, value with a hash's fields in order, and the time it expires at. */
+ * key, type, value with the fields of hashes and the members of sets in order, and the time it expires at. */
 #ifndef REMUDA_TESTS_DATASET_H
 #define REMUDA_TESTS_DATASET_H
 #include "tests/interop/peers.h"
@@ -13,8 +13,8 @@ char *dataset_describe(int port, enum dataset_expiry expiry, size_t *keys_r);
 /* Fail the running test, showing the first line that differs, unless the data is equal. */
 void dataset_assert_equal(const char *name_a, int port_a, const char *name_b, int port_b,
                           enum dataset_expiry expiry);
-/* Fill databases 0, 1 and 9 with strings, integers, hashes small and large, bytes of all kinds and
- * expiry times, all of it drawn from the seed. */
+/* Fill databases 0, 1 and 9 with strings, integers, hashes, lists, sets and sorted sets small and large,
+ * bytes of all kinds and expiry times, all of it drawn from the seed. */
 void dataset_fill(int port, uint64_t seed, unsigned keys);
 
 /* ---- numbers drawn from a seed ---- */

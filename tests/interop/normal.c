@@ -149,3 +149,59 @@ static struct octets command_row(const struct octets *reply) {
 struct octets normal_commands(const struct octets *reply) {
     return is_aggregate(reply) ? rebuild(reply, 1, false, command_row) : normal_copy(reply);
 }
+
+/* ---- streams ---- */
+
+static bool is_bulk(const struct octets *reply, const char *text) {
+    size_t head = head_length(reply);
+    return reply->data[0] == '$' && reply->len == head + strlen(text) + 2 &&
+           memcmp(reply->data + head, text, strlen(text)) == 0;
+}
+
+/* A pending entry: id, consumer, time, deliveries, or the same without a consumer. */
+static bool is_time_of_pending(const struct octets *array, long index) {
+    long count = normal_count(array);
+    if (array->data[0] != '*' || (count != 4 && count != 3) || index != count - 2)
+        return false;
+    struct octets first = normal_element(array, 0), last = normal_element(array, (unsigned)count - 1);
+    struct octets before = normal_element(array, (unsigned)index - 1);
+    bool is = first.data[0] == '$' && before.data[0] == '$' && last.data[0] == ':';
+    free(first.data);
+    free(last.data);
+    free(before.data);
+    return is;
+}
+
+struct octets normal_stream(const struct octets *reply) {
+    static const char *const hidden[] = {"radix-tree-nodes", "seen-time", "idle"},
+                             *const added[] = {"active-time", "inactive"};
+    if (!is_aggregate(reply))
+        return normal_copy(reply);
+    struct octets kept = {calloc(1, 1), 0}, head = {0};
+    long step = reply->data[0] == '%' ? 2 : 1, count = normal_count(reply) * step;
+    bool hides = false, drops = false;
+    long shown = 0;
+    for (long i = 0; i < count; i++) {
+        struct octets element = normal_element(reply, (unsigned)i);
+        bool hide = hides || (element.data[0] == ':' && is_time_of_pending(reply, i));
+        struct octets changed =
+            hide ? copy(":0\r\n", strlen(":0\r\n")) : normal_stream(&element);
+        bool drop = drops;
+        hides = drops = false;
+        for (unsigned k = 0; k < 2; k++)
+            drops |= !drop && is_bulk(&element, added[k]);
+        for (unsigned k = 0; k < 3; k++)
+            hides |= !hide && is_bulk(&element, hidden[k]);
+        if (!drop && !drops) {
+            append(&kept, &changed);
+            shown++;
+        }
+        free(element.data);
+        free(changed.data);
+    }
+    head.data = malloc(32 + kept.len);
+    head.len = (size_t)sprintf(head.data, "%c%ld\r\n", reply->data[0], shown / step);
+    append(&head, &kept);
+    free(kept.data);
+    return head;
+}

@@ -13,6 +13,8 @@ struct octets normal_deep(const struct octets *reply);
 struct octets normal_commands(const struct octets *reply);
 /* Types and numbers of elements only: what a text or number says is left out. */
 struct octets normal_shape(const struct octets *reply);
+/* XINFO and XPENDING without times, the number of tree nodes, and the fields that 7.2 has added. */
+struct octets normal_stream(const struct octets *reply);
 /* The element of an array. Fails the running test if there is none. */
 struct octets normal_element(const struct octets *reply, unsigned index);
 /* Number of elements of an aggregate, -1 for anything else. */

@@ -16,7 +16,7 @@ BEGIN {
     layer["worker/replication"] = 5
     layer["worker/command"] = 6
     layer["worker/route"] = 7
-    layer["worker/client"] = 8
+    layer["worker/client"] = layer["worker/offline"] = 8
     layer["worker"] = layer["supervisor"] = 9
     layer["tests"] = 10
 }

@@ -102,8 +102,9 @@ static void client_measure(struct client *c) {
 }
 
 static void set_reading(struct client *c) {
-    bool want = pipeline_may_begin(&c->pipeline) && list_empty(&c->ready_link) &&
-                !c->session.close_after_reply && !c->ended;
+    /* One that waits in a blocking command is read, lest it leave unnoticed. */
+    bool free = pipeline_may_begin(&c->pipeline) || c->session.blocked_token != 0;
+    bool want = free && list_empty(&c->ready_link) && !c->session.close_after_reply && !c->ended;
     if (want)
         ev_io_start(c->owner->loop, &c->read_io);
     else

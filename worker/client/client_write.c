@@ -182,8 +182,10 @@ void client_flush(struct client *c, uint64_t gate) {
     bool input_waits = c->in.len > 0 && !c->parser;
     if (input_waits && pipeline_may_begin(&c->pipeline) && !c->session.close_after_reply)
         client_mark_ready(c);
-    bool owes_nothing = unsent == 0 && c->pipeline.in_flight == 0;
-    if (owes_nothing && (c->session.close_after_reply || (c->ended && !input_waits)))
+    /* A wait has no end that is sure to come: it ends with the client's side of the connection. */
+    bool left = c->ended && c->session.blocked_token != 0;
+    bool owes_nothing = left || (unsent == 0 && c->pipeline.in_flight == 0);
+    if (owes_nothing && (c->session.close_after_reply || left || (c->ended && !input_waits)))
         client_close_later(c);
 }
 

@@ -260,6 +260,34 @@ void cmd_client_kill(struct command_ctx *ctx) {
     reply_integer(&ctx->reply, kill_matching(ctx, &filter));
 }
 
+void cmd_client_unblock(struct command_ctx *ctx) {
+    bool with_error = false, done = false;
+    int64_t id;
+    if (ctx->argc == 4) {
+        with_error = bytes_equal_nocase(ctx->argv[3], "error");
+        if (!with_error && !bytes_equal_nocase(ctx->argv[3], "timeout")) {
+            reply_error(&ctx->reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+            return;
+        }
+    } else if (ctx->argc != 3) {
+        reply_error_format(&ctx->reply,
+                           "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
+                           "CLIENT HELP.",
+                           SHOWN(ctx->argv[1]));
+        return;
+    }
+    if (!bytes_to_i64(ctx->argv[2], &id)) {
+        reply_error(&ctx->reply, reply_err_not_integer);
+        return;
+    }
+    LIST_EACH(node, ctx->env->sessions) {
+        struct session *s = LIST_ENTRY(node, struct session, link);
+        if (s->id == (uint64_t)id)
+            done = ctx->env->unblock_session(ctx->env->upper, s, with_error);
+    }
+    reply_integer(&ctx->reply, done);
+}
+
 void cmd_client_help(struct command_ctx *ctx) {
     static const char *const lines[] = {
         "GETNAME",
@@ -300,6 +328,8 @@ void cmd_client_help(struct command_ctx *ctx) {
         "    Set client meta attr. Options are:",
         "    * LIB-NAME: the client lib name.",
         "    * LIB-VER: the client lib version.",
+        "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+        "    Unblock the specified blocked client.",
         "NO-EVICT (ON|OFF)",
         "    Protect current client connection from eviction.",
         "NO-TOUCH (ON|OFF)",

@@ -128,8 +128,13 @@ static void reply_key_specs(struct reply *r, const struct command *c) {
         reply_map(r, 3);
         reply_bulk_text(r, "flags");
         reply_words_as_set(r, specs[i].flags, ',');
-        reply_search(r, "begin_search", "index", 1);
-        reply_pair(r, "index", specs[i].index);
+        bool by_word = specs[i].word.len > 0;
+        reply_search(r, "begin_search", by_word ? "keyword" : "index", by_word ? 2 : 1);
+        if (by_word) {
+            reply_bulk_text(r, "keyword");
+            reply_bulk(r, specs[i].word);
+        }
+        reply_pair(r, by_word ? "startfrom" : "index", specs[i].index);
         reply_search(r, "find_keys", specs[i].counted ? "keynum" : "range", 3);
         if (specs[i].counted) {
             reply_pair(r, "keynumidx", 0);
@@ -138,7 +143,7 @@ static void reply_key_specs(struct reply *r, const struct command *c) {
         } else {
             reply_pair(r, "lastkey", specs[i].last);
             reply_pair(r, "keystep", specs[i].step);
-            reply_pair(r, "limit", 0);
+            reply_pair(r, "limit", by_word ? 2 : 0);
         }
     }
 }

@@ -8,7 +8,6 @@
 
 #include "shared/base/clock.h"
 #include "worker/command/error_stats.h"
-#include "worker/persist/persist.h"
 
 #include <stdio.h>
 #include <sys/sysinfo.h>
@@ -226,11 +225,16 @@ static void section_memory(const struct info *info) {
     PUT_FIGURES(info, figures);
 }
 
+/* ---- persistence: Redis's fields in its order, then ours ---- */
 static uint32_t count_loading(const struct info *info) {
     uint32_t loading = 0;
     for (uint32_t i = 0; i < info->count; i++)
         loading += atomic_load(&page_of(info, i)->state) == CHILD_LOADING;
     return loading;
+}
+
+static double percent(uint64_t done, uint64_t total) {
+    return total > 0 ? (double)done / (double)total * 100 : 0.0;
 }
 
 static void put_loading(const struct info *info) {
@@ -240,54 +244,116 @@ static void put_loading(const struct info *info) {
     if (loading == 0)
         return;
     uint64_t total = sum(info, METRIC_load_total_bytes), done = sum(info, METRIC_load_done_bytes);
+    uint64_t speed = sum(info, METRIC_load_bytes_per_second);
+    put(info, "loading_start_time", largest(info, METRIC_load_started_time_seconds));
     put(info, "loading_total_bytes", total);
+    put(info, "loading_rdb_used_mem", 0);
     put(info, "loading_loaded_bytes", done);
-    buf_printf(info->out, "loading_loaded_perc:%.2f\r\n",
-               total > 0 ? (double)done / (double)total * 100 : 0.0);
+    buf_printf(info->out, "loading_loaded_perc:%.2f\r\n", percent(done, total));
+    put(info, "loading_eta_seconds", speed > 0 && total > done ? (total - done) / speed : 0);
+    put(info, "loading_bytes_per_sec", speed);
 }
 
-static void put_aof_sizes(const struct info *info) {
+static void put_children(const struct info *info) {
+    uint64_t done = sum(info, METRIC_save_keys_done), total = sum(info, METRIC_save_keys_expected);
+    put(info, "current_cow_peak", sum(info, METRIC_save_cow_peak_bytes));
+    put(info, "current_cow_size", sum(info, METRIC_save_cow_bytes));
+    put(info, "current_cow_size_age", largest(info, METRIC_save_cow_age_us) / US_PER_SECOND);
+    buf_printf(info->out, "current_fork_perc:%.2f\r\n", percent(done, total));
+    put(info, "current_save_keys_processed", done);
+    put(info, "current_save_keys_total", total);
+}
+
+/* Seconds, or -1 if it never was. */
+static void put_duration(const struct info *info, const char *name, bool any, uint64_t us) {
+    buf_printf(info->out, "%s:%lld\r\n", name, any ? (long long)(us / US_PER_SECOND) : -1LL);
+}
+
+/* How long the children of this kind have been at it. */
+static uint64_t longest_save(const struct info *info, uint64_t kind) {
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < info->count; i++) {
+        const struct status_page *page = page_of(info, i);
+        uint64_t us = status_get(page, METRIC_save_us);
+        if (status_get(page, METRIC_save_kind) == kind && us > most)
+            most = us;
+    }
+    return most;
+}
+
+static void put_snapshots(const struct info *info) {
+    uint64_t last_us = largest(info, METRIC_snapshot_last_us);
+    bool in_progress = largest(info, METRIC_snapshot_in_progress) != 0;
+    put(info, "rdb_changes_since_last_save", sum(info, METRIC_dirty));
+    put(info, "rdb_bgsave_in_progress", in_progress);
+    put(info, "rdb_last_save_time", smallest(info, METRIC_snapshot_last_time_seconds));
+    put_status(info, "rdb_last_bgsave_status", smallest(info, METRIC_snapshot_last_ok) == 1);
+    put_duration(info, "rdb_last_bgsave_time_sec", last_us > 0, last_us);
+    put_duration(info, "rdb_current_bgsave_time_sec", in_progress, longest_save(info, 1));
+    static const struct figure figures[] = {
+        {"rdb_saves", FIGURE_SUM, METRIC_snapshots},
+        {"rdb_last_cow_size", FIGURE_SUM, METRIC_snapshot_cow_bytes},
+        {"rdb_last_load_keys_expired", FIGURE_SUM, METRIC_loaded_expired_keys},
+        {"rdb_last_load_keys_loaded", FIGURE_SUM, METRIC_loaded_keys},
+    };
+    PUT_FIGURES(info, figures);
+}
+
+static void put_log_sizes(const struct info *info) {
     static const struct figure figures[] = {
         {"aof_current_size", FIGURE_SUM, METRIC_aof_current_size_bytes},
         {"aof_base_size", FIGURE_SUM, METRIC_aof_base_size_bytes},
         {"aof_pending_rewrite", FIGURE_ZERO, 0},
-        {"aof_delayed_fsync", FIGURE_SUM, METRIC_aof_delayed_fsyncs},
     };
     PUT_FIGURES(info, figures);
     put(info, "aof_buffer_length",
         sum(info, METRIC_write_path_executed) - sum(info, METRIC_write_path_written));
-    put(info, "aof_pending_bio_fsync",
-        sum(info, METRIC_write_path_written) > sum(info, METRIC_write_path_synced));
+    put(info, "aof_pending_bio_fsync", sum(info, METRIC_aof_fsync_in_flight));
+    put(info, "aof_delayed_fsync", sum(info, METRIC_aof_delayed_fsyncs));
 }
 
-static void put_files_of_pool(const struct info *info) {
-    uint64_t saves = sum(info, METRIC_snapshots);
-    put(info, "current_cow_size", sum(info, METRIC_snapshot_cow_bytes));
-    put(info, "rdb_changes_since_last_save", sum(info, METRIC_dirty));
-    put(info, "rdb_bgsave_in_progress", largest(info, METRIC_snapshot_in_progress));
-    put(info, "rdb_last_save_time", smallest(info, METRIC_snapshot_last_time_seconds));
-    put_status(info, "rdb_last_bgsave_status", smallest(info, METRIC_snapshot_last_ok) == 1);
-    buf_printf(info->out, "rdb_last_bgsave_time_sec:%lld\r\nrdb_current_bgsave_time_sec:-1\r\n",
-               saves > 0 ? (long long)(largest(info, METRIC_snapshot_last_us) / US_PER_SECOND)
-                         : -1LL);
-    put(info, "rdb_saves", saves);
-    put(info, "rdb_last_cow_size", sum(info, METRIC_snapshot_cow_bytes));
-    put(info, "aof_enabled", largest(info, METRIC_aof_enabled));
-    put(info, "aof_rewrite_in_progress", largest(info, METRIC_aof_rewrite_in_progress));
-    put(info, "aof_rewrite_scheduled", largest(info, METRIC_snapshot_waiting));
-    bool well = largest(info, METRIC_aof_enabled) == 0 || smallest(info, METRIC_aof_state_ok) == 1;
-    put_status(info, "aof_last_bgrewrite_status", true);
-    put_status(info, "aof_last_write_status", well);
-    if (largest(info, METRIC_aof_enabled) != 0)
-        put_aof_sizes(info);
+static void put_log(const struct info *info) {
+    uint64_t last_us = largest(info, METRIC_aof_rewrite_last_us);
+    bool in_progress = largest(info, METRIC_aof_rewrite_in_progress) != 0;
+    bool enabled = largest(info, METRIC_aof_enabled) != 0;
+    put(info, "aof_enabled", enabled);
+    put(info, "aof_rewrite_in_progress", in_progress);
+    put(info, "aof_rewrite_scheduled", largest(info, METRIC_aof_rewrite_scheduled));
+    put_duration(info, "aof_last_rewrite_time_sec", last_us > 0, last_us);
+    put_duration(info, "aof_current_rewrite_time_sec", in_progress, longest_save(info, 2));
+    put_status(info, "aof_last_bgrewrite_status", smallest(info, METRIC_aof_rewrite_last_ok) == 1);
+    put(info, "aof_rewrites", sum(info, METRIC_aof_rewrites));
+    put(info, "aof_rewrites_consecutive_failures", largest(info, METRIC_aof_rewrite_failures));
+    put_status(info, "aof_last_write_status", !enabled || smallest(info, METRIC_aof_state_ok) == 1);
+    put(info, "aof_last_cow_size", sum(info, METRIC_aof_rewrite_cow_bytes));
+    put(info, "module_fork_in_progress", 0);
+    put(info, "module_fork_last_cow_size", 0);
+    if (enabled)
+        put_log_sizes(info);
+}
+
+/* The shard that waits for the worst reason speaks for all. */
+static void put_wait(const struct info *info) {
+    const struct status_page *worst = page_of(info, 0);
+    for (uint32_t i = 1; i < info->count; i++)
+        if (atomic_load(&page_of(info, i)->fork_wait) > atomic_load(&worst->fork_wait))
+            worst = page_of(info, i);
+    put_text(info, "fork_wait", fork_wait_name(atomic_load(&worst->fork_wait)));
+    put(info, "fork_needed_bytes", atomic_load(&worst->fork_needed_bytes));
+    put(info, "fork_free_bytes", atomic_load(&worst->fork_free_bytes));
 }
 
 static void section_persistence(const struct info *info) {
+    static const struct figure progress[] = {
+        {"current_save_bytes", FIGURE_SUM, METRIC_save_bytes_done},
+        {"current_save_bytes_per_sec", FIGURE_SUM, METRIC_save_bytes_per_second},
+    };
     put_loading(info);
-    if (!info->pool && info->ctx->env->persist != NULL)
-        persist_info(info->ctx->env->persist, info->out);
-    else
-        put_files_of_pool(info);
+    put_children(info);
+    put_snapshots(info);
+    put_log(info);
+    PUT_FIGURES(info, progress);
+    put_wait(info);
 }
 
 static void section_stats(const struct info *info) {

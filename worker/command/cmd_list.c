@@ -1,10 +1,8 @@
 /* cmd_list.c - commands on lists.
  *
  * A change takes the value out of its key, changes it, and stores it again: a packed list is copied
- * both ways, blocks stay where they are. A list without elements is no key. Only LMPOP is logged as
- * something else, as the LPOP or RPOP it came to. */
-#include "worker/command/handler.h"
-#include "worker/types/list.h"
+ * both ways, blocks stay where they are. A list without elements is no key. */
+#include "worker/command/list_handler.h"
 
 /* ---- shared by those that read ---- */
 
@@ -53,16 +51,6 @@ void cmd_lindex(struct command_ctx *ctx) {
     reply_bulk(&ctx->reply, text);
 }
 
-static void reply_elements(struct command_ctx *ctx, const struct value *list, uint64_t place,
-                           uint64_t count, bool backward) {
-    struct list_iterator it;
-    struct bytes text;
-    reply_array(&ctx->reply, count);
-    list_iterate(list, place, backward, &it);
-    while (count-- > 0 && list_next(&it, &text))
-        reply_bulk(&ctx->reply, text);
-}
-
 /* Arguments 2 and 3 as the first and last index of a range. */
 static bool range_arguments(struct command_ctx *ctx, int64_t *start_r, int64_t *end_r) {
     return handler_i64(ctx, 2, start_r) && handler_i64(ctx, 3, end_r);
@@ -88,7 +76,7 @@ void cmd_lrange(struct command_ctx *ctx) {
     if (!range_arguments(ctx, &start, &end) || !find_list(ctx, &list, &found))
         return;
     if (found && range_within((int64_t)list_count(&list), &start, &end))
-        reply_elements(ctx, &list, (uint64_t)start, (uint64_t)(end - start + 1), false);
+        list_reply_elements(ctx, &list, (uint64_t)start, (uint64_t)(end - start + 1), false);
     else
         reply_array(&ctx->reply, 0);
 }
@@ -171,25 +159,6 @@ void cmd_lpos(struct command_ctx *ctx) {
 
 /* ---- shared by those that write ---- */
 
-/* A list for changing that must be there; false after an error, or after absent() has replied. */
-static bool open_list(struct command_ctx *ctx, uint32_t index, struct keyref *ref_r,
-                      struct value *list_r, void (*absent)(struct command_ctx *ctx)) {
-    if (!handler_find(ctx, index, KEY_WRITE, VALUE_LIST, ref_r))
-        return false;
-    if (!keyref_found(ref_r)) {
-        absent(ctx);
-        return false;
-    }
-    *list_r = keyref_value(ref_r);
-    return true;
-}
-
-static void absent_null(struct command_ctx *ctx) {
-    reply_null(&ctx->reply);
-}
-static void absent_null_array(struct command_ctx *ctx) {
-    reply_null_array(&ctx->reply);
-}
 static void absent_zero(struct command_ctx *ctx) {
     reply_integer(&ctx->reply, 0);
 }
@@ -198,10 +167,6 @@ static void absent_ok(struct command_ctx *ctx) {
 }
 static void absent_error(struct command_ctx *ctx) {
     reply_error(&ctx->reply, reply_err_no_key);
-}
-
-static int64_t fill_of(const struct command_ctx *ctx) {
-    return ctx_config(ctx)->list_max_listpack_size;
 }
 
 /* Arguments from `first` to `last` may be elements; *characters_r: of all of them. */
@@ -218,16 +183,6 @@ static bool elements_ok(struct command_ctx *ctx, uint32_t first, uint32_t last,
     return true;
 }
 
-/* Store a list that elements have been taken out of. */
-static void store_rest(struct command_ctx *ctx, struct keyref *ref, struct value *list) {
-    if (list_count(list) == 0) {
-        keyspace_delete(ref, false);
-        return;
-    }
-    list_settle(list, fill_of(ctx));
-    keyspace_store(ref, list);
-}
-
 /* ---- push ---- */
 
 static void push(struct command_ctx *ctx, enum list_end end, bool only_existing) {
@@ -241,9 +196,9 @@ static void push(struct command_ctx *ctx, enum list_end end, bool only_existing)
         return;
     }
     struct value list = keyref_found(&ref) ? keyref_value(&ref) : list_create();
-    list_expect(&list, ctx->argc - 2, characters, fill_of(ctx));
+    list_expect(&list, ctx->argc - 2, characters, list_fill_of(ctx));
     for (uint32_t i = 2; i < ctx->argc; i++)
-        list_push(&list, end, ctx->argv[i], fill_of(ctx));
+        list_push(&list, end, ctx->argv[i], list_fill_of(ctx));
     ctx->dirty += ctx->argc - 2;
     keyspace_store(&ref, &list);
     reply_integer(&ctx->reply, (int64_t)list_count(&list));
@@ -283,14 +238,14 @@ void cmd_linsert(struct command_ctx *ctx) {
         reply_error(&ctx->reply, reply_err_syntax);
         return;
     }
-    if (!elements_ok(ctx, 4, 4, &characters) || !open_list(ctx, 1, &ref, &list, absent_zero))
+    if (!elements_ok(ctx, 4, 4, &characters) || !list_open(ctx, 1, &ref, &list, absent_zero))
         return;
     if (!find_pivot(&list, ctx->argv[3], &index)) {
         reply_integer(&ctx->reply, -1);
         return;
     }
-    list_expect(&list, 1, characters, fill_of(ctx));
-    list_insert_at(&list, index, after, ctx->argv[4], fill_of(ctx));
+    list_expect(&list, 1, characters, list_fill_of(ctx));
+    list_insert_at(&list, index, after, ctx->argv[4], list_fill_of(ctx));
     ctx->dirty++;
     keyspace_store(&ref, &list);
     reply_integer(&ctx->reply, (int64_t)list_count(&list));
@@ -301,16 +256,16 @@ void cmd_lset(struct command_ctx *ctx) {
     struct value list;
     uint64_t place, characters;
     int64_t index;
-    if (!elements_ok(ctx, 3, 3, &characters) || !open_list(ctx, 1, &ref, &list, absent_error) ||
+    if (!elements_ok(ctx, 3, 3, &characters) || !list_open(ctx, 1, &ref, &list, absent_error) ||
         !handler_i64(ctx, 2, &index))
         return;
     if (!place_of(&list, index, &place)) {
         reply_error(&ctx->reply, reply_err_out_of_range);
         return;
     }
-    list_expect(&list, 1, characters, fill_of(ctx));
-    list_set(&list, place, ctx->argv[3], fill_of(ctx));
-    list_settle(&list, fill_of(ctx));
+    list_expect(&list, 1, characters, list_fill_of(ctx));
+    list_set(&list, place, ctx->argv[3], list_fill_of(ctx));
+    list_settle(&list, list_fill_of(ctx));
     ctx->dirty++;
     keyspace_store(&ref, &list);
     reply_ok(&ctx->reply);
@@ -320,13 +275,13 @@ void cmd_lrem(struct command_ctx *ctx) {
     struct keyref ref;
     struct value list;
     int64_t count;
-    if (!handler_i64_negatable(ctx, 2, &count) || !open_list(ctx, 1, &ref, &list, absent_zero))
+    if (!handler_i64_negatable(ctx, 2, &count) || !list_open(ctx, 1, &ref, &list, absent_zero))
         return;
     enum list_end from = count < 0 ? LIST_BACK : LIST_FRONT;
     uint64_t max = count == 0 ? UINT64_MAX : (uint64_t)(count < 0 ? -count : count);
     ctx->dirty += list_delete_equal(&list, ctx->argv[3], max, from);
     if (ctx->dirty > 0)
-        store_rest(ctx, &ref, &list);
+        list_store_rest(ctx, &ref, &list);
     reply_integer(&ctx->reply, (int64_t)ctx->dirty);
 }
 
@@ -334,7 +289,7 @@ void cmd_ltrim(struct command_ctx *ctx) {
     struct keyref ref;
     struct value list;
     int64_t start, end;
-    if (!range_arguments(ctx, &start, &end) || !open_list(ctx, 1, &ref, &list, absent_ok))
+    if (!range_arguments(ctx, &start, &end) || !list_open(ctx, 1, &ref, &list, absent_ok))
         return;
     uint64_t count = list_count(&list), kept = 0;
     if (range_within((int64_t)count, &start, &end))
@@ -345,173 +300,7 @@ void cmd_ltrim(struct command_ctx *ctx) {
     } else if (kept < count) {
         list_delete(&list, 0, (uint64_t)start);
         list_delete(&list, kept, count - kept - (uint64_t)start);
-        store_rest(ctx, &ref, &list);
+        list_store_rest(ctx, &ref, &list);
     }
     reply_ok(&ctx->reply);
-}
-
-/* ---- pop ---- */
-
-/* Reply up to `count` elements of an end as an array, and take them out. */
-static uint64_t pop_elements(struct command_ctx *ctx, struct keyref *ref, struct value *list,
-                             enum list_end end, int64_t count) {
-    uint64_t all = list_count(list), taken = (uint64_t)count < all ? (uint64_t)count : all;
-    reply_elements(ctx, list, end == LIST_FRONT ? 0 : all - 1, taken, end == LIST_BACK);
-    list_delete(list, end == LIST_FRONT ? 0 : all - taken, taken);
-    ctx->dirty += taken;
-    store_rest(ctx, ref, list);
-    return taken;
-}
-
-/* The element at an end; borrowed from the list. */
-static struct bytes look_at(const struct value *list, enum list_end end, struct list_iterator *it) {
-    struct bytes text;
-    list_iterate(list, end == LIST_FRONT ? 0 : list_count(list) - 1, false, it);
-    list_next(it, &text);
-    return text;
-}
-
-static void take_out(struct value *list, enum list_end end) {
-    list_delete(list, end == LIST_FRONT ? 0 : list_count(list) - 1, 1);
-}
-
-static void pop(struct command_ctx *ctx, enum list_end end) {
-    struct keyref ref;
-    struct value list;
-    struct list_iterator it;
-    int64_t count;
-    bool counted = ctx->argc > 2;
-    if (ctx->argc > 3) {
-        reply_error_format(&ctx->reply, "ERR wrong number of arguments for '%s' command",
-                           ctx->cmd->name);
-        return;
-    }
-    if (counted &&
-        !handler_i64_least(ctx, 2, 0, "ERR value is out of range, must be positive", &count))
-        return;
-    if (!open_list(ctx, 1, &ref, &list, counted ? absent_null_array : absent_null))
-        return;
-    if (counted && count == 0) {
-        reply_array(&ctx->reply, 0);
-    } else if (counted) {
-        pop_elements(ctx, &ref, &list, end, count);
-    } else {
-        reply_bulk(&ctx->reply, look_at(&list, end, &it));
-        take_out(&list, end);
-        ctx->dirty++;
-        store_rest(ctx, &ref, &list);
-    }
-}
-
-void cmd_lpop(struct command_ctx *ctx) {
-    pop(ctx, LIST_FRONT);
-}
-void cmd_rpop(struct command_ctx *ctx) {
-    pop(ctx, LIST_BACK);
-}
-
-static bool parse_end(struct command_ctx *ctx, uint32_t index, enum list_end *end_r) {
-    bool front = handler_arg_is(ctx, index, "LEFT");
-    *end_r = front ? LIST_FRONT : LIST_BACK;
-    if (front || handler_arg_is(ctx, index, "RIGHT"))
-        return true;
-    reply_error(&ctx->reply, reply_err_syntax);
-    return false;
-}
-
-/* ---- LMPOP ---- */
-
-struct multiple_pop {
-    int64_t keys; /* which begin at argument 2 */
-    enum list_end end;
-    int64_t count;
-};
-
-static bool parse_multiple_pop(struct command_ctx *ctx, struct multiple_pop *p) {
-    if (!handler_i64_least(ctx, 1, 1, "ERR numkeys should be greater than 0", &p->keys))
-        return false;
-    uint32_t end_at = p->keys >= ctx->argc - 2 ? ctx->argc : 2 + (uint32_t)p->keys;
-    if (end_at >= ctx->argc) {
-        reply_error(&ctx->reply, reply_err_syntax);
-        return false;
-    }
-    if (!parse_end(ctx, end_at, &p->end))
-        return false;
-    p->count = 1;
-    if (ctx->argc == end_at + 1)
-        return true;
-    if (ctx->argc >= end_at + 3 && handler_arg_is(ctx, end_at + 1, "COUNT")) {
-        if (!handler_i64_least(ctx, end_at + 2, 1, "ERR count should be greater than 0", &p->count))
-            return false;
-        if (ctx->argc == end_at + 3)
-            return true;
-    }
-    reply_error(&ctx->reply, reply_err_syntax);
-    return false;
-}
-
-void cmd_lmpop(struct command_ctx *ctx) {
-    struct multiple_pop p;
-    struct keyref ref;
-    char digits[BYTES_I64_MAX];
-    if (!parse_multiple_pop(ctx, &p))
-        return;
-    for (uint32_t i = 2; i < 2 + (uint32_t)p.keys; i++) {
-        if (!handler_find(ctx, i, KEY_WRITE, VALUE_LIST, &ref))
-            return;
-        if (!keyref_found(&ref))
-            continue;
-        struct value list = keyref_value(&ref);
-        reply_array(&ctx->reply, 2);
-        reply_bulk(&ctx->reply, ctx->argv[i]);
-        uint64_t taken = pop_elements(ctx, &ref, &list, p.end, p.count);
-        handler_log(ctx, p.end == LIST_FRONT ? BYTES_LITERAL("LPOP") : BYTES_LITERAL("RPOP"),
-                    ctx->argv[i], bytes_of(digits, bytes_from_i64(digits, (int64_t)taken)));
-        return;
-    }
-    reply_null_array(&ctx->reply);
-}
-
-/* ---- LMOVE ---- */
-
-static void push_moved(struct command_ctx *ctx, struct value *list, enum list_end end,
-                       struct bytes text) {
-    list_expect(list, 1, text.len, fill_of(ctx));
-    list_push(list, end, text, fill_of(ctx));
-}
-
-/* The element is copied: what it is borrowed from changes before it is stored anew. */
-static void move_element(struct command_ctx *ctx, enum list_end from, enum list_end to) {
-    struct keyref source, destination;
-    struct value list;
-    struct list_iterator it;
-    struct buf text = {0};
-    if (!open_list(ctx, 1, &source, &list, absent_null) ||
-        !handler_find(ctx, 2, KEY_WRITE, VALUE_LIST, &destination))
-        return;
-    buf_append_bytes(&text, look_at(&list, from, &it));
-    reply_bulk(&ctx->reply, buf_bytes(&text));
-    take_out(&list, from);
-    if (bytes_equal(ctx->argv[1], ctx->argv[2])) {
-        push_moved(ctx, &list, to, buf_bytes(&text));
-        store_rest(ctx, &source, &list);
-    } else {
-        store_rest(ctx, &source, &list);
-        ctx_find(ctx, ctx->argv[2], KEY_WRITE, &destination);
-        list = keyref_found(&destination) ? keyref_value(&destination) : list_create();
-        push_moved(ctx, &list, to, buf_bytes(&text));
-        keyspace_store(&destination, &list);
-    }
-    ctx->dirty++;
-    buf_free(&text);
-}
-
-void cmd_lmove(struct command_ctx *ctx) {
-    enum list_end from, to;
-    if (parse_end(ctx, 3, &from) && parse_end(ctx, 4, &to))
-        move_element(ctx, from, to);
-}
-
-void cmd_rpoplpush(struct command_ctx *ctx) {
-    move_element(ctx, LIST_BACK, LIST_FRONT);
 }

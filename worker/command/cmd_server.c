@@ -56,9 +56,7 @@ void cmd_flushall(struct command_ctx *ctx) {
     bool lazy;
     if (!parse_flush(ctx, &lazy))
         return;
-    uint64_t keys = 0;
-    for (uint32_t db = 0; db < keyspace_databases(ctx->ks); db++)
-        keys += keyspace_count(ctx->ks, db);
+    uint64_t keys = keyspace_count_all(ctx->ks);
     keyspace_flush_all(ctx->ks, lazy);
     if (ctx->env->persist != NULL && !ctx->env->loading)
         persist_flushed_all(ctx->env->persist);

@@ -40,6 +40,8 @@ enum command_flag {
  * SPAN_SUM            relay                 split by key, add up the integers      DEL EXISTS TOUCH UNLINK
  * SPAN_MGET           relay                 split by key, weave the arrays         MGET
  * SPAN_MSET           relay                 split by key-value pair, one OK        MSET
+ * SPAN_STREAMS        relay                 split by key, one answer for each that has any  XREAD XREADGROUP
+ *                       (the keys end the command, followed by as many arguments that belong to them)
  * SPAN_LOCAL          –                     answered by the client's own worker    PING TIME CLIENT ...
  * SPAN_ALL_SUM        –                     all shards, add up                     DBSIZE
  *                       (if a reply is no integer: the first that is no error, else the first; CLIENT KILL)
@@ -52,12 +54,13 @@ enum command_flag {
  * SPAN_REFRESH        –                     all shards bring their status page up to date, then local  INFO
  * SPAN_SCAN           –                     the shard named by the cursor          SCAN
  * SPAN_RANDOM         –                     a shard drawn by its number of keys    RANDOMKEY
- * On a node port only SPAN_KEYED..MSET look at slots (MOVED, CROSSSLOT); the rest is this shard's. */
+ * On a node port only SPAN_KEYED..STREAMS look at slots (MOVED, CROSSSLOT); the rest is this shard's. */
 enum command_span {
     SPAN_KEYED,
     SPAN_SUM,
     SPAN_MGET,
     SPAN_MSET,
+    SPAN_STREAMS,
     SPAN_LOCAL,
     SPAN_ALL_SUM,
     SPAN_ALL_OK,
@@ -72,6 +75,8 @@ enum command_span {
 };
 
 struct command_ctx;
+struct blocked;
+struct waiter;
 typedef void command_handler(struct command_ctx *ctx);
 
 struct command {
@@ -81,7 +86,9 @@ struct command {
     uint32_t flags;
     enum command_span span;
     /* Key positions as COMMAND INFO prints them: first, last (negative from the end), step; 0 none.
-     * numkeys_at > 0: argument that holds the number of keys, which follow it (movablekeys). */
+     * numkeys_at > 0: argument that holds the number of keys, which follow it (movablekeys).
+     * numkeys_at < 0: the keys stand behind a word, which is looked for from argument -numkeys_at on:
+     * half of what follows it. The word is the one that the syntax gives to the key argument. */
     int16_t first_key, last_key, key_step, numkeys_at;
     const char *group, *since, *complexity, *summary;
     const char *syntax;     /* arguments, in the notation of commands.def, for COMMAND DOCS */
@@ -101,6 +108,8 @@ const struct command *command_by_name(struct bytes name); /* "get", "client", "c
 /* The container of a subcommand, NULL for any other row. Its subcommands follow it directly. */
 const struct command *command_container(const struct command *c);
 bool command_arity_ok(const struct command *c, uint32_t argc);
+/* The word that the keys of a row stand behind (numkeys_at < 0); empty: there is none. */
+struct bytes command_keys_word(const struct command *c);
 /* Key positions of a call: calls key(arg, index of the argument) for each. Returns how many, or -1
  * if the arguments are malformed (a bad numkeys). Commands with key_step 2 (MSET) give keys only. */
 int32_t command_keys(const struct command *c, const struct bytes *argv, uint32_t argc,
@@ -121,15 +130,27 @@ struct command_env {
     struct persist *persist;     /* worker/persist/persist.h; NULL in unit tests */
     struct propagate *propagate; /* worker/replication/propagate.h; NULL: nothing is logged */
     struct primary *primary;     /* worker/replication/primary.h; NULL in unit tests */
+    struct blocked *blocked;     /* worker/command/blocked.h; NULL: nobody waits here for keys */
+    bool keys_ready;             /* and a key that somebody waits for has changed */
     void *upper;                 /* argument of the calls below */
     /* CONFIG SET of the whole pool: the `name value` lines go to the supervisor. The reply to the
      * client comes later: the handler writes none and returns after this call. */
     void (*config_set)(void *upper, struct command_ctx *ctx, struct bytes lines);
     void (*config_rewrite)(void *upper, struct command_ctx *ctx);
+    /* REMUDA SNAPSHOT: keep as in CONTROL_REPORT_REQUEST_SNAPSHOT. Replied later, as CONFIG SET is. */
+    void (*snapshot)(void *upper, struct command_ctx *ctx, uint64_t keep, struct bytes name);
+    /* All shards are locked: this is the moment of the cut. Memory and at most one write(2). 0, or -1
+     * with a text. */
+    int (*cut_mark)(void *upper, uint64_t cut, uint64_t try, char *error_r, size_t error_bytes);
+    /* The barrier that this worker ran is over; error NULL: all have marked. */
+    void (*cut_locked)(void *upper, uint64_t cut, uint64_t try, uint64_t pause_us,
+                       const char *error);
     void (*shutdown)(void *upper, struct command_ctx *ctx, enum shutdown_save save);
     /* Close the connection of a session (CLIENT KILL); replies already written to it are sent first
      * if it is the caller's own. */
     void (*kill_session)(void *upper, struct session *session, bool own);
+    /* CLIENT UNBLOCK: false if this session does not wait in a blocking command. */
+    bool (*unblock_session)(void *upper, struct session *session, bool with_error);
     /* Bring the figures of this worker's status page up to date. */
     void (*refresh_status)(void *upper);
     void (*crash)(void *upper, const char *how); /* DEBUG SEGFAULT, DEBUG PANIC */
@@ -160,8 +181,11 @@ struct command_ctx {
     struct buf *instead;
     uint32_t instead_commands;
     bool propagate_never;
-    bool accepted; /* let in elsewhere (a gather's write-back): execute() refuses it nothing */
-    void *client;  /* the layer above's own pointer, for deferred replies */
+    bool accepted;  /* let in elsewhere (a gather's write-back): execute() refuses it nothing */
+    bool may_block; /* a handler that finds nothing may wait: block_on() */
+    struct waiter *waiter; /* it does; whoever ran the command takes this over */
+    struct waiter *again;  /* set when a command that waited is run again */
+    void *client;          /* the layer above's own pointer, for deferred replies */
 };
 
 static inline struct config *ctx_config(const struct command_ctx *ctx) {

@@ -30,6 +30,7 @@ static struct bytes bracketed(const char **at) {
 
 static struct bytes word(const char **at) {
     const char *start = *at;
+    *at += **at == '='; /* a token of its own where a word begins */
     while (**at != '\0' && strchr("@:=<>{}[]| ", **at) == NULL && strncmp(*at, "...", 3) != 0)
         (*at)++;
     ASSERT(*at > start);

@@ -67,6 +67,14 @@ static uint32_t range_specs(const struct command *c, uint32_t arguments, struct 
 }
 
 uint32_t command_key_specs(const struct command *c, struct key_spec specs[KEY_SPECS_MAX]) {
+    if (c->numkeys_at < 0) {
+        specs[0] = (struct key_spec){.index = -c->numkeys_at,
+                                     .word = command_keys_word(c),
+                                     .last = -1,
+                                     .step = 1,
+                                     .flags = flags_of(c, 0)};
+        return 1;
+    }
     bool counted = c->numkeys_at > 0;
     uint32_t arguments = named_arguments(c), count = 0;
     if (c->first_key > 0)

@@ -7,6 +7,8 @@
 
 #include "shared/base/panic.h"
 
+#include <strings.h>
+
 #define COMMAND(name, handler, arity, flags, span, first, last, step, numkeys_at, group, since,    \
                 complexity, summary, syntax, categories)                                           \
     {name,       handler, arity, flags,      span,    first,  last,      step,                     \
@@ -29,6 +31,7 @@ const uint32_t command_count = ROW_COUNT;
 static struct {
     const char *word;
     uint16_t word_len, container;
+    struct bytes keys_word; /* that the keys stand behind */
 } words[ROW_COUNT];
 static uint16_t slots[SLOTS];
 
@@ -64,6 +67,19 @@ static uint16_t find(uint32_t container, struct bytes word) {
     }
 }
 
+/* The token of the key argument of a syntax: of TOKEN@key:key or TOKEN@{key:key ...}. */
+static struct bytes token_of_key(const char *syntax) {
+    const char *at = strstr(syntax, ":key");
+    ASSERT(at != NULL);
+    while (at > syntax && *at != '@')
+        at--;
+    const char *end = at;
+    while (at > syntax && strchr(" [{<|", at[-1]) == NULL)
+        at--;
+    ASSERT(at < end);
+    return bytes_of(at, (size_t)(end - at));
+}
+
 __attribute__((constructor)) static void build_lookup(void) {
     memset(slots, 0xff, sizeof(slots));
     uint16_t container = NO_ROW;
@@ -74,6 +90,8 @@ __attribute__((constructor)) static void build_lookup(void) {
         words[row].word = bar ? bar + 1 : name;
         words[row].word_len = (uint16_t)strlen(words[row].word);
         words[row].container = bar ? container : NO_ROW;
+        if (command_rows[row].numkeys_at < 0)
+            words[row].keys_word = token_of_key(command_rows[row].syntax);
         ASSERT(words[row].word_len <= NAME_MAX_BYTES);
         ASSERT(find(words[row].container, bytes_of_text(words[row].word)) == NO_ROW);
         uint32_t at = hash_word(words[row].container, words[row].word, words[row].word_len);
@@ -122,6 +140,25 @@ bool command_arity_ok(const struct command *c, uint32_t argc) {
     return c->arity >= 0 ? argc == (uint32_t)c->arity : argc >= (uint32_t)-c->arity;
 }
 
+struct bytes command_keys_word(const struct command *c) {
+    return words[command_index(c)].keys_word;
+}
+
+/* Keys behind the row's word: half of what follows it. */
+static int32_t keys_behind_word(const struct command *c, const struct bytes *argv, uint32_t argc,
+                                void (*key)(void *arg, uint32_t index), void *arg) {
+    struct bytes word = command_keys_word(c);
+    for (uint32_t at = (uint32_t)-c->numkeys_at; at < argc; at++) {
+        if (argv[at].len != word.len || strncasecmp(argv[at].ptr, word.ptr, word.len) != 0)
+            continue;
+        uint32_t keys = (argc - at - 1) / 2;
+        for (uint32_t i = 1; i <= keys; i++)
+            key(arg, at + i);
+        return keys > 0 ? (int32_t)keys : -1;
+    }
+    return -1;
+}
+
 int32_t command_keys(const struct command *c, const struct bytes *argv, uint32_t argc,
                      void (*key)(void *arg, uint32_t index), void *arg) {
     int32_t found = 0;
@@ -132,6 +169,8 @@ int32_t command_keys(const struct command *c, const struct bytes *argv, uint32_t
         for (int64_t i = c->first_key; i <= last; i += c->key_step, found++)
             key(arg, (uint32_t)i);
     }
+    if (c->numkeys_at < 0)
+        return keys_behind_word(c, argv, argc, key, arg);
     if (c->numkeys_at > 0) {
         int64_t count;
         uint32_t at = (uint32_t)c->numkeys_at;

@@ -4,7 +4,7 @@
  *
  * The hot path: no allocation, one look at the clock. A refusal is an error reply, as is any
  * failure of the handler; execute() itself cannot fail. */
-#include "worker/command/command.h"
+#include "worker/command/blocked.h"
 #include "worker/command/error_stats.h"
 
 #include "shared/base/clock.h"
@@ -109,7 +109,7 @@ static void run(struct command_ctx *ctx, struct command_stats *row) {
     call_handler(ctx);
     depth--;
     last_end_us = clock_mono_us();
-    row->calls++;
+    row->calls += ctx->waiter == NULL; /* one that waits counts when it is served */
     row->usec += last_end_us - start_us;
     if (__builtin_expect(ctx->reply.errors != errors, 0))
         row->failed_calls++;
@@ -126,6 +126,7 @@ void execute(struct command_ctx *ctx) {
     ctx->instead = NULL;
     ctx->instead_commands = 0;
     ctx->propagate_never = false;
+    ctx->waiter = NULL;
     if (__builtin_expect(refuse(ctx), 0))
         row->rejected_calls++;
     else
@@ -134,6 +135,8 @@ void execute(struct command_ctx *ctx) {
         status_add(ctx->env->status, METRIC_commands_executed, 1);
     if (__builtin_expect(ctx->reply.errors != errors, 0))
         count_errors(ctx, ctx->reply.errors - errors, mark);
+    if (__builtin_expect(ctx->env->keys_ready, 0) && depth == 0)
+        blocked_serve(ctx->env->blocked);
 }
 
 void propagate_instead(struct command_ctx *ctx, uint32_t argc, const struct bytes *argv) {

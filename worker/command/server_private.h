@@ -35,6 +35,7 @@ void session_set_text(char **text, struct bytes value);
 /* ---- command_keys.c: the key specifications of a row, made from its positions and syntax ---- */
 struct key_spec {
     int32_t index; /* argument where it begins: the first key, or the number of keys */
+    struct bytes word; /* not empty: the keys stand behind it, looked for from `index` on */
     bool counted;  /* argument `index` says how many keys follow it */
     int32_t last;  /* last key, counted from index; negative from the end of the arguments */
     int32_t step;

@@ -22,6 +22,7 @@ struct keyspace *keyspace_create(uint32_t databases, const uint64_t hash_seed[2]
     ks->database_count = databases;
     if (hooks)
         ks->hooks = *hooks;
+    ks->changed_arg = ks->hooks.arg;
     for (uint32_t i = 0; i < databases; i++) {
         table_init(&ks->databases[i].keys, &keys_type);
         table_init(&ks->databases[i].expires, &expires_type);
@@ -68,12 +69,25 @@ void keyspace_set_child_alive(struct keyspace *ks, bool alive) {
     }
 }
 
+void keyspace_watch(struct keyspace *ks, void (*changed)(void *arg, uint32_t db, struct bytes key),
+                    void *arg) {
+    ks->hooks.changed = changed;
+    ks->changed_arg = arg;
+}
+
 uint32_t keyspace_databases(const struct keyspace *ks) {
     return ks->database_count;
 }
 
 uint64_t keyspace_count(const struct keyspace *ks, uint32_t db) {
     return table_count(&ks->databases[db].keys);
+}
+
+uint64_t keyspace_count_all(const struct keyspace *ks) {
+    uint64_t keys = 0;
+    for (uint32_t db = 0; db < keyspace_databases(ks); db++)
+        keys += keyspace_count(ks, db);
+    return keys;
 }
 
 uint64_t keyspace_expires_count(const struct keyspace *ks, uint32_t db) {
@@ -86,7 +100,7 @@ void keyspace_reserve(struct keyspace *ks, uint32_t db, uint64_t keys) {
 
 static void report_all_changed(struct keyspace *ks, uint32_t db) {
     if (table_count(&ks->databases[db].keys) && ks->hooks.changed)
-        ks->hooks.changed(ks->hooks.arg, db, bytes_of(NULL, 0));
+        ks->hooks.changed(ks->changed_arg, db, bytes_of(NULL, 0));
 }
 
 void keyspace_flush(struct keyspace *ks, uint32_t db, bool lazy) {

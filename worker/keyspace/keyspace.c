@@ -16,7 +16,7 @@ static inline struct database *ref_database(const struct keyref *ref) {
 static inline void report_changed(const struct keyref *ref) {
     const struct keyspace_hooks *hooks = &ref->ks->hooks;
     if (hooks->changed)
-        hooks->changed(hooks->arg, ref->db, ref->key);
+        hooks->changed(ref->ks->changed_arg, ref->db, ref->key);
 }
 
 static void slot_add(struct database *d, struct bytes key, uint32_t change) {

@@ -29,6 +29,9 @@ struct keyspace_stats {
 struct keyspace *keyspace_create(uint32_t databases, const uint64_t hash_seed[2],
                                  const struct keyspace_hooks *hooks);
 void keyspace_free(struct keyspace **ks);
+/* From now on changes are told to this one instead of hooks.changed; NULL: to nobody. */
+void keyspace_watch(struct keyspace *ks, void (*changed)(void *arg, uint32_t db, struct bytes key),
+                    void *arg);
 struct keyspace_stats *keyspace_stats(struct keyspace *ks);
 /* The time all expiry is judged by, set once a loop turn (and by the loader). */
 void keyspace_set_now(struct keyspace *ks, int64_t now_ms);
@@ -93,6 +96,7 @@ size_t keyref_memory(const struct keyref *ref, uint32_t samples); /* MEMORY USAG
 /* ---- a database ---- */
 uint32_t keyspace_databases(const struct keyspace *ks);
 uint64_t keyspace_count(const struct keyspace *ks, uint32_t db);
+uint64_t keyspace_count_all(const struct keyspace *ks); /* of all databases */
 uint64_t keyspace_expires_count(const struct keyspace *ks, uint32_t db);
 uint64_t keyspace_avg_ttl_ms(const struct keyspace *ks, uint32_t db);
 void keyspace_reserve(struct keyspace *ks, uint32_t db, uint64_t keys); /* before a load */

@@ -19,6 +19,7 @@ struct keyspace {
     struct database *databases;
     uint32_t database_count;
     struct keyspace_hooks hooks;
+    void *changed_arg; /* of hooks.changed */
     struct keyspace_stats stats;
     int64_t now_ms;
     uint32_t access_clock; /* what an entry touched now gets: LRU seconds */

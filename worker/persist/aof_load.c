@@ -6,7 +6,6 @@
  * file systems leave after a power cut) is no damage in the last file of a log: `end` is before it.
  * What looks like a cut end but has a valid checksum behind it is damage after all. */
 #include "worker/persist/aof_private.h"
-#include "worker/persist/rdb_private.h"
 
 #include "shared/base/crc.h"
 #include "shared/base/mem.h"
@@ -290,11 +289,10 @@ static int load_rdb_part(int fd, uint64_t total, const struct aof_load_job *job,
                                .keep_expired = true,
                                .progress = job->progress,
                                .arg = job->progress_arg};
-    struct rdb_loaded found;
-    if (rdb_load_fd(fd, total, &rdb, &found, error_r, error_bytes) != 0)
+    if (rdb_load_fd(fd, total, &rdb, &loaded->rdb, error_r, error_bytes) != 0)
         return -1;
-    loaded->end = found.end;
-    loaded->keys = found.keys;
+    loaded->end = loaded->rdb.end;
+    loaded->keys = loaded->rdb.keys;
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "worker/keyspace/keyspace.h"
 #include "worker/persist/aof.h"
 #include "worker/persist/background.h"
+#include "worker/persist/rdb_private.h"
 
 #include <stdatomic.h>
 
@@ -108,12 +109,13 @@ struct aof_load_job {
     bool may_be_cut; /* the last of a log: an incomplete end is no error */
 };
 struct aof_loaded {
-    uint64_t end;       /* behind the last whole command (or transaction) */
-    uint64_t crc;       /* of the bytes before end */
-    uint64_t commands;  /* applied */
-    uint64_t cut_bytes; /* behind end */
-    uint64_t checksums; /* verified */
-    uint64_t keys;      /* of the RDB it begins with, if it does */
+    uint64_t end;          /* behind the last whole command (or transaction) */
+    uint64_t crc;          /* of the bytes before end */
+    uint64_t commands;     /* applied */
+    uint64_t cut_bytes;    /* behind end */
+    uint64_t checksums;    /* verified */
+    uint64_t keys;         /* of the RDB it begins with, if it does */
+    struct rdb_loaded rdb; /* the same part, in full; version 0: there is none */
 };
 /* Read fd, which stands at its beginning and has `total` bytes. 0, or -1 with a text that begins with
  * the offset. Changes nothing on disk. */

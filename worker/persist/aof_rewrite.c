@@ -129,10 +129,6 @@ static void run_commit(struct background_job *job) {
 }
 
 /* ---- the end, on the loop ---- */
-static int64_t seconds_taken(const struct rewrite *w) {
-    return (int64_t)((clock_mono_us() - w->started_us) / 1000000);
-}
-
 static void release(struct persist *p) {
     struct rewrite *w = &p->rewrite;
     aof_manifest_free(&w->next);
@@ -163,7 +159,7 @@ static void failed(struct persist *p) {
     w->last_ok = false;
     w->failures++;
     w->last_failed_s = persist_now_s();
-    w->last_seconds = seconds_taken(w);
+    w->last_us = clock_mono_us() - w->started_us;
     log_warning("Background AOF rewrite failed: %s", w->error);
     release(p);
     if (w->first)
@@ -245,7 +241,7 @@ static void note_good(struct persist *p) {
     w->last_ok = true;
     w->failures = 0;
     w->count++;
-    w->last_seconds = seconds_taken(w);
+    w->last_us = clock_mono_us() - w->started_us;
     log_notice("Background AOF rewrite finished successfully: base %s of %" PRIu64 " bytes",
                w->base_name, w->saved.bytes);
 }
@@ -324,7 +320,6 @@ static void fork_and_rotate(struct rotation *r) {
 void rewrite_init(struct persist *p) {
     struct rewrite *w = &p->rewrite;
     w->last_ok = true;
-    w->last_seconds = -1;
     rewrite_manifest_name(p->config, w->manifest_name);
     rotation_init(&w->rotation, p, fork_and_rotate, rotation_done);
     w->commit_turn = (struct log_turn){.begin = begin_commit};
@@ -338,9 +333,9 @@ void rewrite_granted(struct persist *p) {
                                                                            : ROTATE_ONWARD);
 }
 
-static void want_rewrite(struct persist *p, const char *what) {
+static void want_rewrite(struct persist *p, enum fork_urgency urgency, const char *what) {
     p->rewrite.scheduled = false;
-    persist_want_fork(p, FORK_REWRITE, what);
+    persist_want_fork(p, FORK_REWRITE, urgency, what);
 }
 
 enum persist_rewrite persist_bgrewriteaof(struct persist *p) {
@@ -354,7 +349,7 @@ enum persist_rewrite persist_bgrewriteaof(struct persist *p) {
         p->rewrite.scheduled = true;
         return REWRITE_SCHEDULED;
     }
-    want_rewrite(p, "log rewrite");
+    want_rewrite(p, FORK_ASKED, "a rewrite of the log");
     return REWRITE_STARTED;
 }
 
@@ -371,18 +366,33 @@ static bool grown_enough(const struct persist *p) {
     return growth >= (double)config->auto_aof_rewrite_percentage;
 }
 
+/* No write is taken until the log is afresh: a snapshot that still waits for its turn lets it go first. */
+static void rescue(struct persist *p) {
+    struct rewrite *w = &p->rewrite;
+    if (w->failures > 0 && persist_now_s() - w->last_failed_s < AFRESH_RETRY_SECONDS)
+        return;
+    if (p->turn.wish == FORK_SNAPSHOT) {
+        persist_withdraw_wish(p, FORK_SNAPSHOT);
+        p->snapshots.scheduled = true;
+    }
+    if (!persist_child_busy(p))
+        want_rewrite(p, FORK_RESCUE, "a new log after a failed sync");
+}
+
 void rewrite_cron(struct persist *p) {
     struct rewrite *w = &p->rewrite;
     if (p->log.state == LOG_STARTING && !persist_child_busy(p))
-        want_rewrite(p, "first base of the log");
-    if (!persist_log_is_truth(p) || p->log.state != LOG_ON || persist_child_busy(p))
+        want_rewrite(p, FORK_ASKED, "the first base of a log");
+    if (!persist_log_is_truth(p) || p->log.state != LOG_ON)
         return;
-    bool lost = p->aof.trouble == AOF_SYNC_FAILED &&
-                (w->failures == 0 || persist_now_s() - w->last_failed_s >= AFRESH_RETRY_SECONDS);
-    if (lost)
-        want_rewrite(p, "new log after a failed sync");
-    else if (w->scheduled || (p->aof.trouble == AOF_FINE && grown_enough(p)))
-        want_rewrite(p, "log rewrite");
+    if (p->aof.trouble == AOF_SYNC_FAILED)
+        rescue(p);
+    else if (persist_child_busy(p))
+        return;
+    else if (w->scheduled)
+        want_rewrite(p, FORK_ASKED, "a rewrite of the log");
+    else if (p->aof.trouble == AOF_FINE && grown_enough(p))
+        want_rewrite(p, FORK_BY_ITSELF, "a rewrite of the log");
 }
 
 void rewrite_cancel(struct persist *p, const char *why) {

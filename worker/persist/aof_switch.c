@@ -7,9 +7,10 @@
  * before it leaves no trace of a log, and the last dump.rdb is the truth; after it the log is.
  *
  *   end:   nothing is taken any more; rotations, commits and syncs under way end -> the last batch is
- *          written and synced, the folder renamed to FOLDER.retired -> OFF
+ *          written and synced, the folder retired (aof_retire.c) -> OFF
  *
- * Nothing here blocks the loop. Trouble with a log nobody relies on ends that log and nothing else. */
+ * Nothing here blocks the loop. Trouble with a log nobody relies on ends that log and nothing else; one
+ * that was wanted by the configuration is tried again. */
 #include "worker/persist/persist_private.h"
 
 #include "shared/base/log.h"
@@ -23,6 +24,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { RETRY_FIRST_SECONDS = 1, RETRY_MOST_SECONDS = 60 };
+
 static void tell(struct persist *p, enum log_state state, const char *error) {
     struct log_owner owner = p->log.owner;
     p->log.state = state;
@@ -30,27 +33,25 @@ static void tell(struct persist *p, enum log_state state, const char *error) {
         owner.changed(owner.arg, state, error);
 }
 
-static void set_taking(struct persist *p, bool taking) {
-    p->log.taking = taking;
-    if (p->hooks.log_began != NULL)
-        p->hooks.log_began(p->hooks.arg);
+static void set_dir(struct persist *p, const char *dir) {
+    mem_free(p->aof_dir);
+    p->aof_dir = mem_strdup(dir);
 }
 
 /* ---- begin ---- */
 static int begin(struct persist *p, const char *dir, char *error_r, size_t error_bytes) {
     if (p->log.state != LOG_OFF) {
-        snprintf(error_r, error_bytes, "a log is there already");
+        snprintf(error_r, error_bytes, "there is a log already");
         return -1;
     }
     if (mkdir(dir, 0755) != 0 && errno != EEXIST) {
         snprintf(error_r, error_bytes, "cannot create the folder %s: %s", dir, strerror(errno));
         return -1;
     }
-    mem_free(p->aof_dir);
-    p->aof_dir = mem_strdup(dir);
+    set_dir(p, dir);
     p->log.error[0] = '\0';
     p->log.state = LOG_STARTING;
-    p->rewrite.failures = 0;
+    p->aof.expendable = true;
     return 0;
 }
 
@@ -58,8 +59,24 @@ int log_begin_temporary(struct persist *p, const char *dir, const struct log_own
                         char *error_r, size_t error_bytes) {
     if (begin(p, dir, error_r, error_bytes) != 0)
         return -1;
-    p->log.temporary = p->aof.expendable = true;
+    p->log.temporary = true;
     p->log.owner = *owner;
+    return 0;
+}
+
+/* The place must be free: what is there may be a log whose manifest is lost. */
+static int begin_own(struct persist *p, char *error_r, size_t error_bytes) {
+    char home[PERSIST_PATH_BYTES], temp[PERSIST_PATH_BYTES];
+    log_home(p, "", "", home);
+    log_home(p, "temp-", "", temp);
+    if (rmdir(home) != 0 && errno != ENOENT) {
+        snprintf(error_r, error_bytes, "%s is in the way: %s", home, strerror(errno));
+        return -1;
+    }
+    if (begin(p, temp, error_r, error_bytes) != 0)
+        return -1;
+    p->log.home = mem_strdup(home);
+    log_notice("The append-only log begins: its first base comes next");
     return 0;
 }
 
@@ -84,53 +101,102 @@ int log_move_home(const char *dir, const char *home, char *error_r, size_t error
     return -1;
 }
 
+static void is_on(struct persist *p) {
+    p->aof.expendable = p->log.temporary;
+    p->log.was_on = true;
+    p->log.retry_seconds = 0;
+    tell(p, LOG_ON, NULL);
+    if (!p->log.temporary) {
+        log_notice("The append-only log is on");
+        log_remove_retired(p);
+    }
+}
+
 void log_first_base_done(struct persist *p, const char *error) {
     if (error == NULL && p->log.home != NULL) {
-        mem_free(p->aof_dir);
-        p->aof_dir = p->log.home;
+        set_dir(p, p->log.home);
+        mem_free(p->log.home);
         p->log.home = NULL;
     }
     if (p->log.state != LOG_STARTING)
         return; /* it is being ended */
     if (error == NULL) {
-        p->aof.expendable = p->log.temporary;
-        tell(p, LOG_ON, NULL);
+        is_on(p);
         return;
     }
     snprintf(p->log.error, sizeof p->log.error, "%s", error);
-    log_end(p, LOG_ABANDON);
+    log_end(p);
 }
 
 /* ---- end ---- */
 static void run_end(struct background_job *job) {
     struct log_switch *log = LIST_ENTRY(job, struct log_switch, end_job);
-    if (log->end_sync && aof_fdatasync(log->end_fd) != 0)
+    log->end_ok = true;
+    if (log->end_sync && log->end_how == END_RETIRE && aof_fdatasync(log->end_fd) != 0)
         log_warning("The last sync of the log failed: %s", strerror(errno));
+    if (log->end_fd >= 0)
+        close(log->end_fd);
+    if (log->end_how == END_REMOVE)
+        log_remove_folder(log->end_dir);
+    if (log->end_how != END_RETIRE)
+        return;
+    log->end_ok = log_retire_folder(log->end_dir, log->end_retired, log->end_mark, log->error,
+                                    sizeof log->error) == 0;
 }
 
-static void forget_log(struct persist *p) {
+void log_forget(struct persist *p) {
     struct aof *aof = &p->aof;
     if (aof->fd >= 0)
         close(aof->fd);
     aof->fd = -1;
-    aof->held = aof->replies_held = aof->expendable = false;
+    aof->held = aof->replies_held = false;
     buf_clear(&aof->pending);
-    aof->pending_since_us = 0;
+    aof->pending_since_us = aof->unsynced_since_us = aof->uncovered_since_us = 0;
     aof->file_bytes = aof->crc = aof->total_bytes = aof->base_bytes = 0;
     aof->written = aof->synced = aof->executed;
-    aof->unsynced_since_us = aof->uncovered_since_us = 0;
     aof->sync_errno = 0;
-    aof->trouble = AOF_FINE;
+    if (aof->trouble != AOF_FINE)
+        aof_set_trouble(aof, AOF_FINE, 0);
+    aof->expendable = false;
     aof_manifest_free(&p->manifest);
+}
+
+static void plan_retry(struct log_switch *log) {
+    uint64_t seconds = log->retry_seconds == 0 ? RETRY_FIRST_SECONDS : 2 * log->retry_seconds;
+    log->retry_seconds = seconds < RETRY_MOST_SECONDS ? seconds : RETRY_MOST_SECONDS;
+    log->retry_at_s = persist_now_s() + (int64_t)log->retry_seconds;
+}
+
+static void note_retired(struct persist *p) {
+    struct log_switch *log = &p->log;
+    if (!log->end_ok) {
+        log_warning(
+            "The log is off, but its folder could not be put out of use; it will be taken in "
+            "at the next start: %s",
+            log->error);
+        return;
+    }
+    log_notice("The append-only log is off; %s is kept until the next snapshot is good",
+               log->end_retired);
+    log->retired_there = true;
 }
 
 static void end_done(struct background_job *job) {
     struct log_switch *log = LIST_ENTRY(job, struct log_switch, end_job);
     struct persist *p = LIST_ENTRY(log, struct persist, log);
-    char why[PERSIST_TEXT_BYTES];
+    char why[PERSIST_TEXT_BYTES], home[PERSIST_PATH_BYTES];
     snprintf(why, sizeof why, "%s", log->error);
-    forget_log(p);
+    log_forget(p);
+    mem_free(log->home);
+    log->home = NULL;
+    log_home(p, "", "", home);
+    set_dir(p, home);
+    log->was_on = false;
     tell(p, LOG_OFF, why[0] != '\0' ? why : NULL);
+    if (log->end_how == END_RETIRE)
+        note_retired(p);
+    else if (!log->temporary)
+        plan_retry(log);
     log->temporary = false;
     log->owner = (struct log_owner){0};
     p->aof.synced_hook(p->aof.arg); /* no reply waits for it any more */
@@ -140,20 +206,39 @@ static void end_done(struct background_job *job) {
 static void begin_end(struct log_turn *turn) {
     struct log_switch *log = LIST_ENTRY(turn, struct log_switch, end_turn);
     struct persist *p = LIST_ENTRY(log, struct persist, log);
+    bool whole = aof_manifest_base(&p->manifest) != NULL;
+    log->end_how = log->temporary ? END_LEAVE : whole ? END_RETIRE : END_REMOVE;
     log->end_fd = p->aof.fd;
-    log->end_sync = log->end_how == LOG_RETIRE && p->aof.fd >= 0 &&
-                    p->aof.trouble != AOF_SYNC_FAILED && aof_write_pending(&p->aof) == 0;
+    log->end_sync =
+        p->aof.fd >= 0 && p->aof.trouble != AOF_SYNC_FAILED && aof_write_pending(&p->aof) == 0;
+    log->end_dir = p->aof_dir;
+    log_home(p, "", ".retired", log->end_retired);
     p->aof.held = true;
+    p->aof.fd = -1; /* the thread closes it: with its name gone, that may take a while */
     background_submit(p->background, &log->end_job);
 }
 
-void log_end(struct persist *p, enum log_ending how) {
+/* A log goes: what it made safe is to be in a snapshot soon. One under way does not know the log's last
+ * words, and must not be taken for one that does. */
+static void see_to_a_snapshot(struct persist *p) {
+    bool running = p->turn.running == FORK_SNAPSHOT;
+    snapshot_abort(p);
+    if (running || p->config->save.count > 0)
+        p->snapshots.scheduled = true;
+}
+
+void log_end(struct persist *p) {
     struct log_switch *log = &p->log;
     if (log->state == LOG_OFF || log->state == LOG_ENDING)
         return;
-    log->end_how = how;
+    bool comes_on = log->state == LOG_ON || p->rewrite.committing;
+    log->taking = false;
     tell(p, LOG_ENDING, NULL);
-    set_taking(p, false);
+    if (p->hooks.log_began != NULL)
+        p->hooks.log_began(p->hooks.arg);
+    log_mark_snapshot(p, log->end_mark);
+    if (comes_on && !log->temporary)
+        see_to_a_snapshot(p);
     persist_withdraw_wish(p, FORK_REWRITE);
     p->rewrite.scheduled = false;
     rewrite_cancel(p, "the log ends");
@@ -165,7 +250,18 @@ void log_init(struct persist *p) {
     p->log.end_job = (struct background_job){.run = run_end, .done = end_done};
 }
 
-/* ---- the cron ---- */
+/* ---- as configured ---- */
+int log_follow_config(struct persist *p, char *error_r, size_t error_bytes) {
+    struct log_switch *log = &p->log;
+    if (p->config->appendonly)
+        return log->state == LOG_OFF ? begin_own(p, error_r, error_bytes) : 0;
+    if (!log->temporary)
+        log_end(p);
+    log->retry_at_s = 0;
+    log->retry_seconds = 0;
+    return 0;
+}
+
 void log_switch_cron(struct persist *p) {
     struct log_switch *log = &p->log;
     bool begun = log->state == LOG_STARTING || log->state == LOG_ON;
@@ -173,6 +269,11 @@ void log_switch_cron(struct persist *p) {
         snprintf(log->error, sizeof log->error, "the log cannot be written: %s",
                  strerror(p->aof.trouble_errno));
         log_warning("A log that was to begin is given up: %s", log->error);
-        log_end(p, LOG_ABANDON);
+        log_end(p);
+    }
+    char text[PERSIST_TEXT_BYTES];
+    if (persist_now_s() >= log->retry_at_s && log_follow_config(p, text, sizeof text) != 0) {
+        log_warning("The append-only log cannot begin: %s", text);
+        plan_retry(log);
     }
 }

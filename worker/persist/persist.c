@@ -47,10 +47,12 @@ struct rdb_save_job persist_save_job(const struct persist *p, bool aof_base) {
 }
 
 /* ---- turns to fork ---- */
-void persist_want_fork(struct persist *p, enum fork_purpose purpose, const char *what) {
+/* At worst every page of the shard is written to while the child lives, and copied. */
+void persist_want_fork(struct persist *p, enum fork_purpose purpose, enum fork_urgency urgency,
+                       const char *what) {
     p->turn.wish = purpose;
     p->turn.id++;
-    p->hooks.fork_want(p->hooks.arg, p->turn.id, mem_used(), what);
+    p->hooks.fork_want(p->hooks.arg, p->turn.id, mem_used(), urgency, what);
 }
 
 void persist_end_turn(struct persist *p) {
@@ -124,28 +126,41 @@ struct persist *persist_create(void *loop, const char *dir, const struct config 
     p->background = background;
     list_init(&p->log_turns);
     p->snapshots.last_good_s = persist_now_s();
-    p->snapshots.last_seconds = -1;
     p->snapshots.last_ok = true;
     aof_init(&p->aof, config, status, background, on_synced, p);
     rewrite_init(p);
     log_init(p);
+    cut_init(p);
     return p;
+}
+
+static int load_files(struct persist *p, char *error_r, size_t error_bytes) {
+    if (log_take_back(p, error_r, error_bytes) != 0)
+        return -1;
+    if (p->config->appendonly) {
+        if (persist_open_log(p, error_r, error_bytes) != 0)
+            return -1;
+        p->log.state = LOG_ON;
+        p->log.was_on = p->log.taking = true;
+    } else if (log_exists(p)) {
+        return persist_turn_log_into_snapshot(p, error_r, error_bytes);
+    } else if (persist_load_snapshot(p, false, error_r, error_bytes) != 0) {
+        return -1;
+    }
+    log_remove_retired(p);
+    return 0;
 }
 
 int persist_load(struct persist *p, char *error_r, size_t error_bytes) {
     char quarantine[PERSIST_PATH_BYTES];
     snprintf(quarantine, sizeof quarantine, "%s/quarantine", p->dir);
     persist_remove_temps(p->dir);
+    cut_clean(p);
     persist_remove_temps(quarantine);
     p->loading = true;
     keyspace_set_now(p->ks, clock_wall_ms());
     keyspace_set_expiry_passive(p->ks, true);
-    int result = p->config->appendonly ? persist_open_log(p, error_r, error_bytes)
-                                       : persist_load_snapshot(p, false, error_r, error_bytes);
-    if (result == 0 && p->config->appendonly) {
-        p->log.state = LOG_ON;
-        p->log.taking = true;
-    }
+    int result = load_files(p, error_r, error_bytes);
     keyspace_set_expiry_passive(p->ks, false);
     p->loading = false;
     p->snapshots.dirty = 0;
@@ -163,7 +178,10 @@ int persist_stop(struct persist *p, int save, char *error_r, size_t error_bytes)
     end_children(p);
     if (persist_log_is_truth(p) && aof_finish(&p->aof, error_r, error_bytes) != 0)
         return -1;
-    bool wanted = save == SAVE_ASKED || (save == SAVE_DEFAULT && p->config->save.count > 0);
+    /* Until a log that was asked for is on, dump.rdb is what will be loaded. */
+    bool coming = p->config->appendonly && p->log.state != LOG_ON;
+    bool wanted =
+        save == SAVE_ASKED || (save == SAVE_DEFAULT && (p->config->save.count > 0 || coming));
     return wanted ? persist_save(p, error_r, error_bytes) : 0;
 }
 
@@ -183,6 +201,7 @@ void persist_free(struct persist **p) {
     background_free(&it->background);
     aof_close(&it->aof);
     aof_manifest_free(&it->manifest);
+    cut_free(it);
     mem_free(it->dir);
     mem_free(it->aof_dir);
     mem_free(it->log.home);
@@ -264,11 +283,17 @@ void persist_cron(struct persist *p) {
     log_switch_cron(p);
     snapshot_cron(p);
     rewrite_cron(p);
+    cut_cron(p);
     persist_refresh_status(p);
 }
 
 /* Replies that wait for a sync under `always` get theirs even if the policy asks for none any more. */
-void persist_config_changed(struct persist *p) {
+int persist_config_changed(struct persist *p, char *error_r, size_t error_bytes) {
+    char text[PERSIST_TEXT_BYTES];
     if (p->log.taking && p->config->appendfsync != APPENDFSYNC_ALWAYS)
         aof_owe_sync(&p->aof);
+    if (log_follow_config(p, text, sizeof text) == 0)
+        return 0;
+    snprintf(error_r, error_bytes, "Unable to turn on AOF: %s", text);
+    return -1;
 }

@@ -6,6 +6,7 @@
 #ifndef REMUDA_PERSIST_H
 #define REMUDA_PERSIST_H
 #include "config/config.h"
+#include "shared/ipc/control.h"
 #include "shared/ipc/status_page.h"
 #include "worker/keyspace/keyspace.h"
 
@@ -19,7 +20,8 @@ struct persist_hooks {
     /* persist_reply_released() moved (called on the loop's thread): replies may go out. */
     void (*synced)(void *arg);
     /* Ask the scheduler for a turn to fork / give it back. persist_fork_granted() answers. */
-    void (*fork_want)(void *arg, uint64_t id, uint64_t expected_bytes, const char *what);
+    void (*fork_want)(void *arg, uint64_t id, uint64_t expected_bytes, enum fork_urgency urgency,
+                      const char *what);
     void (*fork_done)(void *arg, uint64_t id);
     /* A command read from the log while loading. argv as a client's, unchecked. Returns 0, or -1 with
      * an error text if the command is refused: the load then fails. */
@@ -31,6 +33,10 @@ struct persist_hooks {
     /* A snapshot's child was forked: it has the keyspace of this moment. / It has ended. May be NULL. */
     void (*snapshot_forked)(void *arg);
     void (*snapshot_ended)(void *arg, enum snapshot_end how);
+    /* persist_cut_prepare() is done: error is "", or why not. Then, after the mark, the files are linked
+     * and synced: report as in CONTROL_REPORT_CUT_LINKED. May be NULL. */
+    void (*cut_prepared)(void *arg, uint64_t cut, uint64_t try, const char *error);
+    void (*cut_linked)(void *arg, uint64_t cut, uint64_t try, struct bytes report);
     /* Called every so often while loading or saving in the foreground: heartbeat, progress. */
     void (*progress)(void *arg);
 };
@@ -41,8 +47,9 @@ struct persist *persist_create(void *loop, const char *dir, const struct config 
                                struct keyspace *ks, struct status_page *status,
                                const struct persist_hooks *hooks, char *error_r,
                                size_t error_bytes);
-/* Read the shard's files into the keyspace: the log if appendonly, else the snapshot. 0, or -1 with a
- * text that names file and offset: nothing has been changed on disk. Opens the log for appending. */
+/* Read the shard's files into the keyspace: the log if there is one, else the snapshot. 0, or -1 with a
+ * text that names file and offset: nothing has been changed on disk. Opens the log for appending, or if
+ * appendonly is no, turns it into a snapshot. */
 int persist_load(struct persist *p, char *error_r, size_t error_bytes);
 /* Orderly end: the log written and synced; save as asked (enum shutdown_save) if save points say so.
  * 0, or -1 with a text (the caller may refuse to stop). Kills a running child first. */
@@ -79,8 +86,18 @@ void persist_flushed_all(struct persist *p);
 int persist_replace(struct persist *p, char *error_r, size_t error_bytes);
 /* DEBUG RELOAD: save, empty, load. */
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes);
-/* The lines of INFO persistence for this shard, without the heading. */
-void persist_info(const struct persist *p, struct buf *out);
+
+/* ---- a consistent cut of the pool: this shard's part (cut.c) ---- */
+enum { CUT_DIR_BYTES = 1500 };
+/* Be ready to end the increment: hooks.cut_prepared() follows, now or later. dir: the folder that will
+ * get the files, whose parent exists. */
+void persist_cut_prepare(struct persist *p, uint64_t cut, uint64_t try, const char *dir);
+/* The cut is here. At most one write(2); the files are synced and linked by the thread, and
+ * hooks.cut_linked() tells. 0, or -1 with a text. */
+int persist_cut_mark(struct persist *p, uint64_t cut, uint64_t try, char *error_r,
+                     size_t error_bytes);
+/* Nothing more is wanted of it. */
+void persist_cut_end(struct persist *p, uint64_t cut);
 
 /* ---- the loop ---- */
 /* A turn begins: what is executed from here on is written at its end. */
@@ -90,7 +107,8 @@ void persist_turn_end(struct persist *p);
 void persist_cron(
     struct persist *p); /* ten times a second: save points, everysec, child progress */
 void persist_fork_granted(struct persist *p, uint64_t id);
-void persist_config_changed(struct persist *p);
+/* The configuration is another now. 0, or -1 with a text that says what cannot be done as it says. */
+int persist_config_changed(struct persist *p, char *error_r, size_t error_bytes);
 /* Bring the persistence metrics of the status page up to date. */
 void persist_refresh_status(struct persist *p);
 

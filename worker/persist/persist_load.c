@@ -34,7 +34,10 @@ void persist_remove_temps(const char *dir) {
         if (strncmp(entry->d_name, "temp-", 5) != 0)
             continue;
         snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
-        if (unlink(path) == 0)
+        struct stat st;
+        if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+            log_remove_folder(path);
+        else if (unlink(path) == 0)
             log_notice("Removed %s, left behind by a process that is gone", path);
     }
     closedir(d);
@@ -73,19 +76,21 @@ static int name_file(const struct source *s, const char *text, char *error_r, si
 
 static void on_progress(void *arg, uint64_t offset) {
     struct persist *p = arg;
-    status_set(p->status, METRIC_load_done_bytes, p->load_done_before + offset);
+    persist_refresh_load(p, p->load_done_before + offset);
     persist_tell_progress(p);
 }
 
 static void expect_bytes(struct persist *p, uint64_t bytes) {
     status_set(p->status, METRIC_load_total_bytes, bytes);
-    status_set(p->status, METRIC_load_done_bytes, 0);
+    status_set(p->status, METRIC_load_started_time_seconds, (uint64_t)persist_now_s());
+    p->load_started_us = clock_mono_us();
     p->load_done_before = 0;
+    persist_refresh_load(p, 0);
 }
 
 static void file_done(struct persist *p, const struct source *s) {
     p->load_done_before += s->bytes;
-    status_set(p->status, METRIC_load_done_bytes, p->load_done_before);
+    persist_refresh_load(p, p->load_done_before);
     close(s->fd);
 }
 
@@ -432,4 +437,64 @@ int persist_open_log(struct persist *p, char *error_r, size_t error_bytes) {
                                              : start_first_log(p, error_r, error_bytes);
     p->rewrite.size_at_last = p->aof.total_bytes;
     return result;
+}
+
+/* ---- a log that is not wanted any more ---- */
+static int64_t changed_s(const char *dir, const char *name) {
+    char path[PERSIST_PATH_BYTES];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return stat(path, &st) == 0 ? st.st_mtim.tv_sec : 0;
+}
+
+/* When the log was written last, or knew all that a snapshot had. */
+static int64_t log_changed_s(const struct persist *p) {
+    int64_t newest = changed_s(p->dir, p->config->appendfilename);
+    DIR *d = opendir(p->aof_dir);
+    struct dirent *entry;
+    while (d != NULL && (entry = readdir(d)) != NULL) {
+        int64_t changed = entry->d_name[0] == '.' ? 0 : changed_s(p->aof_dir, entry->d_name);
+        newest = changed > newest ? changed : newest;
+    }
+    if (d != NULL)
+        closedir(d);
+    return newest;
+}
+
+/* A snapshot that was written behind the log's last byte may be of somebody who knew of no log. */
+static int keep_newer_snapshot(struct persist *p, int64_t log_s, char *error_r,
+                               size_t error_bytes) {
+    char path[PERSIST_PATH_BYTES], kept[PERSIST_PATH_BYTES];
+    if (changed_s(p->dir, p->config->dbfilename) <= log_s)
+        return 0;
+    snprintf(path, sizeof path, "%s/%s", p->dir, p->config->dbfilename);
+    if (quarantine_file(p->dir, path, p->config->dbfilename, kept, sizeof kept, error_r,
+                        error_bytes) != 0)
+        return -1;
+    log_warning("%s is younger than the log, which was loaded; it is kept in %s/%s", path, p->dir,
+                kept);
+    return 0;
+}
+
+int persist_turn_log_into_snapshot(struct persist *p, char *error_r, size_t error_bytes) {
+    char retired[PERSIST_PATH_BYTES];
+    int64_t log_s = log_changed_s(p);
+    log_warning(
+        "appendonly is no, but there is a log in %s: it is loaded, written to %s, and put out "
+        "of use",
+        p->aof_dir, p->config->dbfilename);
+    if (persist_open_log(p, error_r, error_bytes) != 0 ||
+        keep_newer_snapshot(p, log_s, error_r, error_bytes) != 0)
+        return -1;
+    struct rdb_save_job job = persist_save_job(p, false);
+    struct rdb_saved saved;
+    if (rdb_save_file(p->dir, p->config->dbfilename, &job, &saved, error_r, error_bytes) != 0)
+        return -1;
+    log_home(p, "", ".retired", retired);
+    if (log_retire_folder(p->aof_dir, retired, "superseded\n", error_r, error_bytes) != 0)
+        return -1;
+    log_forget(p);
+    p->log.retired_there = true;
+    log_remove_retired(p);
+    return 0;
 }

@@ -23,10 +23,10 @@ struct fork_turn {
 
 struct snapshots {
     uint64_t dirty, dirty_at_fork;
-    int64_t last_good_s, last_try_s, last_seconds; /* last_seconds: -1 if there was none */
+    int64_t last_good_s, last_try_s;
     uint64_t last_us, last_cow_bytes, count, fork_us;
     bool last_ok;
-    bool scheduled; /* BGSAVE SCHEDULE waits for the rewrite to end */
+    bool scheduled; /* asked for, and waits for another child or a log that ends */
     uint64_t loaded_keys, expired_on_load;
 };
 
@@ -37,8 +37,8 @@ struct rewrite {
     bool committing, broken;
     uint64_t started_us, count, failures, size_at_last;
     uint64_t total_at_fork; /* bytes of the whole log */
-    int64_t last_seconds, last_failed_s;
-    uint64_t last_cow_bytes;
+    int64_t last_failed_s;
+    uint64_t last_us, last_cow_bytes; /* last_us: how long it took; 0: there was none */
     uint64_t base_seq;
     char temp[64], base_name[AOF_NAME_MAX + 1];
     struct rotation rotation;
@@ -64,9 +64,11 @@ struct rewrite {
  */
 enum log_state { LOG_OFF, LOG_STARTING, LOG_ON, LOG_ENDING };
 enum log_ending {
-    LOG_ABANDON, /* its files are the owner's business; those of a real one that never came on go */
-    LOG_RETIRE   /* all in it is made safe, then its folder is renamed: it is never loaded again */
+    END_LEAVE,  /* a temporary one: its files are its owner's business */
+    END_REMOVE, /* it never came on: its files go */
+    END_RETIRE  /* all in it is made safe, then its folder is put out of use */
 };
+enum { LOG_MARK_BYTES = 128 };
 
 /* Whoever began a temporary log is told of each state it comes to; OFF ends it, with the reason if that
  * was not asked for. */
@@ -79,19 +81,54 @@ struct log_owner {
 struct log_switch {
     enum log_state state;
     bool taking;    /* an increment takes what is executed */
+    bool was_on;    /* it has come on: a start would load it */
     bool temporary; /* nobody relies on it: no reply waits for it, its troubles end it */
     char *home; /* of a real one that begins: where its folder goes when it is whole; else NULL */
     struct log_owner owner;
-    int64_t retry_at_s;
+    int64_t retry_at_s; /* one that failed to begin is not begun again before */
+    uint64_t retry_seconds;
     struct log_turn end_turn;
     enum log_ending end_how;
+    char end_mark[LOG_MARK_BYTES]; /* which dump.rdb there was when it ended */
+    bool retired_there;            /* a retired log waits for a good snapshot */
+    bool removing;
     char error[PERSIST_TEXT_BYTES]; /* why it ends by itself, or "" */
     /* For the thread; its own copies. */
-    struct background_job end_job;
+    struct background_job end_job, remove_job;
     const char *end_dir;
+    char end_retired[PERSIST_PATH_BYTES], remove_path[PERSIST_PATH_BYTES];
     int end_fd;
     bool end_sync, end_ok;
-    char end_error[PERSIST_TEXT_BYTES];
+};
+
+/* ---- cut.c: this shard's part of a consistent cut ---- */
+enum shard_cut_state {
+    CUT_NOTHING,
+    CUT_ASKED,    /* for the turn to rotate */
+    CUT_READY,    /* has it: the mark may come */
+    CUT_ROTATING, /* marked, the increment ends */
+    CUT_LINKING   /* the thread links and syncs */
+};
+
+struct shard_cut {
+    struct persist *p;
+    enum shard_cut_state state;
+    uint64_t id, try;
+    bool wanted; /* to be prepared as soon as it can be */
+    bool over;   /* ended: a temporary log may go */
+    bool removing;
+    char dir[CUT_DIR_BYTES];
+    struct rotation rotation;
+    /* Of the mark, for the thread. */
+    uint64_t marked_id, marked_try, keys;
+    char from[CUT_DIR_BYTES + 512], to[CUT_DIR_BYTES];
+    const char *folder;
+    char manifest_name[AOF_NAME_MAX + 32];
+    struct aof_manifest files;
+    struct background_job link_job, remove_job;
+    bool linked;
+    struct buf report;
+    char error[PERSIST_TEXT_BYTES];
 };
 
 struct persist {
@@ -104,6 +141,7 @@ struct persist {
     struct persist_hooks hooks;
     struct background *background;
     bool loading, stopping;
+    uint64_t load_started_us;
     uint64_t load_done_before; /* bytes of the files loaded before the one at hand */
     uint64_t progress_at_us;
 
@@ -117,11 +155,14 @@ struct persist {
     struct aof_manifest manifest;
     struct list log_turns; /* who changes the log's files, or waits to; the first has the turn */
     struct rewrite rewrite;
+    struct shard_cut cut;
 };
 
 /* ---- persist_load.c ---- */
 int persist_load_snapshot(struct persist *p, bool must_exist, char *error_r, size_t error_bytes);
 int persist_open_log(struct persist *p, char *error_r, size_t error_bytes);
+/* appendonly is no, but there is a log: into dump.rdb with all it holds, and out of use. */
+int persist_turn_log_into_snapshot(struct persist *p, char *error_r, size_t error_bytes);
 /* Temporary files of dead processes. */
 void persist_remove_temps(const char *dir);
 
@@ -161,28 +202,64 @@ void log_init(struct persist *p);
 int log_begin_temporary(struct persist *p, const char *dir, const struct log_owner *owner,
                         char *error_r, size_t error_bytes);
 /* End it, whatever it does. The owner is told OFF when all is done. Nothing if it is OFF or ENDING. */
-void log_end(struct persist *p, enum log_ending how);
+void log_end(struct persist *p);
 /* From the fork of the first base on the log takes what is executed. */
 void log_take(struct persist *p);
 /* The first base is committed, or (error not NULL) it failed. */
 void log_first_base_done(struct persist *p, const char *error);
 /* On the thread: a whole log gets its place. 0, or -1 with a text: then it is where it was. */
 int log_move_home(const char *dir, const char *home, char *error_r, size_t error_bytes);
+/* Begin or end the shard's own log as appendonly says. 0, or -1 with a text: it cannot begin now. */
+int log_follow_config(struct persist *p, char *error_r, size_t error_bytes);
 void log_switch_cron(struct persist *p);
+/* Close its file; nothing of it is known any more. */
+void log_forget(struct persist *p);
 /* Do replies and refusals of writes depend on the log, and is it what a start would load? */
 static inline bool persist_log_is_truth(const struct persist *p) {
-    return !p->log.temporary && (p->log.state == LOG_ON || p->log.state == LOG_ENDING);
+    return !p->log.temporary && p->log.was_on;
 }
+
+/* ---- cut.c ---- */
+void cut_init(struct persist *p);
+void cut_free(struct persist *p);
+void cut_cron(struct persist *p);
+/* The temporary log of a process that died. */
+void cut_clean(struct persist *p);
+
+/* ---- aof_retire.c ---- */
+/* Path of the log's folder with something before and behind its name. */
+void log_home(const struct persist *p, const char *before, const char *behind,
+              char path_r[PERSIST_PATH_BYTES]);
+/* A folder of plain files; says in the log what cannot be deleted. Nothing if there is none. */
+void log_remove_folder(const char *path);
+/* What tells the present dump.rdb from any other. */
+void log_mark_snapshot(const struct persist *p, char mark_r[LOG_MARK_BYTES]);
+/* Has no snapshot made up for this retired log of the shard in dir? */
+bool log_retired_counts(const char *dir, const struct config *config, const char *retired);
+/* Put a log out of use, as of this mark. 0, or -1 with a text. */
+int log_retire_folder(const char *home, const char *retired, const char *mark, char *error_r,
+                      size_t error_bytes);
+/* Is there a log on disk that is not retired? */
+bool log_exists(const struct persist *p);
+/* At start: a retired log that no snapshot has made up for is a log again. 0, or -1 with a text. */
+int log_take_back(struct persist *p, char *error_r, size_t error_bytes);
+/* A snapshot holds all there is, or a new log does: the retired one goes, in the background. */
+void log_remove_retired(struct persist *p);
+/* dump.rdb is new: a retired log goes; one that is on gets younger than it, as it knows all in it. */
+void log_snapshot_is_good(struct persist *p);
 
 /* ---- persist.c: turns ---- */
 static inline bool persist_child_busy(const struct persist *p) {
     return p->turn.wish != FORK_NOTHING || p->turn.running != FORK_NOTHING;
 }
-void persist_want_fork(struct persist *p, enum fork_purpose purpose, const char *what);
+void persist_want_fork(struct persist *p, enum fork_purpose purpose, enum fork_urgency urgency,
+                       const char *what);
 /* Take the wish back, if it is this one. */
 void persist_withdraw_wish(struct persist *p, enum fork_purpose purpose);
 void persist_end_turn(struct persist *p);
 void persist_tell_progress(struct persist *p);
+/* So many bytes are loaded (persist_info.c). */
+void persist_refresh_load(struct persist *p, uint64_t done);
 struct rdb_save_job persist_save_job(const struct persist *p, bool aof_base);
 int64_t persist_now_s(void);
 

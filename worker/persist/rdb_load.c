@@ -109,6 +109,7 @@ static int read_aux(struct loader *l) {
 static int read_function(struct loader *l) {
     log_warning("RDB at byte %" PRIu64 ": a function library is not supported, skipped",
                 rdb_offset(&l->in));
+    l->loaded->functions++;
     return rdb_skip_string(&l->in);
 }
 
@@ -122,6 +123,7 @@ static int read_module_aux(struct loader *l) {
     uint64_t item, ignored;
     if (rdb_get_length(&l->in, &ignored) != 0) /* the module */
         return -1;
+    l->loaded->module_parts++;
     for (;;) {
         if (rdb_get_length(&l->in, &item) != 0)
             return -1;
@@ -148,6 +150,7 @@ static int read_end(struct loader *l) {
     if (rdb_get_u64le(&l->in, &found) != 0)
         return -1;
     /* 0 is what a writer leaves that was told not to compute one. */
+    l->loaded->checksum = found == expected;
     if (found == 0 || found == expected || !l->job->config->rdbchecksum)
         return 0;
     return rdb_fail(&l->in,
@@ -185,10 +188,30 @@ static void name_the_key(struct loader *l) {
     snprintf(l->in.error + used, l->in.error_bytes - used, " (key \"%s\")", shown);
 }
 
-static int store_key(struct loader *l, const struct value *value) {
+/* The name stays in the keyspace: no key may stand there twice. */
+static int hand_out(struct loader *l, struct keyref *ref, struct value *value) {
+    char text[256];
+    struct value name_only = value_integer(0);
+    struct rdb_entry entry = {.db = l->db,
+                              .key = buf_bytes(&l->key),
+                              .value = value,
+                              .expire_ms = l->expire_ms,
+                              .idle_ms = l->idle_ms,
+                              .frequency = l->frequency};
+    if (l->job->entry(l->job->entry_arg, &entry, text, sizeof text) != 0)
+        return rdb_fail(&l->in, "%s", text);
+    value_free(value);
+    keyspace_store(ref, &name_only);
+    l->loaded->keys++;
+    return 0;
+}
+
+static int store_key(struct loader *l, struct value *value) {
     struct keyref ref;
     if (keyspace_find(l->job->ks, l->db, buf_bytes(&l->key), KEY_PEEK, &ref))
         return rdb_fail(&l->in, "a key stands there twice");
+    if (l->job->entry != NULL)
+        return hand_out(l, &ref, value);
     keyspace_store(&ref, value);
     if (l->expire_ms != KEY_NO_EXPIRY)
         keyspace_set_expire(&ref, l->expire_ms);
@@ -245,6 +268,7 @@ static int read_header(struct loader *l) {
             return rdb_fail(&l->in, "this is no RDB file");
         l->version = l->version * 10 + (uint32_t)(at[i] - '0');
     }
+    l->loaded->version = l->version;
     if (l->version < 1 || l->version > RDB_VERSION_MAX)
         return rdb_fail(&l->in, "RDB version %u cannot be read (1 to %d can)", l->version,
                         RDB_VERSION_MAX);

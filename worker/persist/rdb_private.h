@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "shared/base/buf.h"
 #include "worker/keyspace/keyspace.h"
+#include "worker/persist/rdb_part.h"
 
 enum { RDB_VERSION_WRITTEN = 10, RDB_VERSION_MAX = 12, RDB_TRAILER_BYTES = 9 };
 #define RDB_REDIS_VERSION "7.2.4" /* what the redis-ver field claims */
@@ -133,6 +134,15 @@ enum rdb_value_result rdb_get_zset_ziplist(struct rdb_in *in, const struct confi
                                            struct value *value_r);
 enum rdb_value_result rdb_get_zset_listpack(struct rdb_in *in, const struct config *config,
                                             struct value *value_r);
+/* ---- streams (rdb_stream.c): three generations ---- */
+enum { RDB_TYPE_STREAM_2 = 19 };
+void rdb_put_stream(struct rdb_out *out, const struct value *value);
+enum rdb_value_result rdb_get_stream(struct rdb_in *in, const struct config *config,
+                                     struct value *value_r);
+enum rdb_value_result rdb_get_stream_2(struct rdb_in *in, const struct config *config,
+                                       struct value *value_r);
+enum rdb_value_result rdb_get_stream_3(struct rdb_in *in, const struct config *config,
+                                       struct value *value_r);
 /* Name of a type byte for messages; NULL if it is none. */
 const char *rdb_type_name(uint8_t type);
 
@@ -152,15 +162,16 @@ bool compact_open(struct compact *c, enum compact_form form, struct bytes data);
 enum compact_result compact_next(struct compact *c, char *digits, struct bytes *element_r);
 
 /* ---- whole files (rdb_save.c, rdb_load.c) ---- */
+void rdb_put_header(struct rdb_out *out, bool aof_base);
+void rdb_put_entry(struct rdb_out *out, const struct rdb_entry *entry);
+/* Also drains. Returns what the checksum is (0 if there is to be none). */
+uint64_t rdb_put_trailer(struct rdb_out *out, bool checksum);
 struct rdb_save_job {
     const struct keyspace *ks;
     const struct config *config;
     bool aof_base;                                              /* says so in the file */
     void (*progress)(void *arg, uint64_t keys, uint64_t bytes); /* may be NULL */
     void *arg;
-};
-struct rdb_saved {
-    uint64_t bytes, crc, keys;
 };
 /* Write the keyspace to fd. 0, or -1 with a text. Neither syncs the end nor closes. */
 int rdb_save_fd(int fd, const struct rdb_save_job *job, struct rdb_saved *saved_r, char *error_r,
@@ -176,12 +187,18 @@ struct rdb_load_job {
     struct keyspace *ks;
     const struct config *config;
     bool keep_expired; /* the log goes on after this file and will delete them */
+    /* If set, each key is handed out here, and ks gets its name only. 0, or -1 with a text. */
+    int (*entry)(void *arg, const struct rdb_entry *entry, char *error_r, size_t error_bytes);
+    void *entry_arg;
     void (*progress)(void *arg, uint64_t offset); /* may be NULL */
     void *arg;
 };
 struct rdb_loaded {
     uint64_t end; /* offset behind the trailer */
     uint64_t keys, expired, empty;
+    uint64_t functions, module_parts; /* skipped */
+    uint32_t version;
+    bool checksum; /* there was one, and it was right */
 };
 /* Read an RDB that starts at fd's beginning into the keyspace. 0, or -1 with a text that begins
  * with the offset. */

@@ -7,7 +7,6 @@
 #include "worker/persist/rdb_private.h"
 
 #include "shared/base/clock.h"
-#include "shared/base/crc.h"
 #include "shared/base/mem.h"
 #include "shared/base/publish.h"
 
@@ -20,24 +19,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum access_record { ACCESS_NONE, ACCESS_IDLE, ACCESS_FREQUENCY };
-
 struct saver {
     const struct rdb_save_job *job;
     struct rdb_out out;
-    enum access_record access;
     uint64_t keys;
 };
-
-static enum access_record access_of(const struct config *config) {
-    switch (config->maxmemory_policy) {
-    case MAXMEMORY_VOLATILE_LRU:
-    case MAXMEMORY_ALLKEYS_LRU: return ACCESS_IDLE;
-    case MAXMEMORY_VOLATILE_LFU:
-    case MAXMEMORY_ALLKEYS_LFU: return ACCESS_FREQUENCY;
-    }
-    return ACCESS_NONE;
-}
 
 static void put_aux(struct rdb_out *out, const char *name, const char *value) {
     rdb_put_byte(out, RDB_AUX);
@@ -50,37 +36,54 @@ static void put_aux_number(struct rdb_out *out, const char *name, uint64_t value
     put_aux(out, name, digits);
 }
 
-static void put_header(struct saver *s) {
-    buf_printf(s->out.buf, "REDIS%04d", RDB_VERSION_WRITTEN);
-    put_aux(&s->out, "redis-ver", RDB_REDIS_VERSION);
-    put_aux_number(&s->out, "redis-bits", 8 * sizeof(void *));
-    put_aux_number(&s->out, "ctime", (uint64_t)(clock_wall_ms() / 1000));
-    put_aux_number(&s->out, "used-mem", mem_used());
-    put_aux_number(&s->out, "aof-base", s->job->aof_base ? 1 : 0);
+void rdb_put_header(struct rdb_out *out, bool aof_base) {
+    buf_printf(out->buf, "REDIS%04d", RDB_VERSION_WRITTEN);
+    put_aux(out, "redis-ver", RDB_REDIS_VERSION);
+    put_aux_number(out, "redis-bits", 8 * sizeof(void *));
+    put_aux_number(out, "ctime", (uint64_t)(clock_wall_ms() / 1000));
+    put_aux_number(out, "used-mem", mem_used());
+    put_aux_number(out, "aof-base", aof_base ? 1 : 0);
 }
 
-static void put_attributes(struct saver *s, const struct keyref *ref) {
-    int64_t expire_ms = keyref_expire_ms(ref);
-    if (expire_ms != KEY_NO_EXPIRY) {
-        rdb_put_byte(&s->out, RDB_EXPIRETIME_MS);
-        rdb_put_u64le(&s->out, (uint64_t)expire_ms);
+struct rdb_entry rdb_entry_of(const struct keyref *ref, const struct value *value,
+                              const struct config *config) {
+    struct rdb_entry entry = {.db = ref->db,
+                              .key = ref->key,
+                              .value = value,
+                              .expire_ms = keyref_expire_ms(ref),
+                              .idle_ms = -1,
+                              .frequency = -1};
+    switch (config->maxmemory_policy) {
+    case MAXMEMORY_VOLATILE_LRU:
+    case MAXMEMORY_ALLKEYS_LRU: entry.idle_ms = (int64_t)keyref_idle_ms(ref); break;
+    case MAXMEMORY_VOLATILE_LFU:
+    case MAXMEMORY_ALLKEYS_LFU: entry.frequency = (int32_t)keyref_frequency(ref); break;
     }
-    if (s->access == ACCESS_IDLE) {
-        rdb_put_byte(&s->out, RDB_IDLE);
-        rdb_put_length(&s->out, keyref_idle_ms(ref) / 1000);
-    } else if (s->access == ACCESS_FREQUENCY) {
-        rdb_put_byte(&s->out, RDB_FREQ);
-        rdb_put_byte(&s->out, (uint8_t)keyref_frequency(ref));
+    return entry;
+}
+
+void rdb_put_entry(struct rdb_out *out, const struct rdb_entry *entry) {
+    if (entry->expire_ms != KEY_NO_EXPIRY) {
+        rdb_put_byte(out, RDB_EXPIRETIME_MS);
+        rdb_put_u64le(out, (uint64_t)entry->expire_ms);
     }
+    if (entry->idle_ms >= 0) {
+        rdb_put_byte(out, RDB_IDLE);
+        rdb_put_length(out, (uint64_t)entry->idle_ms / 1000);
+    } else if (entry->frequency >= 0) {
+        rdb_put_byte(out, RDB_FREQ);
+        rdb_put_byte(out, (uint8_t)entry->frequency);
+    }
+    rdb_put_byte(out, rdb_type_of(entry->value));
+    rdb_put_string(out, entry->key);
+    rdb_put_value(out, entry->value);
 }
 
 static bool put_key(void *arg, const struct keyref *ref) {
     struct saver *s = arg;
     struct value value = keyref_value(ref);
-    put_attributes(s, ref);
-    rdb_put_byte(&s->out, rdb_type_of(&value));
-    rdb_put_string(&s->out, ref->key);
-    rdb_put_value(&s->out, &value);
+    struct rdb_entry entry = rdb_entry_of(ref, &value, s->job->config);
+    rdb_put_entry(&s->out, &entry);
     s->keys++;
     return s->out.error == 0;
 }
@@ -97,11 +100,13 @@ static void put_database(struct saver *s, uint32_t db) {
     keyspace_each(ks, db, put_key, s);
 }
 
-static void put_trailer(struct saver *s) {
-    rdb_put_byte(&s->out, RDB_EOF);
-    rdb_out_drain(&s->out);
-    rdb_put_u64le(&s->out, s->job->config->rdbchecksum ? s->out.crc : 0);
-    rdb_out_drain(&s->out);
+uint64_t rdb_put_trailer(struct rdb_out *out, bool checksum) {
+    rdb_put_byte(out, RDB_EOF);
+    rdb_out_drain(out);
+    uint64_t crc = checksum ? out->crc : 0;
+    rdb_put_u64le(out, crc);
+    rdb_out_drain(out);
+    return crc;
 }
 
 static void report_block(void *arg, uint64_t written) {
@@ -113,21 +118,18 @@ static void report_block(void *arg, uint64_t written) {
 int rdb_save_fd(int fd, const struct rdb_save_job *job, struct rdb_saved *saved_r, char *error_r,
                 size_t error_bytes) {
     struct buf block = {0};
-    struct saver s = {.job = job, .access = access_of(job->config)};
+    struct saver s = {.job = job};
     s.out = (struct rdb_out){.buf = &block,
                              .compress = job->config->rdbcompression,
                              .fd = fd,
                              .drained = report_block,
                              .arg = &s};
-    put_header(&s);
+    rdb_put_header(&s.out, job->aof_base);
     for (uint32_t db = 0; db < keyspace_databases(job->ks) && s.out.error == 0; db++)
         put_database(&s, db);
-    rdb_out_drain(&s.out);
-    uint64_t crc_at_end = crc64(s.out.crc, &(uint8_t){RDB_EOF}, 1);
-    put_trailer(&s);
+    uint64_t crc = rdb_put_trailer(&s.out, job->config->rdbchecksum);
     buf_free(&block);
-    *saved_r = (struct rdb_saved){
-        .bytes = s.out.written, .crc = job->config->rdbchecksum ? crc_at_end : 0, .keys = s.keys};
+    *saved_r = (struct rdb_saved){.bytes = s.out.written, .crc = crc, .keys = s.keys};
     if (s.out.error == 0)
         return 0;
     errno = s.out.error;

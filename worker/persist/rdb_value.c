@@ -43,6 +43,7 @@ static const struct rdb_written_type written_types[VALUE_TYPE_COUNT] = {
     [VALUE_SET] = {TYPE_SET, rdb_put_set},
     [VALUE_ZSET] = {RDB_TYPE_ZSET_2, rdb_put_zset},
     [VALUE_HASH] = {TYPE_HASH, put_hash_value},
+    [VALUE_STREAM] = {RDB_TYPE_STREAM_2, rdb_put_stream},
 };
 
 uint8_t rdb_type_of(const struct value *value) {
@@ -162,13 +163,13 @@ static const struct rdb_read_type read_types[] = {
     [12] = {"zset (ziplist)", rdb_get_zset_ziplist},
     [13] = {"hash (ziplist)", get_hash_ziplist},
     [14] = {"list (quicklist)", rdb_get_list_ziplists},
-    [15] = {"stream", NULL},
+    [15] = {"stream (Redis 5)", rdb_get_stream},
     [16] = {"hash (listpack)", get_hash_listpack},
     [17] = {"zset (listpack)", rdb_get_zset_listpack},
     [18] = {"list (quicklist of listpacks)", rdb_get_list_nodes},
-    [19] = {"stream", NULL},
+    [RDB_TYPE_STREAM_2] = {"stream", rdb_get_stream_2},
     [20] = {"set (listpack)", rdb_get_set_listpack},
-    [21] = {"stream", NULL},
+    [21] = {"stream (Redis 7.2)", rdb_get_stream_3},
     [22] = {"hash with expiring fields", NULL},
     [23] = {"hash with expiring fields (listpack)", NULL},
     [24] = {"hash with expiring fields", NULL},

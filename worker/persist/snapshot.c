@@ -18,11 +18,11 @@ static void note_good(struct persist *p, uint64_t started_us) {
     struct snapshots *s = &p->snapshots;
     s->last_good_s = persist_now_s();
     s->last_us = clock_mono_us() - started_us;
-    s->last_seconds = (int64_t)(s->last_us / 1000000);
     s->count++;
     if (!s->last_ok && p->aof.trouble == AOF_FINE)
         status_set_text(p->status->note, "%s", "");
     s->last_ok = true;
+    log_snapshot_is_good(p);
 }
 
 static void note_bad(struct persist *p, const char *why) {
@@ -31,12 +31,26 @@ static void note_bad(struct persist *p, const char *why) {
         status_set_text(p->status->note, "the last snapshot failed: %s", why);
 }
 
+/* What SAVE has answered is not to be taken back by a log that knows less: one that ends is put out of
+ * use before, one that is on gets synced. */
+static int settle_log(struct persist *p, char *error_r, size_t error_bytes) {
+    if (p->log.state == LOG_ENDING || p->rewrite.committing)
+        background_drain(p->background);
+    if (p->log.state == LOG_ENDING) {
+        snprintf(error_r, error_bytes, "ERR The append-only log is being switched off, try again");
+        return -1;
+    }
+    return 0;
+}
+
 int persist_save(struct persist *p, char *error_r, size_t error_bytes) {
     char text[PERSIST_TEXT_BYTES];
     if (p->turn.running == FORK_SNAPSHOT) {
         snprintf(error_r, error_bytes, "ERR Background save already in progress");
         return -1;
     }
+    if (settle_log(p, error_r, error_bytes) != 0)
+        return -1;
     uint64_t started_us = clock_mono_us();
     struct rdb_save_job job = persist_save_job(p, false);
     struct rdb_saved saved;
@@ -48,6 +62,10 @@ int persist_save(struct persist *p, char *error_r, size_t error_bytes) {
     }
     note_good(p, started_us);
     p->snapshots.dirty = 0;
+    if (persist_log_is_truth(p) && aof_finish(&p->aof, text, sizeof text) != 0) {
+        snprintf(error_r, error_bytes, "ERR %s", text);
+        return -1;
+    }
     log_notice("DB saved on disk: %" PRIu64 " keys, %" PRIu64 " bytes", saved.keys, saved.bytes);
     return 0;
 }
@@ -68,7 +86,6 @@ static void on_child_done(void *arg, bool ok) {
     } else {
         note_bad(p, p->child.error);
         s->last_us = clock_mono_us() - p->child.started_us;
-        s->last_seconds = (int64_t)(s->last_us / 1000000);
         log_warning("Background saving error: %s", p->child.error);
     }
     persist_end_turn(p);
@@ -99,14 +116,15 @@ void snapshot_granted(struct persist *p) {
     log_notice("Background saving started by pid %d", (int)p->child.pid);
 }
 
-static void want_snapshot(struct persist *p) {
+static void want_snapshot(struct persist *p, enum fork_urgency urgency) {
     p->snapshots.scheduled = false;
     p->snapshots.last_try_s = persist_now_s();
-    persist_want_fork(p, FORK_SNAPSHOT, "snapshot");
+    persist_want_fork(p, FORK_SNAPSHOT, urgency, "a snapshot");
 }
 
 enum persist_bgsave persist_bgsave(struct persist *p, bool schedule) {
-    if (p->turn.running == FORK_SNAPSHOT || p->turn.wish == FORK_SNAPSHOT)
+    if (p->turn.running == FORK_SNAPSHOT || p->turn.wish == FORK_SNAPSHOT ||
+        (p->snapshots.scheduled && p->log.state == LOG_ENDING))
         return BGSAVE_BUSY;
     if (persist_child_busy(p) && !schedule)
         return BGSAVE_BUSY_REWRITE;
@@ -114,7 +132,10 @@ enum persist_bgsave persist_bgsave(struct persist *p, bool schedule) {
         p->snapshots.scheduled = true;
         return BGSAVE_SCHEDULED;
     }
-    want_snapshot(p);
+    if (p->log.state == LOG_ENDING)
+        p->snapshots.scheduled = true; /* and is in progress, to whoever asks */
+    else
+        want_snapshot(p, FORK_ASKED);
     return BGSAVE_STARTED;
 }
 
@@ -134,10 +155,12 @@ static bool save_point_reached(const struct persist *p) {
 }
 
 void snapshot_cron(struct persist *p) {
-    if (persist_child_busy(p))
+    if (persist_child_busy(p) || p->log.state == LOG_ENDING)
         return;
-    if (p->snapshots.scheduled || save_point_reached(p))
-        want_snapshot(p);
+    if (p->snapshots.scheduled)
+        want_snapshot(p, FORK_ASKED);
+    else if (save_point_reached(p))
+        want_snapshot(p, FORK_BY_ITSELF);
 }
 
 void snapshot_abort(struct persist *p) {

@@ -175,8 +175,12 @@ static void take_report(struct snapshot_child *c, struct report *r) {
         return;
     c->keys = r->saved.keys;
     c->bytes = r->saved.bytes;
-    if (r->cow_bytes > 0)
+    if (r->cow_bytes > 0) {
         c->cow_bytes = r->cow_bytes;
+        c->cow_heard_us = clock_mono_us();
+    }
+    if (c->cow_bytes > c->cow_peak_bytes)
+        c->cow_peak_bytes = c->cow_bytes;
     c->finished = r->kind == REPORT_GOOD;
     c->saved = r->saved;
     if (r->kind == REPORT_FAILED) {
@@ -255,6 +259,7 @@ int snapshot_child_start(struct snapshot_child *child, void *loop,
     if (child->pid == 0)
         child_main(order, parent, ends[1]);
     child->fork_us = clock_mono_us() - child->started_us;
+    child->keys_total = keyspace_count_all(order->job.ks);
     close(ends[1]);
     child->pipe = ends[0];
     if (child->pid > 0 && (child->pidfd = pidfd_open(child->pid, 0)) >= 0) {

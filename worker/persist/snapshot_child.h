@@ -24,7 +24,9 @@ struct snapshot_child {
     char temp_path[2400];
     uint64_t started_us, fork_us;
     uint64_t keys, bytes, cow_bytes; /* last heard */
-    bool finished;                   /* it has reported a good end */
+    uint64_t keys_total;             /* at the fork */
+    uint64_t cow_peak_bytes, cow_heard_us;
+    bool finished; /* it has reported a good end */
     struct rdb_saved saved;
     char error[CHILD_TEXT_BYTES];
     /* Called on the loop when the child is gone, unless it was killed by us. */

@@ -12,7 +12,6 @@ enum {
     FREE_CALLS_MAX = 8192,      /* recycled, with small buffers */
     FREE_BUFFER_BYTES = 4096,   /* a bigger one is given back */
     KEPT_BYTES_MAX = 64 * 1024, /* a longer read is not sent again */
-    LOCK_PATIENCE_MIN_MS = 1000
 };
 
 /* ---- pipeline ---- */
@@ -121,7 +120,7 @@ struct call *call_begin(struct router *r, struct pipeline *p, struct session *se
     call->pipeline = p;
     call->session = session;
     call->cmd = cmd;
-    call->done = call->barrier = false;
+    call->done = call->barrier = call->waits = false;
     call->silent =
         session->reply_mode == SESSION_REPLY_OFF || session->reply_mode == SESSION_REPLY_SKIP;
     call->resp = session->resp;
@@ -130,8 +129,10 @@ struct call *call_begin(struct router *r, struct pipeline *p, struct session *se
     for (uint32_t i = 0; i < parts; i++)
         call->parts[i].call = call;
     call->started_ms = clock_mono_ms();
-    list_push_back(&p->calls, &call->link);
-    p->in_flight++;
+    if (p) {
+        list_push_back(&p->calls, &call->link);
+        p->in_flight++;
+    }
     return call;
 }
 
@@ -207,6 +208,7 @@ void call_finish(struct router *r, struct call *call, struct bytes resp) {
     struct pipeline *p = call->pipeline;
     ASSERT(!call->done);
     call->done = true;
+    wait_unmark(r, call);
     if (!p) {
         call_free(r, call);
         return;
@@ -242,10 +244,11 @@ void router_forget(struct router *r, struct pipeline *p) {
     list_remove(&p->stalled_link);
     LIST_EACH(node, &p->calls) {
         struct call *call = LIST_ENTRY(node, struct call, link);
+        bool forgotten = wait_forget(r, call);
         list_remove(&call->link);
         call->pipeline = NULL;
         call->session = NULL;
-        if (call->done)
+        if (call->done || forgotten)
             call_free(r, call);
     }
     buf_free(&p->out);
@@ -342,7 +345,11 @@ void calls_peer_lost(struct router *r, uint32_t peer) {
 static void part_timeout(struct router *r, struct part *part) {
     uint64_t waited_ms = clock_mono_ms() - part->call->started_ms;
     bool failed = atomic_load(&segment_status(r->env->segment, part->peer)->state) == CHILD_FAILED;
-    if (!failed && waited_ms < (uint64_t)r->env->config->relay_wait)
+    uint64_t wait_ms = (uint64_t)r->env->config->relay_wait;
+    uint64_t patience_ms = part->call->gather ? gather_patience_ms(part->call->gather) : 0;
+    if (patience_ms > 0 && patience_ms < wait_ms)
+        wait_ms = patience_ms;
+    if (!failed && waited_ms < wait_ms)
         return;
     char what[96];
     if (link_withdraw(r->links, part->peer, part_token(part), part->type))
@@ -355,10 +362,8 @@ static void part_timeout(struct router *r, struct part *part) {
 
 /* A lock that does not come must not keep those that are held already for ever. */
 static void lock_timeout(struct router *r, struct call *call, uint32_t shard) {
-    uint64_t patience_ms = (uint64_t)r->env->config->relay_wait;
-    if (patience_ms < LOCK_PATIENCE_MIN_MS)
-        patience_ms = LOCK_PATIENCE_MIN_MS;
-    if (clock_mono_ms() - call->started_ms >= patience_ms)
+    uint64_t patience_ms = gather_patience_ms(call->gather);
+    if (patience_ms > 0 && clock_mono_ms() - call->started_ms >= patience_ms)
         gather_lock_refused(r, call, shard);
 }
 
@@ -370,7 +375,7 @@ void calls_check_waiting(struct router *r) {
             continue;
         if (part->peer != r->self && !link_is_up(r->links, part->peer))
             part_timeout(r, part);
-        else if (part->call->gather && gather_is_locking(part->call->gather))
+        else if (part->call->gather)
             lock_timeout(r, part->call, part->peer);
     }
 }

@@ -18,6 +18,8 @@ struct request {
 
 static void run_here(struct request *q) {
     execute(q->ctx);
+    if (q->ctx->waiter)
+        wait_here(q->r, q->ctx);
 }
 
 /* An error of the router's own, written in place of running the command, counts like any other. */
@@ -83,6 +85,8 @@ static void run_there(struct request *q, uint32_t shard) {
     if (!shard_takes(q, shard))
         return;
     struct call *call = call_begin(q->r, q->p, q->session, q->ctx->cmd, 1);
+    if (q->ctx->cmd->flags & CMD_BLOCKING)
+        call_barrier(call); /* it may wait, and what follows must not overtake it */
     q->r->relayed++;
     send_part(q, &call->single, shard, q->ctx->argv, q->ctx->argc);
 }
@@ -167,8 +171,30 @@ static void run_scan(struct request *q) {
 
 /* ---- keys of several shards ---- */
 
-/* Split by key: each shard gets the command with its own keys, `step` arguments each, in order. */
-static void run_split(struct request *q, uint32_t keys, uint32_t step) {
+/* How keys and what belongs to them lie in the arguments, from the first key on. */
+struct split {
+    uint32_t keys;
+    uint32_t step; /* arguments of each key, with it */
+    uint32_t apart; /* from one of them to the next: 1, or the number of keys */
+};
+
+/* The command with the keys of one shard only, in order; returns the number of arguments. */
+static uint32_t share_of(const struct request *q, const struct split *split,
+                         const uint16_t *owners, uint32_t shard, struct bytes *argv_r) {
+    const uint32_t *positions = q->r->positions;
+    uint32_t n = positions[0];
+    memcpy(argv_r, q->ctx->argv, n * sizeof(*argv_r));
+    uint32_t outer = split->apart > 1 ? split->step : 1, inner = split->step / outer;
+    for (uint32_t k = 0; k < outer; k++)
+        for (uint32_t i = 0; i < split->keys; i++)
+            for (uint32_t j = 0; j < inner && owners[i] == shard; j++)
+                argv_r[n++] = q->ctx->argv[positions[i] + k * split->apart + j];
+    return n;
+}
+
+/* Split by key: each shard gets the command with its own keys. */
+static void run_split(struct request *q, const struct split *split) {
+    uint32_t keys = split->keys;
     struct router *r = q->r;
     const struct bytes *argv = q->ctx->argv;
     uint16_t *owners = mem_alloc(keys * sizeof(*owners));
@@ -187,19 +213,16 @@ static void run_split(struct request *q, uint32_t keys, uint32_t step) {
     }
     struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, parts);
     r->relayed++;
-    struct bytes *sub = mem_alloc((1 + (size_t)keys * step) * sizeof(*sub));
+    if (q->ctx->cmd->span == SPAN_STREAMS)
+        frame_append(&call->args, keys, argv + r->positions[0]);
+    struct bytes *sub = mem_alloc(q->ctx->argc * sizeof(*sub));
     int32_t own = -1;
     for (int32_t shard = 0; shard < (int32_t)r->shards + 1; shard++) {
         /* Our own share comes last, so that the others work meanwhile. */
         uint32_t target = shard == (int32_t)r->shards ? r->self : (uint32_t)shard;
         if (count[target] == 0 || (target == r->self && shard != (int32_t)r->shards))
             continue;
-        uint32_t n = 0;
-        sub[n++] = argv[0];
-        for (uint32_t i = 0; i < keys; i++) {
-            for (uint32_t k = 0; owners[i] == target && k < step; k++)
-                sub[n++] = argv[r->positions[i] + k];
-        }
+        uint32_t n = share_of(q, split, owners, target, sub);
         if (target != r->self)
             send_part(q, &call->parts[part_of[target]], target, sub, n);
         else
@@ -215,16 +238,25 @@ static void run_split(struct request *q, uint32_t keys, uint32_t step) {
 }
 
 static void run_several(struct request *q, uint32_t keys) {
+    uint32_t rest = q->ctx->argc - q->r->positions[0];
     switch (q->ctx->cmd->span) {
     case SPAN_SUM:
-    case SPAN_MGET: run_split(q, keys, 1); break;
+    case SPAN_MGET: run_split(q, &(struct split){keys, 1, 1}); break;
     case SPAN_MSET:
-        if (q->ctx->argc % 2 == 0)
+    case SPAN_STREAMS:
+        if (rest != 2 * keys)
             run_here(q); /* wrong number of arguments: the handler says it */
+        else if (q->ctx->cmd->span == SPAN_MSET)
+            run_split(q, &(struct split){keys, 2, 1});
         else
-            run_split(q, keys, 2);
+            run_split(q, &(struct split){keys, 2, keys});
         break;
     default:
+        if (q->ctx->cmd->flags & CMD_BLOCKING) {
+            reply_error(&q->ctx->reply, "ERR a command that may block takes keys of one shard");
+            count_refusal(q);
+            return;
+        }
         gather_begin(q->r, q->p, q->session, q->ctx->cmd, q->ctx->argv, q->ctx->argc,
                      q->r->positions, keys);
     }
@@ -325,6 +357,7 @@ bool router_command(struct router *r, struct pipeline *p, struct session *sessio
     struct buf *out = pipeline_tail(p);
     struct command_ctx ctx = router_context(r, session, NULL, argv, argc, out);
     ctx.client = p;
+    ctx.may_block = true;
     struct request q = {r, p, session, &ctx, out->len, false};
     enum session_reply_mode mode = session->reply_mode;
     bool admitted = admit(&ctx) == ADMIT_OK;

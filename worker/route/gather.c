@@ -1,14 +1,17 @@
 /* gather.c - see gather.h for the protocol. */
 #include "worker/route/gather.h"
 
+#include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 #include "worker/persist/rdb_value.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-enum gather_phase { GATHER_LOCKING, GATHER_STORING, GATHER_DELETING };
+enum gather_phase { GATHER_LOCKING, GATHER_STORING, GATHER_DELETING, GATHER_MARKING };
+enum { LOCK_PATIENCE_MIN_MS = 1000, CUT_PATIENCE_MS = 1000 };
 
 struct gather_shard {
     uint32_t shard;
@@ -19,6 +22,10 @@ struct gather_shard {
     struct buf operands; /* body of its LOCKED */
     struct buf stores, deletes;
     uint32_t store_count, delete_count;
+};
+
+struct cut_mark { /* the body of MARK */
+    uint64_t id, try;
 };
 
 struct changed_key {
@@ -38,6 +45,8 @@ struct gather {
     struct changed_key *changed;
     uint32_t changed_count, changed_cap;
     struct buf reply;
+    struct cut_mark cut; /* id 0: an ordinary command */
+    uint64_t locking_since_us;
 };
 
 void gather_free(struct gather **gather) {
@@ -109,6 +118,15 @@ void gather_begin(struct router *r, struct pipeline *p, struct session *session,
     send_lock(r, call, 0);
 }
 
+/* The pause is that of the shard which was locked first. An error line is "-ERR why". */
+static void tell_cut_end(struct router *r, const struct gather *g, struct bytes error) {
+    char text[400] = "";
+    uint64_t pause_us = clock_mono_us() - g->locking_since_us;
+    if (error.len > 5)
+        snprintf(text, sizeof(text), "%.*s", (int)strcspn(error.ptr + 5, "\r"), error.ptr + 5);
+    r->env->cut_locked(r->env->upper, g->cut.id, g->cut.try, pause_us, error.len > 0 ? text : NULL);
+}
+
 /* Give back every lock that is held or asked for, then end the call. */
 static void gather_end(struct router *r, struct call *call, struct bytes reply) {
     struct gather *g = call->gather;
@@ -124,6 +142,8 @@ static void gather_end(struct router *r, struct call *call, struct bytes reply) 
                            (struct relay_frame){.type = RELAY_UNLOCK, .token = shard->lock},
                            (struct bytes){0});
     }
+    if (g->cut.id != 0)
+        tell_cut_end(r, g, reply);
     struct buf out = {0};
     buf_append_bytes(&out, reply);
     call_finish(r, call, buf_bytes(&out));
@@ -140,10 +160,9 @@ void gather_failed(struct router *r, struct call *call, uint32_t shard, const ch
 void gather_lock_refused(struct router *r, struct call *call, uint32_t shard) {
     struct buf out = {0};
     struct reply reply = {.out = &out, .version = 2};
-    reply_error_format(&reply,
-                       "ERR shard %u is busy and did not give its lock in time: the command was "
-                       "not executed",
-                       shard);
+    reply_error_format(&reply, "ERR shard %u is busy and did not give its lock in time: %s", shard,
+                       call->gather->cut.id != 0 ? "the pool goes on"
+                                                 : "the command was not executed");
     r->failed++;
     gather_end(r, call, buf_bytes(&out));
     buf_free(&out);
@@ -167,6 +186,15 @@ bool gather_needs(const struct gather *g, uint32_t shard) {
 
 bool gather_is_locking(const struct gather *g) {
     return g->phase == GATHER_LOCKING;
+}
+
+uint64_t gather_patience_ms(const struct gather *g) {
+    if (g->cut.id != 0)
+        return CUT_PATIENCE_MS;
+    if (g->phase != GATHER_LOCKING)
+        return 0;
+    uint64_t wait_ms = (uint64_t)g->r->env->config->relay_wait;
+    return wait_ms < LOCK_PATIENCE_MIN_MS ? LOCK_PATIENCE_MIN_MS : wait_ms;
 }
 
 /* ---- the scratch keyspace ---- */
@@ -381,6 +409,8 @@ static void gather_run(struct router *r, struct call *call) {
     struct command_env env = *r->env;
     env.propagate = NULL;
     env.persist = NULL;
+    env.blocked = NULL;
+    env.keys_ready = false;
     struct command_ctx ctx = router_context(r, s, call->cmd, argv, g->argc, &g->reply);
     ctx.ks = scratch;
     ctx.env = &env;
@@ -408,13 +438,61 @@ static void gather_run(struct router *r, struct call *call) {
                                  "nothing was changed\r\n"));
 }
 
+/* ---- a consistent cut ---- */
+
+void router_cut(struct router *r, uint64_t cut, uint64_t try) {
+    static const struct bytes row[] = {{"REMUDA", 6}, {"SNAPSHOT", 8}};
+    struct call *call = call_begin(r, NULL, &r->internal, command_lookup(row, 2, NULL), r->shards);
+    struct gather *g = call->gather = mem_calloc(1, sizeof(*g));
+    g->r = r;
+    g->cut = (struct cut_mark){cut, try};
+    g->locking_since_us = clock_mono_us();
+    g->shards = mem_calloc(r->shards, sizeof(*g->shards));
+    g->shard_count = r->shards;
+    for (uint32_t i = 0; i < r->shards; i++)
+        g->shards[i].shard = i;
+    send_lock(r, call, 0);
+}
+
+/* All are locked: this is the moment. */
+static void send_marks(struct router *r, struct call *call) {
+    struct gather *g = call->gather;
+    struct relay_frame frame = {.type = RELAY_MARK, .command = command_index(call->cmd)};
+    g->phase = GATHER_MARKING;
+    g->awaited = g->shard_count;
+    for (uint32_t i = 0; i < g->shard_count; i++)
+        part_send(r, &call->parts[i], i, frame, NULL,
+                  bytes_of((const char *)&g->cut, sizeof(g->cut)));
+}
+
+void gather_serve_mark(struct router *r, uint32_t peer, const struct relay_frame *request,
+                       struct bytes body) {
+    struct relay_frame frame = {.type = RELAY_MARKED, .token = request->token};
+    struct cut_mark cut;
+    struct buf out = {0};
+    char why[300] = "malformed relay frame", line[340];
+    bool whole = body.len == sizeof(cut);
+    if (whole)
+        memcpy(&cut, body.ptr, sizeof(cut));
+    if (!whole || r->env->cut_mark(r->env->upper, cut.id, cut.try, why, sizeof(why)) != 0) {
+        snprintf(line, sizeof(line), "-ERR shard %u: %s\r\n", r->self, why);
+        buf_append_text(&out, line);
+        frame.flags = RELAY_ERROR;
+    }
+    /* Not held back for a sync: everybody waits for this. */
+    router_deliver(r, peer, frame, buf_bytes(&out));
+    buf_free(&out);
+}
+
 void gather_answer(struct router *r, struct part *part, const struct relay_frame *frame,
                    struct bytes body) {
     struct call *call = part->call;
     struct gather *g = call->gather;
     uint32_t index = (uint32_t)(part - call->parts);
     bool locking = g->phase == GATHER_LOCKING;
-    if (frame->type != (locking ? RELAY_LOCKED : RELAY_WRITTEN))
+    if (frame->type != (locking                      ? RELAY_LOCKED
+                        : g->phase == GATHER_MARKING ? RELAY_MARKED
+                                                     : RELAY_WRITTEN))
         return;
     part_release(r, part);
     if (locking)
@@ -431,6 +509,8 @@ void gather_answer(struct router *r, struct part *part, const struct relay_frame
     buf_append_bytes(&g->shards[index].operands, body);
     if (index + 1 < g->shard_count)
         send_lock(r, call, index + 1);
+    else if (g->cut.id != 0)
+        send_marks(r, call);
     else
         gather_run(r, call);
 }
@@ -456,12 +536,13 @@ void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame
     struct buf *out = &r->reply_scratch;
     buf_clear(out);
     r->lock.held = true;
+    blocked_hold(r->blocked, true);
     r->lock.by = peer;
     r->lock.generation = frame->from_generation;
     r->lock.token = frame->token;
     const struct bytes *keys = frame_arguments(r, frame->argc, body);
     const char *refusal = NULL;
-    if (!keys || frame->command >= command_count)
+    if ((frame->argc > 0 && !keys) || frame->command >= command_count)
         refusal = "ERR malformed relay frame";
     else if ((command_rows[frame->command].flags & CMD_WRITE) && r->env->persist)
         refusal = persist_write_refusal(r->env->persist);

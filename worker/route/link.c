@@ -360,12 +360,12 @@ static void peer_lose(struct links *links, uint32_t index) {
     buf_clear(&peer->assembly);
     buf_shrink(&peer->assembly, ASSEMBLY_KEEP_BYTES);
     /* Answers to a dead generation have no reader any more, and what was to be written under its
-     * lock none who may; a request begun starts over. An UNLOCK may follow a LOCK that stays. */
+     * lock none who may; a request begun starts over. A CANCEL or UNLOCK may follow one that stays. */
     LIST_EACH(node, &peer->backlog) {
         struct waiting *w = LIST_ENTRY(node, struct waiting, link);
         w->sent = 0;
-        bool stays = w->frame.type == RELAY_REQUEST || w->frame.type == RELAY_LOCK ||
-                     w->frame.type == RELAY_UNLOCK;
+        bool stays = w->frame.type == RELAY_REQUEST || w->frame.type == RELAY_CANCEL ||
+                     w->frame.type == RELAY_LOCK || w->frame.type == RELAY_UNLOCK;
         if (!stays)
             backlog_drop(peer, w);
     }

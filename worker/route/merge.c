@@ -201,6 +201,78 @@ static void merge_mget(struct router *r, struct call *call, struct buf *out) {
     }
 }
 
+/* The elements of a part of a SPAN_STREAMS: pairs of a key and what was found there; none if nothing
+ * was. false: it is no such reply. */
+static bool stream_pairs(struct bytes reply, uint8_t resp, struct bytes *pairs_r, int64_t *count_r) {
+    char type;
+    size_t header = resp_header(reply.ptr, reply.len, &type, count_r);
+    bool none = header > 0 ? *count_r < 0 : reply.len > 0 && reply.ptr[0] == '_';
+    if (none) {
+        *count_r = 0;
+        *pairs_r = (struct bytes){0};
+        return true;
+    }
+    *pairs_r = bytes_of(reply.ptr + header, reply.len - header);
+    return header > 0 && type == (resp == 3 ? '%' : '*') && (uint64_t)*count_r <= reply.len;
+}
+
+/* The next pair if it is that of this key, taken off the rest. RESP2 has an array around each. */
+static bool take_pair(struct bytes *rest, uint8_t resp, struct bytes key, struct bytes *pair_r) {
+    char type;
+    int64_t len;
+    size_t around = resp == 3 || rest->len == 0 ? 0 : resp_header(rest->ptr, rest->len, &type, &len);
+    size_t head = rest->len == around
+                      ? 0
+                      : resp_header(rest->ptr + around, rest->len - around, &type, &len);
+    size_t at = around + head;
+    if (head == 0 || type != '$' || len != (int64_t)key.len || rest->len - at < key.len + 2 ||
+        memcmp(rest->ptr + at, key.ptr, key.len) != 0)
+        return false;
+    at += key.len + 2;
+    size_t found = resp_value_length(rest->ptr + at, rest->len - at);
+    *pair_r = bytes_of(rest->ptr, at + found);
+    rest->ptr += at + found;
+    rest->len -= at + found;
+    return found > 0;
+}
+
+/* XREAD: pairs of key and entries, in the order of the keys; a key without entries has none. */
+static void merge_streams(struct router *r, struct call *call, struct buf *out) {
+    if (first_error(call, out))
+        return;
+    struct bytes rest[SHARD_MAX], pair;
+    int64_t total = 0;
+    for (uint32_t i = 0; i < call->parts_count; i++) {
+        int64_t count;
+        if (!stream_pairs(part_reply(call, i), call->resp, &rest[i], &count)) {
+            malformed(out);
+            return;
+        }
+        total += count;
+    }
+    struct reply reply = {.out = out, .version = call->resp};
+    if (total == 0) {
+        reply_null_array(&reply);
+        return;
+    }
+    size_t start = out->len;
+    if (call->resp == 3)
+        reply_map(&reply, (size_t)total);
+    else
+        reply_array(&reply, (size_t)total);
+    const struct bytes *keys = frame_arguments(r, call->argc, buf_bytes(&call->args));
+    for (uint32_t i = 0; i < call->argc; i++) {
+        if (!take_pair(&rest[call->owners[i]], call->resp, keys[i], &pair))
+            continue;
+        buf_append_bytes(out, pair);
+        total--;
+    }
+    if (total != 0) {
+        out->len = start;
+        malformed(out);
+    }
+}
+
 /* RANDOMKEY: each shard offered a key or none; draw by how many keys each has. */
 static void merge_random(struct router *r, struct call *call, struct buf *out) {
     if (first_error(call, out))
@@ -236,7 +308,8 @@ static void merge_refresh(struct router *r, struct call *call, struct buf *out) 
 
 static merge_function *const merge_by_span[] = {
     [SPAN_KEYED] = merge_one,       [SPAN_SUM] = merge_sum,           [SPAN_MGET] = merge_mget,
-    [SPAN_MSET] = merge_first,      [SPAN_LOCAL] = merge_one,         [SPAN_ALL_SUM] = merge_sum,
+    [SPAN_MSET] = merge_first,      [SPAN_STREAMS] = merge_streams,   [SPAN_LOCAL] = merge_one,
+    [SPAN_ALL_SUM] = merge_sum,
     [SPAN_ALL_OK] = merge_first,    [SPAN_ALL_FIRST] = merge_first,   [SPAN_ALL_MAX] = merge_max,
     [SPAN_ALL_MIN] = merge_min,     [SPAN_ALL_CONCAT] = merge_concat, [SPAN_ALL_TEXT] = merge_text,
     [SPAN_REFRESH] = merge_refresh, [SPAN_SCAN] = merge_scan,         [SPAN_RANDOM] = merge_random,

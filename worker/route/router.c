@@ -136,6 +136,8 @@ static void receive_answer(struct router *r, uint32_t peer, const struct relay_f
         gather_answer(r, part, frame, body);
         return;
     }
+    if (frame->type == RELAY_BLOCKED)
+        wait_told(r, call);
     if (frame->type != RELAY_REPLY)
         return;
     if (call->parts_count == 1 && call->cmd->span < SPAN_LOCAL) {
@@ -153,8 +155,10 @@ static void receive_frame(void *arg, uint32_t peer, const struct relay_frame *fr
     struct router *r = arg;
     switch (frame->type) {
     case RELAY_REPLY:
+    case RELAY_BLOCKED:
     case RELAY_LOCKED:
-    case RELAY_WRITTEN: receive_answer(r, peer, frame, body); break;
+    case RELAY_WRITTEN:
+    case RELAY_MARKED: receive_answer(r, peer, frame, body); break;
     default: serve_frame(r, peer, frame, body);
     }
 }
@@ -170,6 +174,7 @@ static void peer_lost(void *arg, uint32_t peer, uint32_t generation) {
     }
     if (r->lock.held && r->lock.by == peer && r->lock.generation == generation)
         serve_unlock(r);
+    blocked_end_peer(r->blocked, peer, UNBLOCK_FORGET);
     LIST_EACH(node, &r->held) {
         struct held *held = LIST_ENTRY(node, struct held, link);
         if (held->peer == peer) {
@@ -185,6 +190,7 @@ static void ring_garbled(void *arg, uint32_t peer) {
     struct router *r = arg;
     if (r->lock.held && r->lock.by == peer)
         serve_unlock(r);
+    blocked_end_peer(r->blocked, peer, UNBLOCK_ERROR);
     calls_peer_lost(r, peer);
 }
 
@@ -226,6 +232,10 @@ void router_peer_down(struct router *r, uint32_t peer, uint32_t generation) {
 
 bool router_turn_begin(struct router *r) {
     r->serving_since_us = 0;
+    if (r->env->keys_ready)
+        blocked_serve(r->blocked);
+    if (blocked_next_ms(r->blocked) != 0)
+        blocked_expire(r->blocked, clock_mono_ms());
     serve_parked(r);
     bool more = links_receive(r->links);
     /* What gather says to this shard itself; answers may produce more, bounded by its steps. */
@@ -259,11 +269,15 @@ void router_turn_end(struct router *r) {
 bool router_turn_was_short(struct router *r) {
     uint64_t handled = r->processed + r->served, commands = handled - r->handled_before;
     r->handled_before = handled;
-    return commands < SHORT_TURN_COMMANDS && r->slab_free_count != r->slab_size;
+    return commands < SHORT_TURN_COMMANDS && r->slab_size - r->slab_free_count > r->waiting;
+}
+
+uint64_t router_next_ms(const struct router *r) {
+    return blocked_next_ms(r->blocked);
 }
 
 bool router_sleep(struct router *r) {
-    if (!list_empty(&r->loopback) || serve_may_go_on(r))
+    if (!list_empty(&r->loopback) || serve_may_go_on(r) || (r->env->keys_ready && !r->lock.held))
         return true;
     return links_sleep(r->links);
 }
@@ -299,6 +313,7 @@ void router_refresh_status(struct router *r) {
     status_set(page, METRIC_relay_failed, r->failed);
     status_set(page, METRIC_relay_stale_dropped, stats->stale_dropped + stats->corrupt);
     status_set(page, METRIC_gathers, r->gathers);
+    status_set(page, METRIC_blocked_clients, r->waiting);
     status_set(page, METRIC_doorbells_rung, stats->doorbells_rung);
 }
 
@@ -328,6 +343,8 @@ struct router *router_create(struct command_env *env, struct keyspace *ks) {
                                .enough = served_enough,
                                .drained = backlog_drained};
     r->links = links_create(env->segment, env->shard, env->generation, &hooks);
+    r->blocked = blocked_create(env, ks, &(struct blocked_hooks){.arg = r, .answer = wait_answer});
+    env->blocked = r->blocked;
     return r;
 }
 
@@ -350,6 +367,8 @@ void router_free(struct router **router) {
         mem_free(LIST_ENTRY(node, struct held, link));
     }
     calls_free(r);
+    r->env->blocked = NULL;
+    blocked_free(&r->blocked);
     keyspace_free(&r->scratch);
     session_free(&r->remote);
     session_free(&r->internal);

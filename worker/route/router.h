@@ -35,6 +35,10 @@ void router_forget(struct router *router, struct pipeline *pipeline);
 uint64_t router_defer(struct router *router, struct command_ctx *ctx);
 void router_answer(struct router *router, uint64_t token, struct bytes resp);
 
+/* CLIENT UNBLOCK: end the wait of a blocked client of this worker, as its timeout would or with an error.
+ * false: it is not blocked. */
+bool router_unblock(struct router *router, struct session *session, bool with_error);
+
 void router_peer_up(struct router *router, uint32_t peer, uint32_t generation);
 void router_peer_down(struct router *router, uint32_t peer, uint32_t generation);
 
@@ -46,12 +50,17 @@ void router_turn_end(struct router *router);
 void router_synced(struct router *router);
 /* Answers of other shards are awaited, and few commands were handled since the last call. */
 bool router_turn_was_short(struct router *router);
+/* When a client's time to wait is up, monotonic: be awake then. 0: never. */
+uint64_t router_next_ms(const struct router *router);
 /* About to sleep: true if there is work after all. Awake again. */
 bool router_sleep(struct router *router);
 void router_awake(struct router *router);
 /* Ten times a second: commands that have waited too long for a shard that is down. */
 void router_cron(struct router *router);
 void router_refresh_status(struct router *router);
+/* Lock all shards, let each mark the cut (env->cut_mark), unlock them. env->cut_locked() is told the end:
+ * within a second or so, whatever happens. */
+void router_cut(struct router *router, uint64_t cut, uint64_t try);
 /* Nothing is in flight to or from other shards. */
 bool router_idle(const struct router *router);
 

@@ -1,6 +1,7 @@
 /* router_private.h - what the files of route/ share. */
 #ifndef REMUDA_ROUTE_ROUTER_PRIVATE_H
 #define REMUDA_ROUTE_ROUTER_PRIVATE_H
+#include "worker/command/blocked.h"
 #include "worker/persist/persist.h"
 #include "worker/route/link.h"
 #include "worker/route/router.h"
@@ -32,6 +33,7 @@ struct call {
     bool done;
     bool silent;  /* CLIENT REPLY OFF: the reply is dropped */
     bool barrier; /* the client's next command waits for this one */
+    bool waits;   /* in a blocking command, for a key */
     uint8_t resp;
     uint32_t argc;
     uint32_t parts_count, parts_left;
@@ -88,6 +90,8 @@ struct router {
     bool any_full;
     struct list held;         /* struct held */
     struct list loopback;     /* struct parked: gather's messages to this shard itself */
+    struct blocked *blocked;  /* who waits for keys of this shard */
+    uint32_t waiting;         /* clients of ours that wait, for keys of any shard */
     struct keyspace *scratch; /* gather's operands */
     struct gather *scratch_user;
 
@@ -104,7 +108,7 @@ struct router {
 };
 
 /* ---- call.c: commands in flight ---- */
-/* A new call at the pipeline's end, with this many parts. */
+/* A new call at the pipeline's end (NULL: of no client), with this many parts. */
 struct call *call_begin(struct router *r, struct pipeline *p, struct session *session,
                         const struct command *cmd, uint32_t parts);
 /* Give the part a token and send its request; the peer may be this shard itself (gather). argv or
@@ -161,12 +165,30 @@ void serve_answer(struct router *r, uint32_t peer, const struct relay_frame *req
                   uint8_t flags, struct bytes body);
 /* Frames that were parked while the shard was locked, or their peer had too much waiting for it. */
 void serve_parked(struct router *r);
+/* Take a frame out of the parking place; false: it is not there. */
+bool serve_unpark(struct router *r, uint32_t peer, uint8_t type, uint64_t token);
 /* Is there one whose turn has come? */
 bool serve_may_go_on(const struct router *r);
 void serve_unlock(struct router *r);
 /* Put a frame aside: copy of frame and body at the end of a list. */
 void park_frame(struct list *where, uint32_t peer, const struct relay_frame *frame,
                 struct bytes body);
+
+/* ---- wait.c ---- */
+/* A client's own command that was run here waits: it becomes a call. */
+void wait_here(struct router *r, struct command_ctx *ctx);
+/* Its owner says so of one that was relayed. */
+void wait_told(struct router *r, struct call *call);
+/* It ends. Does nothing to one that does not wait. */
+void wait_unmark(struct router *r, struct call *call);
+/* The client is gone: nobody awaits the call any more. false: it must run to its end. */
+bool wait_forget(struct router *r, struct call *call);
+/* Serving side: what a peer asked for waits; a peer ends a wait. */
+void wait_for_peer(struct router *r, struct command_ctx *ctx, uint32_t peer,
+                   const struct relay_frame *request);
+void wait_serve_cancel(struct router *r, uint32_t peer, const struct relay_frame *frame);
+/* A hook of blocked.h. */
+void wait_answer(void *arg, struct waiter_id id, struct bytes reply, bool failed);
 
 /* ---- merge.c ---- */
 /* All parts of a call have their replies: build the client's and finish the call. */
@@ -192,11 +214,15 @@ void gather_lock_refused(struct router *r, struct call *call, uint32_t shard);
 /* Does it hold this shard's lock? Is it still collecting locks? */
 bool gather_needs(const struct gather *gather, uint32_t shard);
 bool gather_is_locking(const struct gather *gather);
+/* How long it may wait for others while they wait for it; 0: as long as they live. */
+uint64_t gather_patience_ms(const struct gather *gather);
 void gather_free(struct gather **gather);
 /* Serving side. */
 void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame *frame,
                        struct bytes body);
 void gather_serve_write_back(struct router *r, uint32_t peer, const struct relay_frame *frame,
                              struct bytes body);
+void gather_serve_mark(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                       struct bytes body);
 
 #endif

@@ -42,6 +42,7 @@ static void serve_request(struct router *r, uint32_t peer, const struct relay_fr
         r->env->look_at_primary(r->env->upper);
     s->db = frame->db;
     struct command_ctx ctx = router_context(r, s, cmd, argv, frame->argc, out);
+    ctx.may_block = true;
     if (!cmd || !cmd->handler || !argv || !command_arity_ok(cmd, frame->argc) ||
         frame->db >= keyspace_databases(r->ks)) {
         log_warning("Relay frame from shard %u refused: it makes no command", peer);
@@ -54,7 +55,11 @@ static void serve_request(struct router *r, uint32_t peer, const struct relay_fr
         execute(&ctx);
         r->served++;
     }
-    serve_answer(r, peer, frame, RELAY_REPLY, ctx.reply.errors ? RELAY_ERROR : 0, buf_bytes(out));
+    if (ctx.waiter)
+        wait_for_peer(r, &ctx, peer, frame);
+    else
+        serve_answer(r, peer, frame, RELAY_REPLY, ctx.reply.errors ? RELAY_ERROR : 0,
+                     buf_bytes(out));
     buf_shrink(out, 64 * 1024);
 }
 
@@ -83,16 +88,16 @@ bool serve_may_go_on(const struct router *r) {
            !is_congested(r, LIST_ENTRY(r->lock.parked.next, struct parked, link)->peer);
 }
 
-/* Its coordinator gave up before the lock's turn came. */
-static void forget_lock(struct router *r, uint32_t peer, uint64_t token) {
+bool serve_unpark(struct router *r, uint32_t peer, uint8_t type, uint64_t token) {
     LIST_EACH(node, &r->lock.parked) {
         struct parked *parked = LIST_ENTRY(node, struct parked, link);
-        if (parked->frame.type == RELAY_LOCK && parked->peer == peer &&
-            parked->frame.token == token) {
+        if (parked->frame.type == type && parked->peer == peer && parked->frame.token == token) {
             list_remove(&parked->link);
             mem_free(parked);
+            return true;
         }
     }
+    return false;
 }
 
 void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *frame,
@@ -114,18 +119,24 @@ void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *fram
                          BYTES_LITERAL("-ERR the lock of a shard was lost; the command may or may "
                                        "not have been executed in part\r\n"));
         break;
+    case RELAY_MARK:
+        if (is_lock_holder(r, peer, frame))
+            gather_serve_mark(r, peer, frame, body);
+        break; /* else it has given up already */
     case RELAY_UNLOCK:
         if (is_lock_holder(r, peer, frame) && r->lock.token == frame->token)
             serve_unlock(r);
-        else
-            forget_lock(r, peer, frame->token);
+        else /* its coordinator gave up before the lock's turn came */
+            serve_unpark(r, peer, RELAY_LOCK, frame->token);
         break;
+    case RELAY_CANCEL: wait_serve_cancel(r, peer, frame); break;
     default: log_warning("Relay frame of unknown type %u from shard %u dropped", frame->type, peer);
     }
 }
 
 void serve_unlock(struct router *r) {
     r->lock.held = false;
+    blocked_hold(r->blocked, false);
     router_wake_stalled(r, r->self);
 }
 

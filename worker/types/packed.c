@@ -102,15 +102,19 @@ static void write_back(uint8_t *to, size_t length, uint32_t bytes) {
 }
 
 size_t packed_encoded_bytes(const struct packed_encoded *e) {
-    size_t body = e->head_bytes + e->text.len;
+    size_t body = packed_body_bytes(e);
     return body + back_bytes_of(body);
 }
 
-void packed_encoded_write(const struct packed_encoded *e, char *to) {
-    size_t body = e->head_bytes + e->text.len;
+void packed_body_write(const struct packed_encoded *e, char *to) {
     memcpy(to, e->head, e->head_bytes);
     if (e->text.len > 0)
         memcpy(to + e->head_bytes, e->text.ptr, e->text.len);
+}
+
+void packed_encoded_write(const struct packed_encoded *e, char *to) {
+    size_t body = packed_body_bytes(e);
+    packed_body_write(e, to);
     write_back((uint8_t *)to + body, body, back_bytes_of(body));
 }
 
@@ -197,6 +201,12 @@ void packed_get(struct bytes packed, size_t at, struct packed_element *element_r
         uint64_t raw = read_le(packed.ptr + at + 1, bytes) << unused_bits;
         element_r->number = (int64_t)raw >> unused_bits;
     }
+}
+
+size_t packed_body_read(const char *from, struct packed_element *element_r) {
+    struct bytes body = bytes_of(from, SIZE_MAX);
+    packed_get(body, 0, element_r);
+    return head_bytes_of(byte_at(body, 0)) + text_bytes_of(body, 0);
 }
 
 struct bytes packed_text(struct bytes packed, size_t at, char *digits) {

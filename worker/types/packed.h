@@ -59,6 +59,13 @@ void packed_encode(struct bytes text, struct packed_encoded *e_r);
 /* Bytes it takes, and writing them. */
 size_t packed_encoded_bytes(const struct packed_encoded *e);
 void packed_encoded_write(const struct packed_encoded *e, char *to);
+/* The same without its back length, for runs that are only walked forward: head, then characters. */
+static inline size_t packed_body_bytes(const struct packed_encoded *e) {
+    return e->head_bytes + e->text.len;
+}
+void packed_body_write(const struct packed_encoded *e, char *to);
+/* Read one; returns how long it is. */
+size_t packed_body_read(const char *from, struct packed_element *element_r);
 
 /* ---- changing ---- */
 void packed_append(struct buf *packed, struct bytes text);

@@ -4,6 +4,7 @@
 #include "worker/types/hash.h"
 #include "worker/types/list.h"
 #include "worker/types/set.h"
+#include "worker/types/stream.h"
 #include "worker/types/zset.h"
 
 static const char *const type_names[VALUE_TYPE_COUNT] = {
@@ -29,6 +30,7 @@ static const struct {
     [VALUE_SET] = {set_free, set_count, set_object_bytes, set_copy},
     [VALUE_ZSET] = {zset_free, zset_count, zset_object_bytes, zset_copy},
     [VALUE_HASH] = {hash_free, hash_count, hash_object_bytes, hash_copy},
+    [VALUE_STREAM] = {stream_free, stream_cost, stream_object_bytes, stream_copy},
 };
 
 const char *value_type_name(enum value_type type) {

@@ -144,9 +144,49 @@ static void test_made_once_then_read(void **state) {
 
 static void test_another_number_of_shards(void **state) {
     write_pool_json(HEAD SHARD_0 "," SHARD_1 "]}");
-    assert_int_equal(pool_file_open(dir, 3, &file, error, sizeof(error)), -1);
-    assert_non_null(strstr(error, "a pool of 2 shards, but workers is 3"));
-    assert_int_equal(pool_file_open(dir, 2, &file, error, sizeof(error)), 0);
+    assert_int_equal(pool_file_open(dir, 3, &file, error, sizeof(error)), 0);
+    assert_int_equal(file.shards, 2);
+    assert_int_equal(pool_file_read(dir, &file, error, sizeof(error)), 0);
+    assert_int_equal(file.shards, 2);
+}
+
+static void test_dealt_anew(void **state) {
+    static struct pool_file more, fewer;
+    char slots[POOL_SLOTS_TEXT_BYTES];
+    assert_int_equal(parse(HEAD SHARD_0 "," SHARD_1 "]}"), 0);
+    pool_file_deal(&file, 3, &more);
+    assert_int_equal(more.shards, 3);
+    assert_string_equal(more.pool_id, file.pool_id);
+    assert_string_equal(more.node_id[0], file.node_id[0]);
+    assert_string_equal(more.node_id[1], file.node_id[1]);
+    assert_string_not_equal(more.node_id[2], file.node_id[1]);
+    pool_file_slots_text(&more, slots);
+    assert_string_equal(slots, "0,5461,10923");
+    pool_file_deal(&more, 1, &fewer);
+    assert_string_equal(fewer.node_id[0], file.node_id[0]);
+    pool_file_slots_text(&fewer, slots);
+    assert_string_equal(slots, "0");
+    pool_file_deal(&file, SHARD_MAX, &more);
+    pool_file_slots_text(&more, slots);
+    assert_true(strlen(slots) < sizeof(slots) - 1);
+}
+
+static void test_the_mark_of_a_move(void **state) {
+    static struct pool_file made;
+    assert_int_equal(pool_file_read(dir, &made, error, sizeof(error)), 1);
+    pool_file_make(&made, 2);
+    made.moving = true;
+    made.moving_from = 5;
+    assert_int_equal(pool_file_publish(dir, &made, error, sizeof(error)), 0);
+    assert_int_equal(pool_file_read(dir, &file, error, sizeof(error)), 0);
+    assert_true(file.moving);
+    assert_int_equal(file.moving_from, 5);
+    made.moving = false;
+    assert_int_equal(pool_file_publish(dir, &made, error, sizeof(error)), 0);
+    assert_int_equal(pool_file_read(dir, &file, error, sizeof(error)), 0);
+    assert_false(file.moving);
+    assert_int_equal(parse(HEAD SHARD_0 "," SHARD_1 "],\"moving_from\":129}"), -1);
+    assert_non_null(strstr(error, "moving_from"));
 }
 
 static void test_foreign_file_stays_as_it_is(void **state) {
@@ -185,6 +225,8 @@ int main(void) {
         cmocka_unit_test(test_cut_anywhere_is_refused),
         cmocka_unit_test_setup_teardown(test_made_once_then_read, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_another_number_of_shards, make_dir, remove_dir),
+        cmocka_unit_test(test_dealt_anew),
+        cmocka_unit_test_setup_teardown(test_the_mark_of_a_move, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_foreign_file_stays_as_it_is, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_shards_without_pool_json, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_too_long_a_file, make_dir, remove_dir),

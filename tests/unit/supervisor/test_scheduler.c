@@ -15,21 +15,20 @@ static int clear(void **state) {
 }
 
 static void expect_grant(uint32_t concurrency, uint32_t process, uint64_t id) {
-    struct fork_wish wish;
-    assert_true(scheduler_next(&scheduler, concurrency, UINT64_MAX, &wish));
-    assert_int_equal(wish.process, process);
-    assert_int_equal(wish.id, id);
+    struct fork_wish *wish = scheduler_next(&scheduler, concurrency, UINT64_MAX);
+    assert_non_null(wish);
+    assert_int_equal(wish->process, process);
+    assert_int_equal(wish->id, id);
 }
 
 static void expect_none(uint32_t concurrency) {
-    struct fork_wish wish;
-    assert_false(scheduler_next(&scheduler, concurrency, UINT64_MAX, &wish));
+    assert_null(scheduler_next(&scheduler, concurrency, UINT64_MAX));
 }
 
 static void test_one_at_a_time_in_order(void **state) {
-    assert_true(scheduler_want(&scheduler, 2, 10, 0));
-    assert_true(scheduler_want(&scheduler, 0, 10, 0));
-    assert_true(scheduler_want(&scheduler, 1, 11, 0));
+    assert_true(scheduler_want(&scheduler, 2, 10, FORK_ASKED, 0));
+    assert_true(scheduler_want(&scheduler, 0, 10, FORK_ASKED, 0));
+    assert_true(scheduler_want(&scheduler, 1, 11, FORK_ASKED, 0));
     expect_grant(1, 2, 10);
     expect_none(1);
     assert_true(scheduler_done(&scheduler, 2, 10));
@@ -44,7 +43,7 @@ static void test_one_at_a_time_in_order(void **state) {
 
 static void test_concurrency_may_change(void **state) {
     for (uint32_t i = 0; i < 4; i++)
-        assert_true(scheduler_want(&scheduler, i, 1, 0));
+        assert_true(scheduler_want(&scheduler, i, 1, FORK_ASKED, 0));
     expect_grant(2, 0, 1);
     expect_grant(2, 1, 1);
     expect_none(2);
@@ -58,9 +57,9 @@ static void test_concurrency_may_change(void **state) {
 }
 
 static void test_the_dead_are_forgotten(void **state) {
-    assert_true(scheduler_want(&scheduler, 0, 1, 0));
-    assert_true(scheduler_want(&scheduler, 0, 2, 0));
-    assert_true(scheduler_want(&scheduler, 1, 3, 0));
+    assert_true(scheduler_want(&scheduler, 0, 1, FORK_ASKED, 0));
+    assert_true(scheduler_want(&scheduler, 0, 2, FORK_ASKED, 0));
+    assert_true(scheduler_want(&scheduler, 1, 3, FORK_ASKED, 0));
     expect_grant(1, 0, 1);
     scheduler_forget(&scheduler, 0);
     expect_grant(1, 1, 3);
@@ -69,34 +68,79 @@ static void test_the_dead_are_forgotten(void **state) {
 }
 
 static void test_withdrawn_before_its_turn(void **state) {
-    assert_true(scheduler_want(&scheduler, 0, 1, 0));
-    assert_true(scheduler_want(&scheduler, 1, 1, 0));
+    assert_true(scheduler_want(&scheduler, 0, 1, FORK_ASKED, 0));
+    assert_true(scheduler_want(&scheduler, 1, 1, FORK_ASKED, 0));
     expect_grant(1, 0, 1);
     assert_true(scheduler_done(&scheduler, 1, 1));
     assert_true(scheduler_done(&scheduler, 0, 1));
     expect_none(1);
 }
 
-static void test_a_second_fork_needs_memory_the_first_does_not(void **state) {
-    struct fork_wish wish;
-    assert_true(scheduler_want(&scheduler, 0, 1, 1000));
-    assert_true(scheduler_want(&scheduler, 1, 1, 1000));
-    assert_true(scheduler_next(&scheduler, 8, 10, &wish));
-    assert_int_equal(wish.process, 0);
-    assert_false(scheduler_next(&scheduler, 8, 999, &wish));
-    assert_true(scheduler_next(&scheduler, 8, 1000, &wish));
-    assert_int_equal(wish.process, 1);
+static void expect_wait(uint32_t at, enum fork_wait wait, uint64_t needed_bytes) {
+    assert_int_equal(scheduler.wishes[at].wait, wait);
+    assert_int_equal(scheduler.wishes[at].needed_bytes, needed_bytes);
+}
+
+static void test_urgent_ones_come_first(void **state) {
+    assert_true(scheduler_want(&scheduler, 0, 1, FORK_BY_ITSELF, 0));
+    assert_true(scheduler_want(&scheduler, 1, 1, FORK_ASKED, 0));
+    assert_true(scheduler_want(&scheduler, 2, 1, FORK_RESCUE, 0));
+    assert_true(scheduler_want(&scheduler, 3, 1, FORK_ASKED, 0));
+    assert_true(scheduler_want(&scheduler, 4, 1, FORK_RESCUE, 0));
+    static const uint32_t order[] = {2, 4, 1, 3, 0};
+    for (size_t i = 0; i < 5; i++) {
+        expect_grant(1, order[i], 1);
+        assert_true(scheduler_done(&scheduler, order[i], 1));
+    }
+}
+
+static void test_not_even_the_first_without_memory(void **state) {
+    assert_true(scheduler_want(&scheduler, 0, 1, FORK_ASKED, 1000));
+    assert_null(scheduler_next(&scheduler, 8, 999));
+    expect_wait(0, FORK_WAIT_MEMORY, 1000);
+    assert_non_null(scheduler_next(&scheduler, 8, 1000));
+    expect_wait(0, FORK_WAIT_NOT, 1000);
+}
+
+static void test_those_out_are_counted_by_what_they_have_not_copied(void **state) {
+    for (uint32_t i = 0; i < 3; i++)
+        assert_true(scheduler_want(&scheduler, i, 1, FORK_ASKED, 1000));
+    assert_non_null(scheduler_next(&scheduler, 2, 1999));
+    assert_null(scheduler_next(&scheduler, 2, 1999));
+    expect_wait(1, FORK_WAIT_MEMORY, 2000);
+    /* What was copied is no longer free, nor will it be copied again. */
+    scheduler.wishes[0].copied_bytes = 400;
+    assert_null(scheduler_next(&scheduler, 2, 1599));
+    assert_non_null(scheduler_next(&scheduler, 2, 1600));
+    /* Now it is a matter of turns. */
+    assert_null(scheduler_next(&scheduler, 2, UINT64_MAX));
+    expect_wait(2, FORK_WAIT_TURN, 2600 - 1000 + 1000);
+    scheduler.wishes[0].copied_bytes = 5000; /* more than was foreseen */
+    assert_non_null(scheduler_next(&scheduler, 3, 2000));
+}
+
+static void test_a_big_one_keeps_no_small_one_back(void **state) {
+    assert_true(scheduler_want(&scheduler, 0, 1, FORK_RESCUE, 5000));
+    assert_true(scheduler_want(&scheduler, 1, 1, FORK_BY_ITSELF, 100));
+    struct fork_wish *wish = scheduler_next(&scheduler, 1, 200);
+    assert_non_null(wish);
+    assert_int_equal(wish->process, 1);
+    assert_null(scheduler_next(&scheduler, 1, 200));
+    expect_wait(0, FORK_WAIT_TURN, 5100);
+    assert_true(scheduler_done(&scheduler, 1, 1));
+    assert_null(scheduler_next(&scheduler, 1, 200));
+    expect_wait(0, FORK_WAIT_MEMORY, 5000);
 }
 
 static void test_a_child_cannot_flood_the_queue(void **state) {
     for (uint64_t id = 1; id <= SCHEDULER_WISHES_PER_PROCESS; id++)
-        assert_true(scheduler_want(&scheduler, 5, id, 0));
-    assert_false(scheduler_want(&scheduler, 5, 99, 0));
-    assert_true(scheduler_want(&scheduler, 6, 1, 0));
-    assert_false(scheduler_want(&scheduler, 6, 1, 0));
+        assert_true(scheduler_want(&scheduler, 5, id, FORK_ASKED, 0));
+    assert_false(scheduler_want(&scheduler, 5, 99, FORK_ASKED, 0));
+    assert_true(scheduler_want(&scheduler, 6, 1, FORK_ASKED, 0));
+    assert_false(scheduler_want(&scheduler, 6, 1, FORK_ASKED, 0));
     for (uint32_t process = 7; scheduler.count < SCHEDULER_WISHES_MAX; process++)
-        assert_true(scheduler_want(&scheduler, process, 1, 0));
-    assert_false(scheduler_want(&scheduler, 100000, 1, 0));
+        assert_true(scheduler_want(&scheduler, process, 1, FORK_ASKED, 0));
+    assert_false(scheduler_want(&scheduler, 100000, 1, FORK_ASKED, 0));
 }
 
 int main(void) {
@@ -105,7 +149,10 @@ int main(void) {
         cmocka_unit_test_setup(test_concurrency_may_change, clear),
         cmocka_unit_test_setup(test_the_dead_are_forgotten, clear),
         cmocka_unit_test_setup(test_withdrawn_before_its_turn, clear),
-        cmocka_unit_test_setup(test_a_second_fork_needs_memory_the_first_does_not, clear),
+        cmocka_unit_test_setup(test_urgent_ones_come_first, clear),
+        cmocka_unit_test_setup(test_not_even_the_first_without_memory, clear),
+        cmocka_unit_test_setup(test_those_out_are_counted_by_what_they_have_not_copied, clear),
+        cmocka_unit_test_setup(test_a_big_one_keeps_no_small_one_back, clear),
         cmocka_unit_test_setup(test_a_child_cannot_flood_the_queue, clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,8 @@ static void states_have_names(void **state) {
     assert_string_equal(child_state_name(CHILD_UP), "up");
     assert_string_equal(child_state_name(CHILD_STOPPED), "stopped");
     assert_string_equal(child_state_name(CHILD_STATE_COUNT), "unknown");
+    assert_string_equal(fork_wait_name(FORK_WAIT_MEMORY), "memory");
+    assert_string_equal(fork_wait_name(FORK_WAIT_COUNT), "unknown");
     assert_string_equal(child_state_name((enum child_state) - 1), "unknown");
 }
 

@@ -128,6 +128,42 @@ static void why_and_when_a_worker_restarts(void **state) {
     json_decref(root);
 }
 
+static void what_takes_a_while(void **state) {
+    struct front_fixture *f = *state;
+    struct status_page *saver = segment_status(&f->segment, 0);
+    struct status_page *loader = segment_status(&f->segment, 1);
+    struct status_page *waiter = segment_status(&f->segment, 2);
+    status_set(saver, METRIC_save_kind, 2);
+    status_set(saver, METRIC_save_keys_done, 30);
+    status_set(saver, METRIC_save_keys_expected, 40);
+    status_set(saver, METRIC_save_bytes_per_second, 5000);
+    status_set(saver, METRIC_save_cow_bytes, 4096);
+    atomic_store(&loader->state, CHILD_LOADING);
+    status_set(loader, METRIC_load_total_bytes, 1000);
+    status_set(loader, METRIC_load_done_bytes, 250);
+    atomic_store(&waiter->fork_wait, FORK_WAIT_MEMORY);
+    atomic_store(&waiter->fork_needed_bytes, 9ull << 20);
+    atomic_store(&waiter->fork_free_bytes, 2ull << 20);
+    json_t *root = document(state);
+    json_t *saving = json_object_get(worker_of(root, 0), "saving");
+    assert_string_equal(text(saving, "kind"), "log base");
+    assert_int_equal(json_real_value(json_object_get(saving, "percent")), 75);
+    assert_int_equal(integer(saving, "keys_total"), 40);
+    assert_int_equal(integer(saving, "bytes_per_second"), 5000);
+    assert_int_equal(integer(saving, "cow_bytes"), 4096);
+    json_t *loading = json_object_get(worker_of(root, 1), "loading");
+    assert_int_equal(json_real_value(json_object_get(loading, "percent")), 25);
+    assert_true(json_is_null(json_object_get(worker_of(root, 0), "loading")));
+    assert_true(json_is_null(json_object_get(worker_of(root, 1), "saving")));
+    json_t *wait = json_object_get(worker_of(root, 2), "fork_wait");
+    assert_string_equal(text(wait, "reason"), "memory");
+    assert_int_equal(integer(wait, "needed_bytes"), 9 << 20);
+    assert_string_equal(text(worker_of(root, 2), "trouble"),
+                        "a save waits for memory: 9 MB may be needed, 2 MB are free");
+    assert_string_equal(text(json_object_get(worker_of(root, 1), "fork_wait"), "reason"), "no");
+    json_decref(root);
+}
+
 /* A page is another process's memory: whatever is in it, the document stays well-formed. */
 static void garbage_in_a_page(void **state) {
     struct front_fixture *f = *state;
@@ -155,8 +191,10 @@ static void secrets_stay_inside(void **state) {
     cmocka_unit_test_setup_teardown(name, front_fixture_setup, front_fixture_teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(every_metric_is_there),          TEST(figures_of_a_worker), TEST(state_of_the_pool),
-        TEST(why_and_when_a_worker_restarts), TEST(garbage_in_a_page),   TEST(secrets_stay_inside),
+        TEST(every_metric_is_there), TEST(figures_of_a_worker),
+        TEST(state_of_the_pool),     TEST(why_and_when_a_worker_restarts),
+        TEST(garbage_in_a_page),     TEST(what_takes_a_while),
+        TEST(secrets_stay_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,8 @@ static void on_synced(void *arg) {
     clients_synced(w->clients);
 }
 
-static void no_fork(void *arg, uint64_t id, uint64_t bytes, const char *what) {
+static void no_fork(void *arg, uint64_t id, uint64_t bytes, enum fork_urgency urgency,
+                    const char *what) {
 }
 
 static void no_fork_done(void *arg, uint64_t id) {

@@ -94,7 +94,10 @@ void fixture_run(struct fixture *f, uint32_t argc, const struct bytes *argv) {
         ctx.cmd = command_lookup(argv, argc, NULL);
     else if (admit(&ctx) != ADMIT_OK)
         return;
+    ctx.may_block = f->may_wait_as != 0;
     execute(&ctx);
+    if (ctx.waiter != NULL)
+        blocked_add(f->env.blocked, &ctx, (struct waiter_id){0, f->may_wait_as});
     f->dirty = ctx.dirty;
     note_log(f, &ctx);
 }

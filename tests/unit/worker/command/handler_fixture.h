@@ -2,7 +2,7 @@
  * text through admit() and execute() and gives the reply as it would go over the wire. */
 #ifndef REMUDA_TESTS_HANDLER_FIXTURE_H
 #define REMUDA_TESTS_HANDLER_FIXTURE_H
-#include "worker/command/command.h"
+#include "worker/command/blocked.h"
 
 struct fixture {
     struct keyspace *ks;
@@ -14,6 +14,8 @@ struct fixture {
     struct buf logged; /* what the last command would log, words by spaces, commands by " | " */
     uint64_t dirty;    /* of the last command */
     int64_t now_ms;
+    uint64_t
+        may_wait_as; /* a command may block, and waits in env.blocked under this token; 0: none */
 };
 
 enum { FIXTURE_NOW_MS = 1700000000 };

@@ -100,8 +100,10 @@ static void on_synced(void *arg) {
 static void on_progress(void *arg) {
     ((struct shard *)arg)->progress_calls++;
 }
-static void on_fork_want(void *arg, uint64_t id, uint64_t expected_bytes, const char *what) {
+static void on_fork_want(void *arg, uint64_t id, uint64_t expected_bytes, enum fork_urgency urgency,
+                         const char *what) {
     struct shard *s = arg;
+    s->urgency = urgency;
     s->wish = id;
     if (!s->withhold_turns)
         persist_fork_granted(s->persist, id);
@@ -113,7 +115,20 @@ static void on_fork_done(void *arg, uint64_t id) {
 }
 static void on_log_began(void *arg) {
     struct shard *s = arg;
-    propagate_to(s->propagate, persist_aof(s->persist));
+    if (s->persist != NULL)
+        propagate_to(s->propagate, persist_aof(s->persist));
+}
+static void on_cut_prepared(void *arg, uint64_t cut, uint64_t try, const char *error) {
+    struct shard *s = arg;
+    s->prepared_cut = cut;
+    s->prepared_try = try;
+    snprintf(s->cut_error, sizeof s->cut_error, "%s", error);
+}
+static void on_cut_linked(void *arg, uint64_t cut, uint64_t try, struct bytes report) {
+    struct shard *s = arg;
+    s->linked_cut = cut;
+    s->linked_try = try;
+    snprintf(s->cut_report, sizeof s->cut_report, "%.*s", (int)report.len, report.ptr);
 }
 static void on_removed(void *arg, uint32_t db, struct bytes key) {
     struct shard *s = arg;
@@ -139,6 +154,8 @@ int shard_open(struct shard *s) {
                                   .fork_done = on_fork_done,
                                   .apply = on_apply,
                                   .log_began = on_log_began,
+                                  .cut_prepared = on_cut_prepared,
+                                  .cut_linked = on_cut_linked,
                                   .progress = on_progress};
     s->ks = keyspace_create((uint32_t)s->config->databases, seed, &ks_hooks);
     keyspace_configure(s->ks, s->config);

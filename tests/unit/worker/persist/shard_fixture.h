@@ -18,8 +18,12 @@ struct shard {
     struct command_env env;
     struct buf reply;
     uint64_t synced_calls, progress_calls, turns_given_back;
-    uint64_t wish; /* id of the last fork_want */
+    uint64_t wish;             /* id of the last fork_want */
+    enum fork_urgency urgency; /* of it */
     bool withhold_turns;
+    /* What was told of a consistent cut, last. */
+    uint64_t prepared_cut, prepared_try, linked_cut, linked_try;
+    char cut_error[512], cut_report[4096];
     char error[512]; /* of the last call that failed */
 };
 

@@ -1,6 +1,7 @@
 /* test_persist.c - the whole object on real files: start, log, rewrite, snapshots, stop, restart. */
 #include "tests/unit/worker/persist/shard_fixture.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -547,6 +548,64 @@ static void turns_are_awaited_and_given_back(void **state) {
     shard_free(&s);
 }
 
+static void a_wish_says_how_urgent_it_is(void **state) {
+    struct shard *s = open_logged("everysec");
+    shard_configure(s, "save", "60 1");
+    s->withhold_turns = true;
+    s->persist->snapshots.last_good_s -= 61;
+    persist_note_write(s->persist, 1);
+    persist_cron(s->persist);
+    assert_int_equal(s->urgency, FORK_BY_ITSELF);
+    /* Writes are refused until the log is afresh: the snapshot lets it go first, and comes after. */
+    aof_set_trouble(&s->persist->aof, AOF_SYNC_FAILED, EIO);
+    persist_cron(s->persist);
+    assert_int_equal(s->turns_given_back, 1);
+    assert_int_equal(s->urgency, FORK_RESCUE);
+    s->withhold_turns = false;
+    persist_fork_granted(s->persist, s->wish);
+    shard_await(s, saved_once, "the snapshot behind it");
+    assert_int_equal(s->persist->rewrite.count, 1);
+    s->withhold_turns = true;
+    shard_run(s, "BGSAVE");
+    assert_int_equal(s->urgency, FORK_ASKED);
+    shard_free(&s);
+}
+
+static bool heard_of_keys(struct shard *s) {
+    return s->persist->child.keys > 0;
+}
+static void progress_is_shown_while_it_runs(void **state) {
+    struct shard *s = shard_create();
+    must_open(s);
+    s->withhold_turns = true;
+    for (int i = 0; i < 200; i++) {
+        char command[64];
+        snprintf(command, sizeof command, "SETRANGE k%d 1000000 x", i);
+        shard_run(s, command);
+    }
+    shard_run(s, "BGSAVE");
+    persist_refresh_status(s->persist);
+    assert_int_equal(status_get(s->status, METRIC_snapshot_in_progress), 1);
+    assert_int_equal(status_get(s->status, METRIC_fork_wanted), 1);
+    assert_int_equal(status_get(s->status, METRIC_save_kind), 0);
+    persist_fork_granted(s->persist, s->wish);
+    shard_await(s, heard_of_keys, "the child's word");
+    kill(s->persist->child.pid, SIGSTOP);
+    shard_run(s, "SET one more");
+    persist_refresh_status(s->persist);
+    assert_int_equal(status_get(s->status, METRIC_fork_wanted), 0);
+    assert_int_equal(status_get(s->status, METRIC_save_kind), 1);
+    assert_int_equal(status_get(s->status, METRIC_save_keys_expected), 200);
+    assert_true(status_get(s->status, METRIC_save_keys_done) <= 200);
+    assert_true(status_get(s->status, METRIC_save_bytes_done) > 0);
+    assert_true(status_get(s->status, METRIC_save_bytes_per_second) > 0);
+    kill(s->persist->child.pid, SIGCONT);
+    shard_await(s, saved_once, "the snapshot");
+    assert_int_equal(status_get(s->status, METRIC_save_kind), 0);
+    assert_int_equal(status_get(s->status, METRIC_snapshot_in_progress), 0);
+    shard_free(&s);
+}
+
 static void a_stop_ends_children(void **state) {
     struct shard *s = open_logged("always");
     shard_run(s, "SET a 1");
@@ -580,9 +639,8 @@ static void reload_gives_the_same(void **state) {
 
 static void info_has_redis_fields(void **state) {
     struct shard *s = open_logged("everysec");
-    struct buf info = {0};
-    persist_info(s->persist, &info);
-    buf_append(&info, "", 1);
+    persist_refresh_status(s->persist);
+    const char *info = shard_run(s, "INFO persistence");
     static const char *const fields[] = {"rdb_changes_since_last_save:0\r\n",
                                          "rdb_bgsave_in_progress:0\r\n",
                                          "rdb_last_bgsave_status:ok\r\n",
@@ -592,9 +650,8 @@ static void info_has_redis_fields(void **state) {
                                          "aof_buffer_length:0\r\n",
                                          "aof_delayed_fsync:0\r\n"};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        if (strstr(info.data, fields[i]) == NULL)
-            fail_msg("no %s in:\n%s", fields[i], info.data);
-    buf_free(&info);
+        if (strstr(info, fields[i]) == NULL)
+            fail_msg("no %s in:\n%s", fields[i], info);
     shard_free(&s);
 }
 
@@ -622,6 +679,8 @@ int main(void) {
         cmocka_unit_test(a_child_that_cannot_write_says_why),
         cmocka_unit_test(save_points_are_kept),
         cmocka_unit_test(turns_are_awaited_and_given_back),
+        cmocka_unit_test(a_wish_says_how_urgent_it_is),
+        cmocka_unit_test(progress_is_shown_while_it_runs),
         cmocka_unit_test(a_stop_ends_children),
         cmocka_unit_test(reload_gives_the_same),
         cmocka_unit_test(info_has_redis_fields),

@@ -242,7 +242,7 @@ static void what_is_wrong_is_said(void **state) {
     EXPECT_REFUSED("\x00\x01zz", "1 bytes too many");
     EXPECT_REFUSED("\x00\xc3\x02\x80\x7f\xff\xff\xff\x00\x61", "claims to hold");
     EXPECT_REFUSED("\x00\xc3\x02\x0a\x20\xff", "does not unpack");
-    EXPECT_REFUSED("\x0f\x00", "values of type stream are not supported");
+    EXPECT_REFUSED("\x07\x00", "values of type module value are not supported");
     EXPECT_REFUSED("\x08\x00", "0x08 is no type");
     EXPECT_REFUSED("\x04\x00", "without elements");
     EXPECT_REFUSED("\x04\x80\xff\xff\xff\xff", "does not fit what is left");

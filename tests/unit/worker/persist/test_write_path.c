@@ -137,7 +137,7 @@ static void waiting_replies_are_freed_by_a_change_of_policy(void **state) {
     shard_turn(s);
     uint64_t gate = persist_reply_gate(s->persist);
     shard_configure(s, "appendfsync", "no");
-    persist_config_changed(s->persist);
+    assert_int_equal(persist_config_changed(s->persist, s->error, sizeof s->error), 0);
     set_hold(false);
     shard_await(s, shard_all_synced, "the syncs");
     assert_int_equal(persist_reply_released(s->persist), gate);

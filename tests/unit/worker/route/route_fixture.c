@@ -21,13 +21,40 @@ static void refresh(void *upper) {
     status_set(s->env.status, METRIC_keys, keys);
 }
 
+static bool unblock(void *upper, struct session *session, bool with_error) {
+    struct route_shard *s = upper;
+    return router_unblock(s->router, session, with_error);
+}
+
+static int cut_mark(void *upper, uint64_t cut, uint64_t try, char *error_r, size_t error_bytes) {
+    struct route_shard *s = upper;
+    if (s->refuse_mark) {
+        snprintf(error_r, error_bytes, "%s", s->refuse_mark);
+        return -1;
+    }
+    s->marked_cut = cut;
+    s->marked_try = try;
+    s->marks++;
+    if (s->on_mark)
+        s->on_mark(s);
+    return 0;
+}
+
+static void cut_locked(void *upper, uint64_t cut, uint64_t try, uint64_t pause_us,
+                       const char *error) {
+    struct route_shard *s = upper;
+    s->ended_cut = cut;
+    s->ended_try = try;
+    s->ends++;
+    snprintf(s->cut_error, sizeof(s->cut_error), "%s", error ? error : "");
+}
+
 static void shard_open(struct pool_fixture *pool, uint32_t i) {
     struct route_shard *s = &pool->shard[i];
     struct keyspace_hooks hooks = {.expired = no_removal, .evicted = no_removal};
     s->ks = keyspace_create(16, pool->segment.header->hash_seed, &hooks);
     keyspace_configure(s->ks, s->config);
     keyspace_set_now(s->ks, 1700000000000);
-    list_init(&s->sessions);
     s->generation++;
     s->down = false;
     s->env = (struct command_env){.config = s->config,
@@ -37,7 +64,11 @@ static void shard_open(struct pool_fixture *pool, uint32_t i) {
                                   .status = segment_status(&pool->segment, i),
                                   .sessions = &s->sessions,
                                   .upper = s,
-                                  .refresh_status = refresh};
+                                  .unblock_session = unblock,
+                                  .refresh_status = refresh,
+                                  .cut_mark = cut_mark,
+                                  .cut_locked = cut_locked};
+    s->pool = pool;
     atomic_store(&s->env.status->generation, s->generation);
     atomic_store(&s->env.status->state, CHILD_UP);
     s->router = router_create(&s->env, s->ks);
@@ -60,6 +91,7 @@ struct pool_fixture *pool_create(uint32_t shards, uint32_t ring_bytes) {
         if (bell != inherit_fd_doorbell(i))
             close(bell);
         pool->shard[i].config = config_create();
+        list_init(&pool->shard[i].sessions);
         /* Not before all are up may anyone look: the first generations are all 1. */
         atomic_store(&segment_status(&pool->segment, i)->generation, 1);
         atomic_store(&segment_status(&pool->segment, i)->state, CHILD_UP);
@@ -145,6 +177,8 @@ struct route_client *client_create(struct pool_fixture *pool, uint32_t at, enum 
     c->at = at;
     session_init(&c->session, port);
     c->session.authenticated = true;
+    c->session.id = ++pool->last_client_id;
+    list_push_back(&pool->shard[at].sessions, &c->session.link);
     pipeline_init(&c->pipeline, c, no_wake);
     return c;
 }

@@ -7,6 +7,7 @@
 
 enum { ROUTE_SHARDS_MAX = 4 };
 
+struct pool_fixture;
 struct route_shard {
     struct config *config;
     struct keyspace *ks;
@@ -15,6 +16,14 @@ struct route_shard {
     struct router *router;
     uint32_t generation;
     bool down;
+    /* What it was asked to mark for a cut, and what it did. */
+    uint64_t marked_cut, marked_try, marks;
+    const char *refuse_mark; /* NULL: it marks */
+    void (*on_mark)(struct route_shard *shard);
+    /* The end of a barrier that it ran. */
+    uint64_t ended_cut, ended_try, ends;
+    char cut_error[200]; /* "" if it was good */
+    struct pool_fixture *pool;
 };
 
 struct pool_fixture {
@@ -22,6 +31,7 @@ struct pool_fixture {
     uint32_t shards;
     struct route_shard shard[ROUTE_SHARDS_MAX];
     int bells[ROUTE_SHARDS_MAX];
+    uint64_t last_client_id;
 };
 
 struct route_client {

@@ -1,0 +1,36 @@
+/* replay.c - see replay.h. */
+#include "worker/command/replay.h"
+
+#include <stdio.h>
+
+enum { SHOWN_MAX = 64, REPLY_SHOWN_MAX = 200 };
+
+static int shown(size_t len, size_t max) {
+    return (int)(len < max ? len : max);
+}
+
+int replay_command(struct keyspace *ks, struct session *session, struct command_env *env,
+                   uint32_t argc, const struct bytes *argv, char *error_r, size_t error_bytes) {
+    const struct command *cmd = command_lookup(argv, argc, NULL);
+    if (!cmd || !cmd->handler || !command_arity_ok(cmd, argc)) {
+        snprintf(error_r, error_bytes, "%s '%.*s' with %u arguments",
+                 cmd ? "wrong number of arguments for" : "unknown command",
+                 shown(argv[0].len, SHOWN_MAX), argv[0].ptr, argc - 1);
+        return -1;
+    }
+    static struct buf reply;
+    buf_clear(&reply);
+    struct command_ctx ctx = {.ks = ks,
+                              .session = session,
+                              .env = env,
+                              .cmd = cmd,
+                              .argv = argv,
+                              .argc = argc,
+                              .reply = {.out = &reply, .version = 2}};
+    execute(&ctx);
+    if (ctx.reply.errors == 0)
+        return 0;
+    snprintf(error_r, error_bytes, "'%.*s' was answered with %.*s", shown(argv[0].len, SHOWN_MAX),
+             argv[0].ptr, shown(reply.len, REPLY_SHOWN_MAX), reply.data);
+    return -1;
+}

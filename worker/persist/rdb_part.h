@@ -1,0 +1,44 @@
+/* rdb_part.h - an RDB file written key by key, wherever the keys come from: out of other RDB files, out
+ * of several keyspaces. Version 10, plain encodings, what Redis 7.0 loads. */
+#ifndef REMUDA_PERSIST_RDB_PART_H
+#define REMUDA_PERSIST_RDB_PART_H
+#include "config/config.h"
+#include "worker/keyspace/keyspace.h"
+
+/* A key as a file holds it. Everything is borrowed. */
+struct rdb_entry {
+    uint32_t db;
+    struct bytes key;
+    const struct value *value;
+    int64_t expire_ms; /* KEY_NO_EXPIRY: none */
+    int64_t idle_ms;   /* -1: not told */
+    int32_t frequency; /* -1: not told */
+};
+struct rdb_saved {
+    uint64_t bytes, crc, keys;
+};
+
+/* A key of a keyspace as it is saved: idle time or frequency are told if maxmemory-policy counts them. */
+struct rdb_entry rdb_entry_of(const struct keyref *ref, const struct value *value,
+                              const struct config *config);
+
+struct rdb_part;
+
+/* Begin dir/name under a temporary name; config (compression, checksum) must live as long. NULL with a
+ * text. */
+struct rdb_part *rdb_part_begin(const char *dir, const char *name, const struct config *config,
+                                char *error_r, size_t error_bytes);
+/* The database may be another each time. 0, or -1 with a text if the file could not be written, now or
+ * before. */
+int rdb_part_put(struct rdb_part *part, const struct rdb_entry *entry, char *error_r,
+                 size_t error_bytes);
+/* Keys in it so far. */
+uint64_t rdb_part_keys(const struct rdb_part *part);
+/* Finish and publish it, and free *part in any case. replace: over a file of that name; else one that
+ * is there is an error. 0, or -1 with a text: then nothing is left. */
+int rdb_part_commit(struct rdb_part **part, bool replace, struct rdb_saved *saved_r, char *error_r,
+                    size_t error_bytes);
+/* Leave nothing. *part may be NULL. */
+void rdb_part_abort(struct rdb_part **part);
+
+#endif

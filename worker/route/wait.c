@@ -1,0 +1,98 @@
+/* wait.c - blocking commands on their way: who waits is a call of the client's worker, where it waits is
+ * the shard that owns its keys (worker/command/blocked.h).
+ *
+ *   client's worker                          owner of the keys
+ *     REQUEST           ----------------->   nothing there: registered
+ *                       <-----------------   BLOCKED            from now on CLIENT LIST shows it
+ *                       <-----------------   REPLY              served, or its time is up
+ *     CANCEL, argc how  ----------------->   CLIENT UNBLOCK; or the client is gone (no answer then)
+ *
+ * Only the owner ends a wait, so that what was served is never called a timeout: a CANCEL that comes
+ * too late finds nothing, and the REPLY that is on its way is the client's. */
+#include "worker/route/router_private.h"
+
+#include "worker/command/blocked.h"
+
+/* ---- at the client's worker ---- */
+
+static void mark(struct router *r, struct call *call) {
+    call->waits = true;
+    call->session->blocked_token = part_token(&call->single);
+    r->waiting++;
+}
+
+void wait_unmark(struct router *r, struct call *call) {
+    if (!call->waits)
+        return;
+    call->waits = false;
+    r->waiting--;
+    if (call->session)
+        call->session->blocked_token = 0;
+}
+
+void wait_here(struct router *r, struct command_ctx *ctx) {
+    struct call *call = call_begin(r, ctx->client, ctx->session, ctx->cmd, 1);
+    call_barrier(call);
+    struct waiter_id id = {r->self, part_await(r, &call->single, r->self)};
+    blocked_add(r->blocked, ctx, id);
+    mark(r, call);
+}
+
+void wait_told(struct router *r, struct call *call) {
+    if (!(call->cmd->flags & CMD_BLOCKING) || call->waits || !call->session)
+        return;
+    mark(r, call);
+    call->pipeline->wake(call->pipeline); /* to be read again: it may leave */
+}
+
+static void cancel(struct router *r, const struct part *part, enum unblock_how how) {
+    struct waiter_id id = {r->self, part_token(part)};
+    if (part->peer == r->self)
+        blocked_end(r->blocked, id, how);
+    else if (!link_withdraw(r->links, part->peer, id.token, RELAY_REQUEST) &&
+             link_is_up(r->links, part->peer))
+        router_deliver(r, part->peer,
+                       (struct relay_frame){.type = RELAY_CANCEL, .argc = how, .token = id.token},
+                       (struct bytes){0});
+}
+
+bool wait_forget(struct router *r, struct call *call) {
+    if (!(call->cmd->flags & CMD_BLOCKING) || call->done || call->gather)
+        return false;
+    wait_unmark(r, call);
+    cancel(r, &call->single, UNBLOCK_FORGET);
+    return true;
+}
+
+bool router_unblock(struct router *r, struct session *session, bool with_error) {
+    struct part *part = session->blocked_token ? part_find(r, session->blocked_token) : NULL;
+    if (!part)
+        return false;
+    wait_unmark(r, part->call);
+    cancel(r, part, with_error ? UNBLOCK_ERROR : UNBLOCK_TIMEOUT);
+    return true;
+}
+
+/* ---- at the owner ---- */
+
+void wait_for_peer(struct router *r, struct command_ctx *ctx, uint32_t peer,
+                   const struct relay_frame *request) {
+    blocked_add(r->blocked, ctx, (struct waiter_id){peer, request->token});
+    router_deliver(r, peer, (struct relay_frame){.type = RELAY_BLOCKED, .token = request->token},
+                   (struct bytes){0});
+}
+
+void wait_serve_cancel(struct router *r, uint32_t peer, const struct relay_frame *frame) {
+    if (frame->argc <= UNBLOCK_FORGET && !serve_unpark(r, peer, RELAY_REQUEST, frame->token))
+        blocked_end(r->blocked, (struct waiter_id){peer, frame->token},
+                    (enum unblock_how)frame->argc);
+}
+
+void wait_answer(void *arg, struct waiter_id id, struct bytes reply, bool failed) {
+    struct router *r = arg;
+    if (id.peer == r->self)
+        router_answer(r, id.token, reply);
+    else
+        serve_answer(r, id.peer, &(struct relay_frame){.token = id.token}, RELAY_REPLY,
+                     failed ? RELAY_ERROR : 0, reply);
+}

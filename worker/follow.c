@@ -29,6 +29,8 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
                                    .port = port,
                                    .own_port = slots->port[f->w->env.shard],
                                    .dir = dir,
+                                   .publish_as =
+                                       f->mode == FOLLOW_SHARD ? f->w->config->dbfilename : NULL,
                                    .tag = tag};
     link->upstream = upstream_create(f->w->loop, f->w->config, &where, &mine);
     ASSERT(f->count < FOLLOW_LINKS_MAX);
@@ -148,6 +150,15 @@ void follow_turn(struct follow *f) {
     for (uint32_t i = 0; i < f->count && !f->loading; i++)
         if (f->links[i]->snapshot[0] != '\0')
             load(f, f->links[i]);
+        else if (f->links[i]->woken)
+            follow_pool_go_on(f->links[i]);
+}
+
+bool follow_waiting(const struct follow *f) {
+    bool waiting = f->probed;
+    for (uint32_t i = 0; i < f->count && !waiting; i++)
+        waiting = f->links[i]->woken || f->links[i]->snapshot[0] != '\0';
+    return waiting && !f->loading;
 }
 
 void follow_look(struct follow *f) {

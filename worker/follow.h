@@ -20,6 +20,8 @@ void follow_free(struct follow **follow);
 void follow_configure(struct follow *follow);
 /* Once a turn, before clients are read: what waits for a moment when no handler runs. */
 void follow_turn(struct follow *follow);
+/* There is work for follow_turn(). */
+bool follow_waiting(const struct follow *follow);
 void follow_cron(struct follow *follow); /* ten times a second */
 /* Another worker is gone: what was sent to it may be lost. */
 void follow_peer_down(struct follow *follow);

@@ -16,9 +16,12 @@ enum follow_mode {
 struct follow_link {
     struct follow *follow;
     struct upstream *upstream;
-    struct session session;   /* what the stream says runs with it */
-    char snapshot[64];        /* file that waits to be loaded, "" if none */
-    struct pipeline pipeline; /* follow_pool.c */
+    struct session session; /* what the stream says runs with it */
+    char snapshot[64];      /* file that waits to be loaded, "" if none */
+    /* follow_pool.c */
+    struct pipeline pipeline;
+    bool woken;                     /* more may be said */
+    uint16_t first_slot, last_slot; /* that the server has */
     uint64_t errors;
 };
 
@@ -52,6 +55,7 @@ void follow_shard_end(struct follow *f);
 /* ---- follow_pool.c ---- */
 void follow_pool_begin(struct follow *f, uint32_t port);
 void follow_pool_load(struct follow_link *link);
+void follow_pool_go_on(struct follow_link *link);
 void follow_pool_link_free(struct follow_link *link);
 
 #endif

@@ -9,8 +9,8 @@
 
 #include <stdio.h>
 
-static struct stream *stream_of(struct follow_link *link) {
-    return primary_stream(link->follow->w->primary);
+static struct backlog *backlog_of(struct follow_link *link) {
+    return primary_backlog(link->follow->w->primary);
 }
 
 static void run(struct follow_link *link, const struct command *cmd, uint32_t argc,
@@ -41,20 +41,20 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
     } else if (!follow_is_service(cmd)) {
         run(link, cmd, argc, argv);
     }
-    stream_append(stream_of(link), raw);
+    backlog_append(backlog_of(link), raw);
     return true;
 }
 
 static void on_continued(void *arg) {
     struct follow_link *link = arg;
-    struct stream *s = stream_of(link);
+    struct backlog *s = backlog_of(link);
     if (strcmp(s->id, upstream_id(link->upstream)) != 0) {
         /* The same history under a new name: whoever knows the old one may go on here. */
         memcpy(s->previous_id, s->id, sizeof s->previous_id);
         s->previous_end = s->end;
         snprintf(s->id, sizeof s->id, "%s", upstream_id(link->upstream));
     }
-    stream_keep(s);
+    backlog_keep(s);
 }
 
 static void on_snapshot(void *arg, const char *file) {
@@ -87,9 +87,9 @@ void follow_shard_begin(struct follow *f, uint32_t port) {
     static const struct upstream_hooks hooks = {
         .command = on_command, .continued = on_continued, .snapshot = on_snapshot};
     struct worker *w = f->w;
-    struct stream *s = primary_stream(w->primary);
+    struct backlog *s = primary_backlog(w->primary);
     f->mode = FOLLOW_SHARD;
-    propagate_set_stream(w->propagate, NULL);
+    propagate_set_backlog(w->propagate, NULL);
     struct follow_link *link = follow_link_create(f, port, "shard", &hooks);
     /* What we have may be the beginning of what the primary has: it will say. */
     upstream_start(link->upstream, s->kept ? s->id : "", s->end);
@@ -98,5 +98,5 @@ void follow_shard_begin(struct follow *f, uint32_t port) {
 void follow_shard_end(struct follow *f) {
     struct worker *w = f->w;
     primary_branch_off(w->primary);
-    propagate_set_stream(w->propagate, primary_stream(w->primary));
+    propagate_set_backlog(w->propagate, primary_backlog(w->primary));
 }

@@ -176,7 +176,7 @@ static int load(struct worker *w) {
     if (persist_load(w->persist, error, sizeof(error)) != 0)
         return fail(w, EXIT_LOAD_FAILED, error);
     w->env.loading = false;
-    w->propagate = propagate_create(persist_aof(w->persist), primary_stream(w->primary));
+    w->propagate = propagate_create(persist_aof(w->persist), primary_backlog(w->primary));
     primary_open(w->primary, w->persist, w->propagate);
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();

@@ -48,7 +48,7 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) 
     worker_heartbeat(w);
     if (router_next_ms(w->router) != w->alarm_ms)
         set_alarm(w, router_next_ms(w->router));
-    bool more = w->more_work || clients_waiting(w->clients);
+    bool more = w->more_work || clients_waiting(w->clients) || follow_waiting(w->follow);
     if (!more)
         let_others_run(w);
     if (more || router_sleep(w->router))

@@ -146,7 +146,7 @@ void cmd_role(struct command_ctx *ctx) {
     uint32_t count = 0;
     reply_array(&ctx->reply, 3);
     reply_bulk_text(&ctx->reply, "master");
-    reply_integer(&ctx->reply, primary ? (int64_t)primary_stream(primary)->end : 0);
+    reply_integer(&ctx->reply, primary ? (int64_t)primary_backlog(primary)->end : 0);
     if (primary != NULL)
         primary_each(primary, count_online, &count);
     reply_array(&ctx->reply, count);
@@ -166,7 +166,7 @@ static void info_line(void *arg, const struct replica_view *view) {
 }
 
 void replication_info(const struct primary *primary, const struct config *config, struct buf *out) {
-    const struct stream *s = primary_stream_of(primary);
+    const struct backlog *s = primary_backlog_of(primary);
     struct info_lines lines = {out, 0};
     buf_printf(out, "connected_slaves:%u\r\n", primary_replicas(primary));
     if (config->min_replicas_to_write > 0 && config->min_replicas_max_lag > 0)
@@ -181,6 +181,6 @@ void replication_info(const struct primary *primary, const struct config *config
                "repl_backlog_active:%d\r\nrepl_backlog_size:%" PRId64
                "\r\nrepl_backlog_first_byte_offset:%" PRIu64 "\r\nrepl_backlog_histlen:%" PRIu64
                "\r\n",
-               s->kept, config->repl_backlog_size, s->kept ? stream_begin(s) + 1 : 0,
-               s->end - stream_begin(s));
+               s->kept, config->repl_backlog_size, s->kept ? backlog_begin(s) + 1 : 0,
+               s->end - backlog_begin(s));
 }

@@ -214,7 +214,7 @@ struct aof *persist_aof(struct persist *p) {
 
 int persist_replace(struct persist *p, char *error_r, size_t error_bytes) {
     end_children(p);
-    log_end(p, LOG_RETIRE);
+    log_end(p);
     keyspace_flush_all(p->ks, true);
     keyspace_set_expiry_passive(p->ks, true);
     int result = persist_load_snapshot(p, true, error_r, error_bytes);

@@ -16,7 +16,7 @@ struct primary *primary_create(void *loop, const char *dir, const struct config 
     p->config = config;
     p->status = status;
     p->hooks = *hooks;
-    stream_init(&p->stream);
+    backlog_init(&p->backlog);
     list_init(&p->replicas);
     return p;
 }
@@ -26,8 +26,8 @@ void primary_free(struct primary **primary) {
     if (p == NULL)
         return;
     *primary = NULL;
-    stream_cursor_close(&p->fork);
-    stream_free(&p->stream);
+    backlog_cursor_close(&p->fork);
+    backlog_free(&p->backlog);
     mem_free(p->dir);
     mem_free(p);
 }
@@ -37,12 +37,12 @@ void primary_open(struct primary *p, struct persist *persist, struct propagate *
     p->propagate = propagate;
 }
 
-struct stream *primary_stream(struct primary *p) {
-    return &p->stream;
+struct backlog *primary_backlog(struct primary *p) {
+    return &p->backlog;
 }
 
-const struct stream *primary_stream_of(const struct primary *p) {
-    return &p->stream;
+const struct backlog *primary_backlog_of(const struct primary *p) {
+    return &p->backlog;
 }
 
 struct replica *primary_replica_of(struct list *link) {
@@ -52,23 +52,23 @@ struct replica *primary_replica_of(struct list *link) {
 static void drop_all(struct primary *p, const char *why) {
     LIST_EACH(node, &p->replicas) {
         struct replica *r = primary_replica_of(node);
-        stream_cursor_close(&r->cursor);
+        backlog_cursor_close(&r->cursor);
         r->state = REPLICA_DROPPED;
         replica_drop(r, why);
     }
-    stream_cursor_close(&p->fork);
+    backlog_cursor_close(&p->fork);
 }
 
 void primary_become(struct primary *p, const char *id, uint64_t offset) {
     drop_all(p, "the data is another history's now");
-    stream_become(&p->stream, id, offset);
-    stream_keep(&p->stream);
+    backlog_become(&p->backlog, id, offset);
+    backlog_keep(&p->backlog);
 }
 
 void primary_branch_off(struct primary *p) {
     drop_all(p, "this server is a primary of its own now");
-    stream_branch_off(&p->stream);
-    propagate_forget_stream_db(p->propagate);
+    backlog_branch_off(&p->backlog);
+    propagate_forget_replica_db(p->propagate);
 }
 
 /* ---- the shared snapshot ---- */
@@ -81,11 +81,11 @@ static uint32_t waiting(const struct primary *p, enum replica_state state) {
 
 /* The fork's place in the stream is held until its file is of no use any more. */
 void primary_snapshot_forked(struct primary *p) {
-    stream_cursor_close(&p->fork);
-    if (!p->stream.kept)
+    backlog_cursor_close(&p->fork);
+    if (!p->backlog.kept)
         return;
-    stream_cursor_open(&p->fork, &p->stream, p->stream.end);
-    propagate_forget_stream_db(p->propagate);
+    backlog_cursor_open(&p->fork, &p->backlog, p->backlog.end);
+    propagate_forget_replica_db(p->propagate);
     LIST_EACH(node, &p->replicas) {
         struct replica *r = primary_replica_of(node);
         if (r->state == REPLICA_WAIT_FORK)
@@ -103,7 +103,7 @@ void primary_snapshot_ended(struct primary *p, enum snapshot_end how) {
         else
             replica_drop(r, "the snapshot for it failed"); /* it asks again */
     }
-    stream_cursor_close(&p->fork);
+    backlog_cursor_close(&p->fork);
 }
 
 /* BGSAVE is asked for again until it is granted: another child may be at work. */
@@ -114,42 +114,42 @@ static void want_snapshot(struct primary *p) {
 
 /* ---- the stream ---- */
 void primary_turn_end(struct primary *p) {
-    if (!p->stream.kept || p->stream.end == p->offered)
+    if (!p->backlog.kept || p->backlog.end == p->offered)
         return;
-    p->offered = p->stream.end;
+    p->offered = p->backlog.end;
     LIST_EACH(node, &p->replicas) {
         struct replica *r = primary_replica_of(node);
         if (r->state == REPLICA_ONLINE)
             replica_write(r);
     }
-    stream_trim(&p->stream, (uint64_t)p->config->repl_backlog_size);
+    backlog_trim(&p->backlog, (uint64_t)p->config->repl_backlog_size);
 }
 
 void primary_ask_acknowledge(struct primary *p) {
     const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("GETACK"),
                                  BYTES_LITERAL("*")};
-    propagate_to_stream(p->propagate, 3, argv);
+    propagate_to_replicas(p->propagate, 3, argv);
 }
 
 static void ping(struct primary *p) {
     const struct bytes argv[] = {BYTES_LITERAL("PING")};
-    propagate_to_stream(p->propagate, 1, argv);
+    propagate_to_replicas(p->propagate, 1, argv);
 }
 
 /* ---- cron ---- */
 static void check_backlog(struct primary *p, uint64_t now_ms) {
-    if (!list_empty(&p->replicas) || !p->stream.kept) {
+    if (!list_empty(&p->replicas) || !p->backlog.kept) {
         p->alone_since_ms = 0;
         return;
     }
     uint64_t ttl_ms = (uint64_t)p->config->repl_backlog_ttl * 1000;
     if (p->alone_since_ms == 0)
         p->alone_since_ms = now_ms;
-    if (ttl_ms == 0 || now_ms - p->alone_since_ms < ttl_ms || p->fork.stream != NULL)
+    if (ttl_ms == 0 || now_ms - p->alone_since_ms < ttl_ms || p->fork.backlog != NULL)
         return;
     log_notice("Replication backlog freed after %lld seconds without connected replicas.",
                (long long)p->config->repl_backlog_ttl);
-    stream_forget(&p->stream);
+    backlog_forget(&p->backlog);
 }
 
 static void check_replicas(struct primary *p, uint64_t now_ms) {
@@ -166,7 +166,7 @@ void primary_refresh(struct primary *p) {
             r->state == REPLICA_ONLINE && (within_ms == 0 || now_ms - r->acked_ms <= within_ms);
     }
     status_set(p->status, METRIC_connected_replicas, primary_replicas(p));
-    status_set(p->status, METRIC_replication_offset, p->stream.end);
+    status_set(p->status, METRIC_replication_offset, p->backlog.end);
     status_set(p->status, METRIC_write_path_replicated, primary_least_acknowledged(p));
 }
 
@@ -206,7 +206,7 @@ uint32_t primary_acknowledged(const struct primary *p, uint64_t offset) {
 
 /* What every replica that is online has; the stream's end if there is none. */
 uint64_t primary_least_acknowledged(const struct primary *p) {
-    uint64_t least = p->stream.end;
+    uint64_t least = p->backlog.end;
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);
         if (r->state == REPLICA_ONLINE && r->acked < least)

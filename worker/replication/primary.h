@@ -14,7 +14,7 @@
 #include "shared/ipc/status_page.h"
 #include "worker/persist/persist.h"
 #include "worker/replication/propagate.h"
-#include "worker/replication/stream.h"
+#include "worker/replication/backlog.h"
 
 struct primary;
 struct replica;
@@ -33,8 +33,8 @@ struct primary *primary_create(void *loop, const char *dir, const struct config 
 void primary_free(struct primary **primary);
 /* Before loading is over: where changes come from, and the snapshots. */
 void primary_open(struct primary *primary, struct persist *persist, struct propagate *propagate);
-struct stream *primary_stream(struct primary *primary);
-const struct stream *primary_stream_of(const struct primary *primary); /* to look at */
+struct backlog *primary_backlog(struct primary *primary);
+const struct backlog *primary_backlog_of(const struct primary *primary); /* to look at */
 
 /* This shard's data became the replica of another history: own replicas must begin anew. */
 void primary_become(struct primary *primary, const char *id, uint64_t offset);

@@ -22,10 +22,10 @@ struct primary {
     struct primary_hooks hooks;
     struct persist *persist;
     struct propagate *propagate;
-    struct stream stream;
-    struct stream_cursor fork; /* where the snapshot that is being written begins */
-    struct list replicas;      /* those past HELLO */
-    uint64_t offered;          /* the stream's end when it was last handed out */
+    struct backlog backlog;
+    struct backlog_cursor fork; /* where the snapshot that is being written begins */
+    struct list replicas;       /* those past HELLO */
+    uint64_t offered;           /* the stream's end when it was last handed out */
     uint64_t pinged_ms, alone_since_ms;
     uint32_t good;
 };
@@ -47,7 +47,7 @@ struct replica {
     size_t words_sent;
     int file; /* -1: none */
     uint64_t file_at, file_bytes;
-    struct stream_cursor cursor;
+    struct backlog_cursor cursor;
     uint64_t acked, acked_synced;
     uint64_t acked_ms, alive_ms; /* last acknowledgement; when something was last written */
     uint64_t over_soft_limit_since_ms;

@@ -9,21 +9,21 @@
 #include "shared/base/buf.h"
 #include "shared/base/mem.h"
 #include "worker/persist/aof.h"
-#include "worker/replication/stream.h"
+#include "worker/replication/backlog.h"
 
 enum { DB_UNKNOWN = -1, SCRATCH_KEEP_BYTES = 64 * 1024 };
 
 struct propagate {
     struct aof *aof;
-    struct stream *stream;
-    int64_t log_db, stream_db; /* each reader's, DB_UNKNOWN at its start */
+    struct backlog *backlog;
+    int64_t log_db, replica_db; /* each reader's, DB_UNKNOWN at its start */
     struct buf scratch;
 };
 
-struct propagate *propagate_create(struct aof *aof, struct stream *stream) {
+struct propagate *propagate_create(struct aof *aof, struct backlog *backlog) {
     struct propagate *p = mem_alloc(sizeof(*p));
     *p = (struct propagate){
-        .aof = aof, .stream = stream, .log_db = DB_UNKNOWN, .stream_db = DB_UNKNOWN};
+        .aof = aof, .backlog = backlog, .log_db = DB_UNKNOWN, .replica_db = DB_UNKNOWN};
     return p;
 }
 
@@ -34,16 +34,16 @@ void propagate_free(struct propagate **p) {
     *p = NULL;
 }
 
-static bool has_stream(const struct propagate *p) {
-    return p->stream != NULL && p->stream->kept;
+static bool has_backlog(const struct propagate *p) {
+    return p->backlog != NULL && p->backlog->kept;
 }
 
-void propagate_to_stream(struct propagate *p, uint32_t argc, const struct bytes *argv) {
-    if (!has_stream(p))
+void propagate_to_replicas(struct propagate *p, uint32_t argc, const struct bytes *argv) {
+    if (!has_backlog(p))
         return;
     buf_clear(&p->scratch);
     aof_format_command(&p->scratch, argc, argv);
-    stream_append(p->stream, buf_bytes(&p->scratch));
+    backlog_append(p->backlog, buf_bytes(&p->scratch));
     buf_shrink(&p->scratch, SCRATCH_KEEP_BYTES);
 }
 
@@ -59,15 +59,15 @@ static void select_db(struct propagate *p, uint32_t db) {
     struct bytes argv[] = {BYTES_LITERAL("SELECT"), {digits, bytes_from_i64(digits, db)}};
     if (p->aof != NULL && moves(&p->log_db, db))
         aof_append_command(p->aof, 2, argv);
-    if (has_stream(p) && moves(&p->stream_db, db))
-        propagate_to_stream(p, 2, argv);
+    if (has_backlog(p) && moves(&p->replica_db, db))
+        propagate_to_replicas(p, 2, argv);
 }
 
 void propagate_command(struct propagate *p, uint32_t db, uint32_t argc, const struct bytes *argv) {
     select_db(p, db);
     if (p->aof != NULL)
         aof_append_command(p->aof, argc, argv);
-    propagate_to_stream(p, argc, argv);
+    propagate_to_replicas(p, argc, argv);
 }
 
 void propagate_raw(struct propagate *p, uint32_t db, struct bytes commands) {
@@ -76,8 +76,8 @@ void propagate_raw(struct propagate *p, uint32_t db, struct bytes commands) {
     select_db(p, db);
     if (p->aof != NULL)
         aof_append_raw(p->aof, commands);
-    if (has_stream(p))
-        stream_append(p->stream, commands);
+    if (has_backlog(p))
+        backlog_append(p->backlog, commands);
 }
 
 void propagate_delete(struct propagate *p, uint32_t db, struct bytes key) {
@@ -90,11 +90,11 @@ void propagate_to(struct propagate *p, struct aof *aof) {
     p->log_db = DB_UNKNOWN;
 }
 
-void propagate_set_stream(struct propagate *p, struct stream *stream) {
-    p->stream = stream;
-    p->stream_db = DB_UNKNOWN;
+void propagate_set_backlog(struct propagate *p, struct backlog *backlog) {
+    p->backlog = backlog;
+    p->replica_db = DB_UNKNOWN;
 }
 
-void propagate_forget_stream_db(struct propagate *p) {
-    p->stream_db = DB_UNKNOWN;
+void propagate_forget_replica_db(struct propagate *p) {
+    p->replica_db = DB_UNKNOWN;
 }

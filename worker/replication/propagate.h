@@ -7,10 +7,10 @@
 
 struct propagate;
 struct aof;
-struct stream;
+struct backlog;
 
 /* aof may be NULL: there is no log. stream may be NULL: there are no replicas. */
-struct propagate *propagate_create(struct aof *aof, struct stream *stream);
+struct propagate *propagate_create(struct aof *aof, struct backlog *backlog);
 void propagate_free(struct propagate **p);
 /* One command of database db. */
 void propagate_command(struct propagate *p, uint32_t db, uint32_t argc, const struct bytes *argv);
@@ -21,10 +21,10 @@ void propagate_delete(struct propagate *p, uint32_t db, struct bytes key);
 /* A new log file begins, or (NULL) none takes anything: the next command repeats SELECT. */
 void propagate_to(struct propagate *p, struct aof *aof);
 /* The same for the stream: a replica begins here with a snapshot. */
-void propagate_forget_stream_db(struct propagate *p);
+void propagate_forget_replica_db(struct propagate *p);
 /* Of a replica: its primary's bytes make the stream, not what it executes. NULL: none. */
-void propagate_set_stream(struct propagate *p, struct stream *stream);
+void propagate_set_backlog(struct propagate *p, struct backlog *backlog);
 /* For replicas only: PING, REPLCONF GETACK. */
-void propagate_to_stream(struct propagate *p, uint32_t argc, const struct bytes *argv);
+void propagate_to_replicas(struct propagate *p, uint32_t argc, const struct bytes *argv);
 
 #endif

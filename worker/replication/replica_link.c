@@ -55,7 +55,7 @@ void replica_free(struct replica **replica) {
     bool attached = r->state != REPLICA_HELLO;
     list_remove(&r->link);
     ev_io_stop(p->loop, &r->writable);
-    stream_cursor_close(&r->cursor);
+    backlog_cursor_close(&r->cursor);
     close_file(r);
     buf_free(&r->words);
     if (attached) {
@@ -106,12 +106,12 @@ static void go_online(struct replica *r) {
 }
 
 static void continue_from(struct replica *r, uint64_t offset) {
-    struct stream *s = &r->primary->stream;
+    struct backlog *s = &r->primary->backlog;
     if (r->knows_psync2)
         buf_printf(&r->words, "+CONTINUE %s\r\n", s->id);
     else
         buf_append_text(&r->words, "+CONTINUE\r\n");
-    stream_cursor_open(&r->cursor, s, offset);
+    backlog_cursor_open(&r->cursor, s, offset);
     log_notice(
         "Partial resynchronization request from %s:%u accepted. Sending %llu bytes of backlog "
         "starting from offset %llu.",
@@ -121,10 +121,10 @@ static void continue_from(struct replica *r, uint64_t offset) {
 }
 
 void replica_wait_for_file(struct replica *r) {
-    struct stream *s = &r->primary->stream;
+    struct backlog *s = &r->primary->backlog;
     uint64_t offset = r->primary->fork.offset;
     r->state = REPLICA_WAIT_FILE;
-    stream_cursor_open(&r->cursor, s, offset);
+    backlog_cursor_open(&r->cursor, s, offset);
     if (!r->old_protocol)
         buf_printf(&r->words, "+FULLRESYNC %s %llu\r\n", s->id, (unsigned long long)offset);
     replica_write(r);
@@ -136,14 +136,14 @@ void replica_sync(struct replica *r, struct bytes id, int64_t offset, bool old) 
     r->alive_ms = clock_mono_ms();
     list_push_back(&p->replicas, &r->link);
     log_notice("Replica %s:%u asks for synchronization", r->address, r->port);
-    if (!old && offset > 0 && stream_continues(&p->stream, id, (uint64_t)offset - 1)) {
+    if (!old && offset > 0 && backlog_continues(&p->backlog, id, (uint64_t)offset - 1)) {
         continue_from(r, (uint64_t)offset - 1);
         return;
     }
-    if (!p->stream.kept)
-        stream_keep(&p->stream);
+    if (!p->backlog.kept)
+        backlog_keep(&p->backlog);
     r->state = REPLICA_WAIT_FORK;
-    if (p->fork.stream != NULL)
+    if (p->fork.backlog != NULL)
         replica_wait_for_file(
             r); /* the running snapshot serves, the stream has all since its fork */
     else
@@ -219,10 +219,10 @@ static ssize_t write_file(struct replica *r, size_t budget) {
 }
 
 static ssize_t write_stream(struct replica *r, size_t budget) {
-    struct bytes piece = stream_cursor_peek(&r->cursor);
+    struct bytes piece = backlog_cursor_peek(&r->cursor);
     ssize_t n = send(r->fd, piece.ptr, piece.len < budget ? piece.len : budget, MSG_NOSIGNAL);
     if (n > 0)
-        stream_cursor_advance(&r->cursor, (uint64_t)n);
+        backlog_cursor_advance(&r->cursor, (uint64_t)n);
     return n;
 }
 
@@ -235,7 +235,7 @@ static write_function *next_to_write(const struct replica *r) {
         return write_words;
     if (r->file >= 0)
         return write_file;
-    bool live = r->state == REPLICA_ONLINE && r->cursor.offset < r->primary->stream.end;
+    bool live = r->state == REPLICA_ONLINE && r->cursor.offset < r->primary->backlog.end;
     return live ? write_stream : NULL;
 }
 
@@ -270,7 +270,7 @@ static bool over_output_limit(struct replica *r, uint64_t now_ms) {
     uint64_t soft_ms =
         (uint64_t)config->client_output_buffer_limit.of[OUTPUT_REPLICA].soft_seconds * 1000;
     uint64_t backlog = (uint64_t)config->repl_backlog_size;
-    uint64_t owed = r->cursor.stream != NULL ? r->primary->stream.end - r->cursor.offset : 0;
+    uint64_t owed = r->cursor.backlog != NULL ? r->primary->backlog.end - r->cursor.offset : 0;
     /* What the backlog holds anyway costs nothing: below its size no limit lets a replica go. */
     if (hard != 0 && owed > (hard > backlog ? hard : backlog))
         return true;

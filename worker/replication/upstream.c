@@ -53,6 +53,8 @@ struct upstream *upstream_create(void *loop, const struct config *config,
     u->dir = mem_strdup(where->dir);
     snprintf(u->host, sizeof u->host, "%s", where->host);
     snprintf(u->temp, sizeof u->temp, "temp-sync-%s.rdb", where->tag);
+    if (where->publish_as != NULL)
+        snprintf(u->publish_as, sizeof u->publish_as, "%s", where->publish_as);
     u->port = where->port;
     u->own_port = where->own_port;
     u->probe = where->probe;

@@ -11,7 +11,7 @@
 #define REMUDA_REPLICATION_UPSTREAM_H
 #include "config/config.h"
 #include "shared/base/bytes.h"
-#include "worker/replication/stream.h"
+#include "worker/replication/backlog.h"
 
 struct upstream;
 
@@ -56,7 +56,9 @@ struct upstream_where {
     uint32_t own_port; /* what the primary is told where we listen */
     /* Temporary files go to dir/temp-sync-TAG.rdb */
     const char *dir, *tag;
-    bool probe; /* only ask what the primary is; asked again until it answers */
+    const char
+        *publish_as; /* the snapshot gets this name; NULL: it keeps the temporary one, unsynced */
+    bool probe;      /* only ask what the primary is; asked again until it answers */
 };
 
 /* loop: struct ev_loop. config is live. The texts of where are copied. Nothing happens before

@@ -18,7 +18,7 @@ struct upstream {
     struct ev_loop *loop;
     const struct config *config;
     struct upstream_hooks hooks;
-    char host[UPSTREAM_HOST_BYTES], *dir, temp[64];
+    char host[UPSTREAM_HOST_BYTES], *dir, temp[64], publish_as[256];
     uint32_t port, own_port;
 
     enum upstream_state state;

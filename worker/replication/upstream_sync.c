@@ -286,12 +286,15 @@ static void file_is_whole(struct upstream *u) {
     int fd = u->file;
     u->file = -1;
     upstream_set_state(u, UPSTREAM_LOADING);
-    if (publish_commit(fd, u->dir, u->temp, u->config->dbfilename, why, sizeof why) != 0) {
+    const char *name = u->publish_as[0] != '\0' ? u->publish_as : u->temp;
+    if (name == u->temp) {
+        close(fd);
+    } else if (publish_commit(fd, u->dir, u->temp, name, why, sizeof why) != 0) {
         upstream_fail(u, true, why);
         return;
     }
     log_notice("MASTER <-> REPLICA sync: Loading DB in memory");
-    u->hooks.snapshot(u->hooks.arg, u->config->dbfilename);
+    u->hooks.snapshot(u->hooks.arg, name);
 }
 
 static void take_file(struct upstream *u) {

@@ -6,7 +6,7 @@
 #   make unit | model | integration | interop   the parts of `make test`
 #   make lint       layers, formatting, sizes, tables        make format   format all sources
 #   make sanitize   the tests again under ASan and UBSan     make fuzz     FUZZ_SECONDS=10 a target
-#   make bench      CPU and memory, side by side with redis-server and nutcracker
+#   make bench      side by side with redis-server and nutcracker; TABLES="cpu log files pauses cow memory"
 #   make install | uninstall   PREFIX=/usr/local DESTDIR=
 #
 # BUILD=dir builds elsewhere; SAN=1 builds with sanitizers; V=1 shows whole commands;
@@ -50,7 +50,7 @@ INTEG_HELP_SRC := $(filter-out $(INTEG_SRC),$(wildcard tests/integration/*.c tes
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .PHONY: all build run test unit model integration interop lint format sanitize fuzz bench install uninstall clean \
-        unit-bins integration-bins
+        unit-bins integration-bins bench-bins
 .DELETE_ON_ERROR:
 all: build
 build: $(BUILD)/remuda $(BUILD)/remuda-worker
@@ -140,8 +140,18 @@ fuzz:
 	@tests/run $(BUILD) fuzz
 bench:
 	@tests/deps build test bench
-	+@$(make_all) build
-	@tests/bench/run $(BUILD)
+	+@$(make_all) build bench-bins
+	@tests/bench/run $(BUILD) $(TABLES)
+
+bench-bins: $(BUILD)/bench/probe $(BUILD)/bench/slow_sync.so
+$(BUILD)/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(call say,CC  )
+	$(Q)$(CC) $(ALL_CFLAGS) $< -o $@
+$(BUILD)/bench/%.so: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(call say,CC  )
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -fPIC $< -o $@ -ldl
 
 # ---- installation ----
 # pool.ini is the operator's once it is there: it is not overwritten.

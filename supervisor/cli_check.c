@@ -5,6 +5,8 @@
 #include "supervisor/datadir.h"
 #include "supervisor/move.h"
 #include "supervisor/privileges.h"
+#include "supervisor/restore.h"
+#include "supervisor/snapshot_dir.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -94,13 +96,29 @@ static bool settle_move(struct offline *o, const char *dir) {
     return true;
 }
 
+/* Of a snapshot: are all its files there, with their sizes? */
+static bool check_snapshot_file(struct offline *o, const char *dir) {
+    static struct snapshot_file file;
+    static struct pool_file pool;
+    if (!exists(dir, SNAPSHOT_FILE_NAME))
+        return true;
+    if (snapshot_open(dir, &file, &pool, o->error, OFFLINE_TEXT_BYTES) != 0)
+        return problem(o->error, "Take a new snapshot, or restore this one from a backup");
+    printf("fine     %s/" SNAPSHOT_FILE_NAME ": %u files\n", dir, file.count);
+    snapshot_file_free(&file);
+    return true;
+}
+
 static bool check_pool(struct offline *o, const char *dir) {
     if (offline_read_pool(o, dir) != 0) {
-        problem(o->error, "Restore it from a backup, or from a snapshot of the same pool");
+        problem(o->error, exists(dir, RESTORE_MARK)
+                              ? "A restore was cut off: run it again"
+                              : "Restore it from a backup, or from a snapshot of the same pool");
         return look_at_folders(o, dir);
     }
     bool well = settle_move(o, dir);
     printf("fine     %s/" POOL_FILE_NAME ": a pool of %u shards\n", dir, o->pool.shards);
+    well = check_snapshot_file(o, dir) && well;
     well = look_for_others(o, dir) && well;
     return look_at(o, dir, o->slots, o->flag) && well;
 }
@@ -117,7 +135,9 @@ static bool check_snapshots(struct offline *o, const char *dir) {
         char path[OFFLINE_PATH_BYTES];
         struct stat st;
         snprintf(path, sizeof(path), "%.3500s/%.255s", snapshots, entries[i]->d_name);
-        if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        if (!snapshot_name_ok(bytes_of_text(entries[i]->d_name)))
+            printf("note     %s: no snapshot, left alone\n", path);
+        else if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
             well = check_pool(o, path) && well;
         free(entries[i]);
     }

@@ -41,6 +41,8 @@ static int import(struct offline *o) {
     pool_file_slots_text(&o->pool, o->slots);
     const char *arguments[] = {"import", o->subject, incoming, o->slots, NULL};
     enum tool_end ended = offline_tool(o, arguments);
+    if (ended == TOOL_STOPPED)
+        fprintf(stderr, "remuda: import: told to stop; nothing was imported\n");
     if (ended != TOOL_DONE) {
         if (move_discard(dir, why, sizeof(why)) != 0)
             fprintf(stderr, "remuda: import: %s\n", why);

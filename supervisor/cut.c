@@ -65,6 +65,10 @@ enum cut_step cut_process_ended(struct cut *cut, const char *error) {
         return CUT_STAY;
     if (error[0])
         return fail(cut, "%s", error);
+    if (cut->lost) {
+        cut->phase = CUT_REMOVING;
+        return CUT_REMOVE;
+    }
     if (cut->phase == CUT_PUBLISHING)
         return finish(cut);
     begin_try(cut);
@@ -112,10 +116,17 @@ enum cut_step cut_linked(struct cut *cut, uint64_t id, uint64_t try, uint32_t sh
     return CUT_PUBLISH;
 }
 
+/* The process of MAKING is let finish: the one of REMOVING must not run beside it. */
 enum cut_step cut_shard_lost(struct cut *cut, uint32_t shard) {
-    if (shard >= cut->shards || cut->phase < CUT_PREPARING || cut->phase > CUT_LINKING)
+    enum cut_phase before = cut->phase;
+    if (shard >= cut->shards || before < CUT_MAKING || before > CUT_LINKING || cut->lost)
         return CUT_STAY;
-    return fail(cut, "shard %u went down while the snapshot was taken", shard);
+    enum cut_step step = fail(cut, "shard %u went down while the snapshot was taken", shard);
+    if (before != CUT_MAKING)
+        return step;
+    cut->lost = true;
+    cut->phase = before;
+    return CUT_STAY;
 }
 
 enum cut_step cut_timed_out(struct cut *cut) {

@@ -57,6 +57,7 @@ struct cut {
     uint64_t id;    /* of the last cut, 0: none yet */
     uint64_t tries; /* to prepare and lock; the number of the last one */
     uint32_t shards;
+    bool lost;                                       /* a shard went down while MAKING */
     bool unprepared[SHARD_MAX], unlinked[SHARD_MAX]; /* what is awaited */
     char error[CUT_TEXT_BYTES];
 };

@@ -2,7 +2,7 @@
 #include "supervisor/move.h"
 #include "shared/base/log.h"
 #include "shared/base/publish.h"
-#include "supervisor/tree.h"
+#include "supervisor/snapshot_dir.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -120,8 +120,9 @@ static bool is_snapshot(const struct config *config, const char *name) {
     return strcmp(name, config->dbfilename) == 0;
 }
 
-static bool is_single_log(const struct config *config, const char *name) {
-    return strcmp(name, config->appendfilename) == 0 || strncmp(name, "temp-", 5) == 0;
+static bool is_single_log_or_temp(const struct config *config, const char *name) {
+    return strcmp(name, config->appendfilename) == 0 || strncmp(name, "temp-", 5) == 0 ||
+           strcmp(name, "snapshot-log") == 0; /* a snapshot of the pool that did not end well */
 }
 
 static bool is_log(const struct config *config, const char *name) {
@@ -133,15 +134,15 @@ static bool is_log(const struct config *config, const char *name) {
 }
 
 /* Delete what `is` says, then the folder if nothing else is in it. */
-static void delete_files(const struct config *config, const char *dir,
+static void delete_files(struct move *m, const char *dir,
                          bool (*is)(const struct config *config, const char *name)) {
     char path[MOVE_PATH_BYTES];
     DIR *stream = opendir(dir);
     for (struct dirent *entry; stream && (entry = readdir(stream));) {
-        if (!is(config, entry->d_name))
+        if (!is(m->config, entry->d_name))
             continue;
         snprintf(path, sizeof(path), "%.3800s/%s", dir, entry->d_name);
-        tree_remove(path);
+        remove_tree(path, m->error, m->error_bytes);
     }
     if (stream)
         closedir(stream);
@@ -163,10 +164,10 @@ static void delete_shard(struct move *m, const char *name) {
     snprintf(retired, sizeof(retired), "%.4000s.retired", log);
     if (!m->config->appendonly && exists(log))
         keep_snapshot(m, shard);
-    delete_files(m->config, shard, is_snapshot);
-    delete_files(m->config, log, is_log);
-    delete_files(m->config, retired, is_log);
-    delete_files(m->config, shard, is_single_log);
+    delete_files(m, shard, is_snapshot);
+    delete_files(m, log, is_log);
+    delete_files(m, retired, is_log);
+    delete_files(m, shard, is_single_log_or_temp);
 }
 
 /* A name in quarantine/ that is free. */
@@ -200,9 +201,7 @@ static int delete_old(struct move *m) {
 }
 
 static int discard_incoming(struct move *m) {
-    if (!exists(m->incoming))
-        return 0;
-    return tree_remove(m->incoming) == 0 ? 0 : fail(m, "remove", m->incoming);
+    return remove_tree(m->incoming, m->error, m->error_bytes);
 }
 
 static int finish(struct move *m, struct pool_file *next) {
@@ -279,8 +278,8 @@ int move_undo_import(const char *dir, char *error_r, size_t error_bytes) {
         return found < 0 ? -1 : 0;
     for (uint32_t i = 0; i < file.shards; i++) {
         shard_path(dir, i, path);
-        if (tree_remove(path) != 0 && errno != ENOENT)
-            return fail(&m, "remove", path);
+        if (remove_tree(path, error_r, error_bytes) != 0)
+            return -1;
     }
     snprintf(path, sizeof(path), "%.4000s/" POOL_FILE_NAME, dir);
     if (sync_dir(&m, dir) != 0)

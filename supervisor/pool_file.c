@@ -1,7 +1,9 @@
 /* pool_file.c - see the header. Reading happens once, before any child starts, so it may block. */
 #include "supervisor/pool_file.h"
+#include "shared/base/crc.h"
 #include "shared/base/panic.h"
 #include "shared/base/publish.h"
+#include "supervisor/restore.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +13,8 @@
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
+
+#define CHECKSUM "crc64"
 
 void pool_file_random_id(char id_r[POOL_ID_BYTES]) {
     unsigned char random[(POOL_ID_BYTES - 1) / 2];
@@ -129,6 +133,30 @@ static int parse_root(struct parse *parse, json_t *root, struct pool_file *file)
     return 0;
 }
 
+static json_t *checksum_of(json_t *root) {
+    char *text = json_dumps(root, JSON_INDENT(2));
+    ASSERT(text != NULL);
+    json_t *sum = json_sprintf("%016llx", (unsigned long long)crc64(0, text, strlen(text)));
+    free(text);
+    return sum;
+}
+
+/* A flipped bit in a number or an id would else be another number, another id. */
+static int check_checksum(struct parse *parse, json_t *root) {
+    json_t *found = json_incref(json_object_get(root, CHECKSUM));
+    if (!found)
+        return 0;
+    json_object_del(root, CHECKSUM);
+    json_t *expected = checksum_of(root);
+    bool right = json_equal(found, expected);
+    json_decref(found);
+    json_decref(expected);
+    return right
+               ? 0
+               : refuse(parse, "its checksum is wrong: it is damaged, or was edited and still has "
+                               "its \"" CHECKSUM "\"");
+}
+
 int pool_file_parse(struct bytes text, struct pool_file *file_r, char *error_r,
                     size_t error_bytes) {
     struct parse parse = {error_r, error_bytes};
@@ -137,7 +165,7 @@ int pool_file_parse(struct bytes text, struct pool_file *file_r, char *error_r,
     json_t *root = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, &where);
     if (!root)
         return refuse(&parse, "line %d: %s", where.line, where.text);
-    int result = parse_root(&parse, root, file_r);
+    int result = check_checksum(&parse, root) ? -1 : parse_root(&parse, root, file_r);
     json_decref(root);
     return result;
 }
@@ -154,9 +182,11 @@ char *pool_file_text(const struct pool_file *file) {
     }
     json_t *root = json_pack("{s:i, s:s, s:i, s:o}", "format", POOL_FILE_FORMAT, "pool_id",
                              file->pool_id, "shards", (int)file->shards, "slots", slots);
-    if (root && file->moving)
+    ASSERT(root != NULL);
+    if (file->moving)
         json_object_set_new(root, "moving_from", json_integer(file->moving_from));
-    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    json_object_set_new(root, CHECKSUM, checksum_of(root));
+    char *text = json_dumps(root, JSON_INDENT(2));
     ASSERT(text != NULL);
     json_decref(root);
     return text;
@@ -204,11 +234,17 @@ int pool_file_publish(const char *dir, const struct pool_file *file, char *error
 
 static int make_new(const char *dir, uint32_t shards, struct pool_file *file_r, char *error_r,
                     size_t error_bytes) {
+    char path[1024];
     if (pool_file_has_shards(dir)) {
         snprintf(error_r, error_bytes,
                  "%s holds shard folders but no " POOL_FILE_NAME
                  "; put that file back, or choose another dir",
                  dir);
+        return -1;
+    }
+    snprintf(path, sizeof(path), "%s/" RESTORE_MARK, dir);
+    if (access(path, F_OK) == 0) {
+        snprintf(error_r, error_bytes, "%s is of a restore that was cut off: run it again", dir);
         return -1;
     }
     pool_file_make(file_r, shards);

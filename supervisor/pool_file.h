@@ -2,9 +2,11 @@
  *
  *   {"format": 1, "pool_id": "<40 hex>", "shards": 2,
  *    "slots": [{"shard": 0, "first": 0, "last": 8191, "node_id": "<40 hex>"}, ...],
- *    "moving_from": 3}     only while folders are being replaced, see move.h
+ *    "moving_from": 3,     only while folders are being replaced, see move.h
+ *    "crc64": "<16 hex>"}
  *
- * The file is input: whatever does not fit is refused with a text, never mended. */
+ * The checksum is of the same text without it; a file that has none (made by hand) is taken as it is. The
+ * file is input: whatever does not fit is refused with a text, never mended. */
 #ifndef REMUDA_SUPERVISOR_POOL_FILE_H
 #define REMUDA_SUPERVISOR_POOL_FILE_H
 #include "shared/base/bytes.h"

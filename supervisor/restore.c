@@ -20,6 +20,8 @@ struct restoring {
     const char *snapshot, *data;
     struct snapshot_file file;
     struct pool_file pool;
+    uid_t owner; /* of what is made, if we are root: the snapshot's; -1: leave it */
+    gid_t group;
     char *error;
     size_t error_bytes;
 };
@@ -72,8 +74,8 @@ static int copy_file(struct restoring *r, const struct snapshot_entry *entry) {
         goto err;
     }
     to = open(to_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (to < 0 || copy_bytes(from, to, entry->bytes) != 0 || fsync(to) != 0 ||
-        fstat(to, &st) != 0) {
+    if (to < 0 || fchown(to, r->owner, r->group) != 0 || copy_bytes(from, to, entry->bytes) != 0 ||
+        fsync(to) != 0 || fstat(to, &st) != 0) {
         fail(r, "write", to_path);
         goto err;
     }
@@ -92,7 +94,9 @@ err:
 /* ---- folders ---- */
 
 static int make_folder(struct restoring *r, const char *path) {
-    return mkdir(path, 0755) == 0 || errno == EEXIST ? 0 : fail(r, "make", path);
+    if ((mkdir(path, 0755) == 0 || errno == EEXIST) && chown(path, r->owner, r->group) == 0)
+        return 0;
+    return fail(r, "make", path);
 }
 
 /* DATA/shard-0000, and below it the folder of an entry if there is one. */
@@ -136,26 +140,19 @@ static int sync_folders(struct restoring *r) {
 
 /* ---- the data directory ---- */
 
-static bool is_shard_folder(const char *name) {
-    return strncmp(name, "shard-", 6) == 0;
-}
-
-/* What a killed restore has left; `found` tells whether there was any. */
-static int remove_shards(struct restoring *r, bool remove_them, bool *found_r) {
+/* What a killed restore has left. */
+static int remove_shards(struct restoring *r) {
     char path[SNAPSHOT_DIR_BYTES];
     struct dirent *entry;
     int result = 0;
-    *found_r = false;
     DIR *stream = opendir(r->data);
     if (!stream)
         return fail(r, "read", r->data);
     while (result == 0 && (entry = readdir(stream)) != NULL) {
-        if (!is_shard_folder(entry->d_name))
+        if (strncmp(entry->d_name, "shard-", 6) != 0)
             continue;
-        *found_r = true;
         snprintf(path, sizeof(path), "%s/%s", r->data, entry->d_name);
-        if (remove_them)
-            result = remove_tree(path, r->error, r->error_bytes);
+        result = remove_tree(path, r->error, r->error_bytes);
     }
     closedir(stream);
     return result;
@@ -164,33 +161,26 @@ static int remove_shards(struct restoring *r, bool remove_them, bool *found_r) {
 /* No pool is there; what a killed restore has left is gone; the mark says that we are at it. */
 static int take_place(struct restoring *r) {
     char path[SNAPSHOT_DIR_BYTES];
-    bool found;
     snprintf(path, sizeof(path), "%s/" POOL_FILE_NAME, r->data);
     if (access(path, F_OK) == 0) {
         snprintf(r->error, r->error_bytes, "%.300s holds a pool already", r->data);
         return -1;
     }
     snprintf(path, sizeof(path), "%s/" RESTORE_MARK, r->data);
-    bool again = access(path, F_OK) == 0;
-    if (remove_shards(r, again, &found) != 0)
-        return -1;
-    if (found && !again) {
+    if (access(path, F_OK) == 0)
+        return remove_shards(r);
+    if (pool_file_has_shards(r->data)) {
         snprintf(r->error, r->error_bytes,
                  "%.300s holds shard folders that no restore has made; choose another dir",
                  r->data);
         return -1;
     }
-    if (again)
-        return 0;
     return publish(r->data, RESTORE_MARK, bytes_of_text(r->snapshot), r->error, r->error_bytes);
 }
 
 static int finish(struct restoring *r) {
     char path[SNAPSHOT_DIR_BYTES];
-    char *text = pool_file_text(&r->pool);
-    int result = publish(r->data, POOL_FILE_NAME, bytes_of_text(text), r->error, r->error_bytes);
-    free(text);
-    if (result != 0)
+    if (pool_file_publish(r->data, &r->pool, r->error, r->error_bytes) != 0)
         return -1;
     snprintf(path, sizeof(path), "%s/" RESTORE_MARK, r->data);
     return unlink(path) == 0 ? 0 : fail(r, "remove", path);
@@ -206,6 +196,14 @@ static int copy_all(struct restoring *r) {
     return sync_folders(r);
 }
 
+/* The pool may run as a user of its own, who must be able to write there. */
+static void find_owner(struct restoring *r) {
+    struct stat st;
+    bool root = geteuid() == 0 && stat(r->snapshot, &st) == 0;
+    r->owner = root ? st.st_uid : (uid_t)-1;
+    r->group = root ? st.st_gid : (gid_t)-1;
+}
+
 int restore(const char *snapshot, const char *data, struct restored *restored_r, char *error_r,
             size_t error_bytes) {
     static struct restoring restoring; /* too big for the stack */
@@ -214,7 +212,8 @@ int restore(const char *snapshot, const char *data, struct restored *restored_r,
         .snapshot = snapshot, .data = data, .error = error_r, .error_bytes = error_bytes};
     if (snapshot_open(snapshot, &r->file, &r->pool, error_r, error_bytes) != 0)
         return -1;
-    int lock = datadir_open(data, (uid_t)-1, (gid_t)-1, RESTORE_LOCK_WAIT_MS, error_r, error_bytes);
+    find_owner(r);
+    int lock = datadir_open(data, r->owner, r->group, RESTORE_LOCK_WAIT_MS, error_r, error_bytes);
     int result = -1;
     if (lock >= 0 && take_place(r) == 0 && copy_all(r) == 0)
         result = finish(r);

@@ -2,6 +2,7 @@
  *
  * Files are copied (sharing blocks where the file system can), never linked: a pool appends to its own.
  * pool.json comes last, so that a directory half restored is never started; run again, it is finished.
+ * Run by root, it gives what it makes to the snapshot's owner.
  * While it works, and after it was killed, DATA holds the file `restore-unfinished`. */
 #ifndef REMUDA_SUPERVISOR_RESTORE_H
 #define REMUDA_SUPERVISOR_RESTORE_H

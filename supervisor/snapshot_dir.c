@@ -16,7 +16,7 @@
 
 #define PARTIAL ".partial"
 #define LATEST  "latest"
-enum { REMOVE_FDS = 16 };
+enum { REMOVE_FDS = 16, REMOVE_TRIES = 100, REMOVE_PAUSE_US = 10000 };
 
 /* ---- names ---- */
 
@@ -65,8 +65,11 @@ void snapshot_partial_path(const char *data, const char *name, uint32_t shard,
 
 /* ---- small services ---- */
 
+/* Keeps errno. */
 static int fail(char *error_r, size_t error_bytes, const char *step, const char *path) {
-    snprintf(error_r, error_bytes, "cannot %s %.300s: %s", step, path, strerror(errno));
+    int error = errno;
+    snprintf(error_r, error_bytes, "cannot %s %.300s: %s", step, path, strerror(error));
+    errno = error;
     return -1;
 }
 
@@ -143,13 +146,6 @@ static int point_latest(const char *data, const char *name, char *error_r, size_
     return publish_sync_dir(path, error_r, error_bytes);
 }
 
-static int publish_text(const char *dir, const char *name, char *text, char *error_r,
-                        size_t error_bytes) {
-    int result = publish(dir, name, bytes_of_text(text), error_r, error_bytes);
-    free(text);
-    return result;
-}
-
 static int fill(const char *partial, struct snapshot_file *file, const struct pool_file *pool,
                 char *error_r, size_t error_bytes) {
     char path[SNAPSHOT_DIR_BYTES + 32];
@@ -158,10 +154,12 @@ static int fill(const char *partial, struct snapshot_file *file, const struct po
         if (publish_sync_dir(path, error_r, error_bytes) != 0)
             return -1;
     }
-    if (publish_text(partial, POOL_FILE_NAME, pool_file_text(pool), error_r, error_bytes) != 0)
+    if (pool_file_publish(partial, pool, error_r, error_bytes) != 0)
         return -1;
-    return publish_text(partial, SNAPSHOT_FILE_NAME, snapshot_file_text(file), error_r,
-                        error_bytes);
+    char *text = snapshot_file_text(file);
+    int result = publish(partial, SNAPSHOT_FILE_NAME, bytes_of_text(text), error_r, error_bytes);
+    free(text);
+    return result;
 }
 
 /* ---- the oldest go ---- */
@@ -266,10 +264,22 @@ int snapshot_commit(const char *data, const char *name, struct snapshot_file *fi
 
 /* ---- removed ---- */
 
+/* A shard may still be linking: once the folder has another name its links fail, all but one that is
+ * under way. */
 int snapshot_drop(const char *data, const char *name, char *error_r, size_t error_bytes) {
-    char path[SNAPSHOT_DIR_BYTES];
+    char path[SNAPSHOT_DIR_BYTES], gone[SNAPSHOT_DIR_BYTES];
     partial_path(data, name, path);
-    return remove_tree(path, error_r, error_bytes);
+    snprintf(gone, sizeof(gone), "%s/snapshots/%s.gone" PARTIAL, data, name);
+    if (remove_tree(gone, error_r, error_bytes) != 0)
+        return -1;
+    if (rename(path, gone) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : fail(error_r, error_bytes, "rename", path);
+    for (int tries = 1; remove_tree(gone, error_r, error_bytes) != 0; tries++) {
+        if (errno != ENOTEMPTY || tries == REMOVE_TRIES)
+            return -1;
+        usleep(REMOVE_PAUSE_US);
+    }
+    return 0;
 }
 
 int snapshots_clean(const char *data, char *error_r, size_t error_bytes) {
@@ -290,14 +300,6 @@ int snapshots_clean(const char *data, char *error_r, size_t error_bytes) {
 }
 
 /* ---- read ---- */
-
-static int open_json(const char *path, const char *name, char **text_r, size_t *len_r,
-                     char *error_r, size_t error_bytes) {
-    char file[SNAPSHOT_DIR_BYTES];
-    snprintf(file, sizeof(file), "%s/%s", path, name);
-    *text_r = read_whole_file(file, SNAPSHOT_FILE_BYTES_MAX, len_r);
-    return *text_r ? 0 : fail(error_r, error_bytes, "read", file);
-}
 
 static int check_entry(const char *path, const struct snapshot_entry *entry, char *error_r,
                        size_t error_bytes) {
@@ -331,29 +333,24 @@ static int check(const char *path, const struct snapshot_file *file, const struc
 
 int snapshot_open(const char *path, struct snapshot_file *file_r, struct pool_file *pool_r,
                   char *error_r, size_t error_bytes) {
-    char *text, why[256];
+    char name[SNAPSHOT_DIR_BYTES], why[256];
     size_t len;
     *file_r = (struct snapshot_file){0};
-    if (open_json(path, SNAPSHOT_FILE_NAME, &text, &len, error_r, error_bytes) != 0)
-        return -1;
+    snprintf(name, sizeof(name), "%s/" SNAPSHOT_FILE_NAME, path);
+    char *text = read_whole_file(name, SNAPSHOT_FILE_BYTES_MAX, &len);
+    if (!text)
+        return fail(error_r, error_bytes, "read", name);
     int result = snapshot_file_parse(bytes_of(text, len), file_r, why, sizeof(why));
     mem_free(text);
     if (result != 0) {
-        snprintf(error_r, error_bytes, "%.300s/" SNAPSHOT_FILE_NAME " is not usable: %s", path,
-                 why);
+        snprintf(error_r, error_bytes, "%.300s is not usable: %s", name, why);
         return -1;
     }
-    if (open_json(path, POOL_FILE_NAME, &text, &len, error_r, error_bytes) != 0)
-        goto err;
-    result = pool_file_parse(bytes_of(text, len), pool_r, why, sizeof(why));
-    mem_free(text);
-    if (result != 0) {
-        snprintf(error_r, error_bytes, "%.300s/" POOL_FILE_NAME " is not usable: %s", path, why);
-        goto err;
-    }
-    if (check(path, file_r, pool_r, error_r, error_bytes) == 0)
+    result = pool_file_read(path, pool_r, error_r, error_bytes);
+    if (result == 1)
+        snprintf(error_r, error_bytes, "%.300s has no " POOL_FILE_NAME, path);
+    if (result == 0 && check(path, file_r, pool_r, error_r, error_bytes) == 0)
         return 0;
-err:
     snapshot_file_free(file_r);
     return -1;
 }

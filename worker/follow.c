@@ -49,10 +49,10 @@ static void free_links(struct follow *f) {
     }
 }
 
-bool follow_is_service(const struct command *cmd) {
+bool follow_is_service(struct bytes name) {
     static const char *const names[] = {"ping", "multi", "exec", "replconf", "publish", "spublish"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(cmd->name, names[i]) == 0)
+        if (bytes_equal_nocase(name, names[i]))
             return true;
     return false;
 }

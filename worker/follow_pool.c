@@ -55,8 +55,7 @@ static bool say(struct follow_link *link, uint32_t argc, const struct bytes *arg
 
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct follow_link *link = arg;
-    const struct command *cmd = command_lookup(argv, argc, NULL);
-    if (cmd != NULL && follow_is_service(cmd))
+    if (follow_is_service(argv[0]))
         return true;
     bool said = say(link, argc, argv);
     take_replies(link);

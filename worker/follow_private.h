@@ -45,7 +45,7 @@ struct follow {
 struct follow_link *follow_link_create(struct follow *f, uint32_t port, const char *tag,
                                        const struct upstream_hooks *hooks);
 /* Commands that say nothing about data. */
-bool follow_is_service(const struct command *cmd);
+bool follow_is_service(struct bytes name);
 
 /* ---- follow_shard.c ---- */
 void follow_shard_begin(struct follow *f, uint32_t port);

@@ -13,9 +13,15 @@ static struct backlog *backlog_of(struct follow_link *link) {
     return primary_backlog(link->follow->w->primary);
 }
 
-static void run(struct follow_link *link, const struct command *cmd, uint32_t argc,
-                const struct bytes *argv) {
+static void run(struct follow_link *link, uint32_t argc, const struct bytes *argv) {
     static struct buf reply;
+    const struct command *cmd = command_lookup(argv, argc, NULL);
+    if (cmd == NULL || cmd->handler == NULL || !command_arity_ok(cmd, argc)) {
+        if (link->errors++ == 0)
+            log_warning("The master sends a command that is not known here: '%.*s'",
+                        (int)(argv[0].len < 64 ? argv[0].len : 64), argv[0].ptr);
+        return;
+    }
     struct worker *w = link->follow->w;
     buf_clear(&reply);
     struct command_ctx ctx = {.ks = w->ks,
@@ -33,14 +39,8 @@ static void run(struct follow_link *link, const struct command *cmd, uint32_t ar
 
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct follow_link *link = arg;
-    const struct command *cmd = command_lookup(argv, argc, NULL);
-    if (cmd == NULL || cmd->handler == NULL || !command_arity_ok(cmd, argc)) {
-        if (link->errors++ == 0)
-            log_warning("The master sends a command that is not known here: '%.*s'",
-                        (int)(argv[0].len < 64 ? argv[0].len : 64), argv[0].ptr);
-    } else if (!follow_is_service(cmd)) {
-        run(link, cmd, argc, argv);
-    }
+    if (!follow_is_service(argv[0]))
+        run(link, argc, argv);
     backlog_append(backlog_of(link), raw);
     return true;
 }

@@ -46,6 +46,11 @@ static void on_snapshot_ended(void *arg, enum snapshot_end how) {
     primary_snapshot_ended(w->primary, how);
 }
 
+static bool on_owns(void *arg, struct bytes key) {
+    struct worker *w = arg;
+    return w->segment.slots->owner[slot_of_key(key)] == w->env.shard;
+}
+
 static void on_cut_prepared(void *arg, uint64_t cut, uint64_t try, const char *error) {
     control_report(arg, CONTROL_REPORT_CUT_PREPARED, cut, try, bytes_of_text(error));
 }
@@ -77,6 +82,13 @@ static void on_progress(void *arg) {
 static void on_removed(void *arg, uint32_t db, struct bytes key) {
     struct worker *w = arg;
     propagate_delete(w->propagate, db, key);
+    persist_note_removal(w->persist);
+}
+
+static void on_field_removed(void *arg, uint32_t db, struct bytes key, struct bytes field) {
+    struct worker *w = arg;
+    const struct bytes argv[3] = {BYTES_LITERAL("HDEL"), key, field};
+    propagate_command(w->propagate, db, 3, argv);
     persist_note_removal(w->persist);
 }
 
@@ -119,6 +131,7 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
                                   .cut_prepared = on_cut_prepared,
                                   .cut_linked = on_cut_linked,
                                   .apply = on_apply,
+                                  .owns = w->segment.workers > 1 ? on_owns : NULL,
                                   .progress = on_progress};
     w->persist =
         persist_create(w->loop, dir, w->config, w->ks, w->status, &hooks, error, error_bytes);
@@ -128,6 +141,7 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
 int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
     char error[CONFIG_ERROR_BYTES + 128], role[16];
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write(2), as a full disk is */
     orphan_watch(ORPHAN_SECONDS);
     snprintf(role, sizeof(role), "%u", shard);
     log_open(role, LOG_NOTICE, NULL);
@@ -147,7 +161,8 @@ int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
     list_init(&w->sessions);
     w->status = segment_status(&w->segment, shard);
     atomic_store(&w->status->pid, (uint32_t)getpid());
-    struct keyspace_hooks hooks = {.arg = w, .expired = on_removed, .evicted = on_removed};
+    struct keyspace_hooks hooks = {
+        .arg = w, .expired = on_removed, .evicted = on_removed, .field_expired = on_field_removed};
     w->ks = keyspace_create((uint32_t)w->config->databases, w->segment.header->hash_seed, &hooks);
     keyspace_configure(w->ks, w->config);
     keyspace_set_now(w->ks, clock_wall_ms());

@@ -6,6 +6,7 @@
 
 #include <malloc.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,14 @@ uint64_t mem_used(void) {
 void mem_thread_register(void) {
 }
 
+void mem_describe(void (*write)(void *arg, const char *text), void *arg) {
+    write(arg, "The allocator of a sanitizer build keeps no statistics.\n");
+}
+
+bool mem_purge(void) {
+    return true;
+}
+
 #else
 #include <jemalloc/jemalloc.h>
 #include <stdatomic.h>
@@ -112,5 +121,15 @@ uint64_t mem_used(void) {
                 __atomic_load_n(threads[i].freed, __ATOMIC_RELAXED);
     /* A block that crossed threads can be seen as freed before its allocation is seen. */
     return (int64_t)used < 0 ? 0 : used;
+}
+
+void mem_describe(void (*write)(void *arg, const char *text), void *arg) {
+    malloc_stats_print(write, arg, NULL);
+}
+
+bool mem_purge(void) {
+    char name[64];
+    snprintf(name, sizeof(name), "arena.%d.purge", MALLCTL_ARENAS_ALL);
+    return mallctl(name, NULL, NULL, NULL, 0) == 0;
 }
 #endif

@@ -3,6 +3,7 @@
  * counters make mem_used() free of cost; sanitizer builds use the sanitizer's allocator. */
 #ifndef REMUDA_BASE_MEM_H
 #define REMUDA_BASE_MEM_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,10 @@ size_t mem_usable(const void *pointer);
  * mem_thread_register() (the main thread always) are summed; such a thread must live as long as
  * the process, for its counters die with it. */
 uint64_t mem_used(void);
+/* What the allocator says of itself, in pieces of text. */
+void mem_describe(void (*write)(void *arg, const char *text), void *arg);
+/* Give pages that nothing uses back to the system. false: the allocator refused. */
+bool mem_purge(void);
 void mem_thread_register(void);
 
 #endif

@@ -56,9 +56,10 @@ enum control_result control_receive(int fd, struct control_header *header_r, cha
     struct iovec parts[] = {{header_r, sizeof *header_r}, {body, CONTROL_BODY_MAX}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     ssize_t received;
+    /* A peer that ended without reading all we sent: told once, before what it sent last. */
     do
         received = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (received < 0 && errno == EINTR);
+    while (received < 0 && (errno == EINTR || errno == ECONNRESET));
     if (received < 0)
         return would_block(errno) ? CONTROL_AGAIN : CONTROL_CLOSED;
     if (received == 0)

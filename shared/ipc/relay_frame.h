@@ -20,6 +20,7 @@ enum relay_type {
     RELAY_WRITE_BACK, /* results to store and log at the owner; the lock stays */
     RELAY_WRITTEN,    /* answer: stored (and synced, where that is promised) */
     RELAY_UNLOCK,     /* no answer */
+    RELAY_FETCH,      /* more operands, under the lock; answer: RELAY_LOCKED */
     RELAY_BLOCKED,    /* of a request: it waits for a key; its REPLY comes when it is served */
     RELAY_CANCEL,     /* end that wait: argc says how (enum unblock_how) */
     RELAY_MARK,       /* the lock's holder: mark your part of a consistent cut here */

@@ -64,7 +64,7 @@ const char *fork_wait_name(uint32_t wait);
 enum {
     DATABASES_MAX = 16,
     ADDRESS_CLASSES = 4096, /* connection counts per address are kept by hash class */
-    STATUS_TEXT_BYTES = 160
+    STATUS_TEXT_BYTES = 400
 };
 
 struct status_database {

@@ -4,12 +4,18 @@
 #   start_pool [option ...]    port[pool], pids[pool]: supervisor, front and 2 workers
 #   start_redis [option ...]   port[redis], pids[redis]: one redis-server
 #   start_proxy                port[proxy], pids[proxy]: nutcracker and 2 redis-servers
+#   timed_start SETUP COUNT [option ...]   waits until COUNT keys are loaded; "seconds cpu_seconds" in $timed
 #   stop SETUP                 by pid, and waits for the end
 #   cpu_ticks SETUP            utime + stime of all processes of a setup, in clock ticks
+#   ports_of SETUP             the ports of all its processes that hold data
 #
-# Everything lives under $work. Whoever sources this calls stop_all when it exits.
+# Everything lives under $work; KEEP=1 starts a setup on the data of its last start. SERVER_ENV is put
+# before the servers' command lines. Whoever sources this calls stop_all when it exits.
 
 declare -A port pids
+KEEP=
+SERVER_ENV=()
+ticks_per_second=$(getconf CLK_TCK)
 work=${work:?}
 build=${build:?}
 next_port=$((20000 + RANDOM % 8000))
@@ -45,31 +51,66 @@ wait_for() {
     fail "$1 did not come up on port $2"
 }
 
-start_pool() {
-    local dir=$work/pool-$RANDOM
+spawn_pool() {
+    local dir=$work/pool
+    [ -n "$KEEP" ] || rm -rf "$dir"
     mkdir -p "$dir"
     free_ports 4
     port[pool]=$first_port
-    "$build/remuda" pool.ini --port "$first_port" --status-port $((first_port + 1)) --workers 2 \
-        --worker-port-base $((first_port + 2)) --dir "$dir" --save '' "$@" >"$dir.log" 2>&1 &
+    env "${SERVER_ENV[@]}" "$build/remuda" pool.ini --port "$first_port" --status-port $((first_port + 1)) \
+        --workers 2 --worker-port-base $((first_port + 2)) --dir "$dir" --save '' "$@" >"$dir.log" 2>&1 &
     pids[pool]=$!
-    wait_for pool "$first_port" "$dir.log"
-    pids[pool]="${pids[pool]} $(cat "/proc/$!/task/$!/children")"
 }
 
-# redis_at PORT [option ...]
+# The children, once they are there.
+complete_pool() {
+    pids[pool]="${pids[pool]} $(cat "/proc/${pids[pool]}/task/${pids[pool]}/children")"
+}
+
+start_pool() {
+    spawn_pool "$@"
+    wait_for pool "${port[pool]}" "$work/pool.log"
+    complete_pool
+}
+
+# redis_at PORT DIR [option ...]
 redis_at() {
-    local dir=$work/redis-$1
+    local dir=$work/$2
+    [ -n "$KEEP" ] || rm -rf "$dir"
     mkdir -p "$dir"
-    redis-server --bind 127.0.0.1 --port "$1" --dir "$dir" --save '' "${@:2}" >"$dir.log" 2>&1 &
-    wait_for redis "$1" "$dir.log"
+    env "${SERVER_ENV[@]}" redis-server --bind 127.0.0.1 --port "$1" --dir "$dir" --save '' "${@:3}" \
+        >"$dir.log" 2>&1 &
 }
 
-start_redis() {
+spawn_redis() {
     free_ports 1
     port[redis]=$first_port
-    redis_at "$first_port" "$@"
+    redis_at "$first_port" redis "$@"
     pids[redis]=$!
+}
+
+complete_redis() { :; }
+
+start_redis() {
+    spawn_redis "$@"
+    wait_for redis "${port[redis]}" "$work/redis.log"
+}
+
+timed_start() {
+    local began=$EPOCHREALTIME ended
+    "spawn_$1" "${@:3}"
+    timeout 300 "$build/bench/probe" await "${port[$1]}" "$2" || { cat "$work/$1.log" >&2; fail "$1 did not load $2 keys"; }
+    ended=$EPOCHREALTIME
+    "complete_$1"
+    timed="$(seconds_between "$began" "$ended") $(cpu_seconds "$1")"
+}
+
+seconds_between() {
+    awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", b - a }'
+}
+
+ports_of() {
+    if [ "$1" = pool ]; then echo $((port[pool] + 2)) $((port[pool] + 3)); else echo "${port[$1]}"; fi
 }
 
 start_proxy() {
@@ -78,8 +119,9 @@ start_proxy() {
     proxy=$first_port backends=$((first_port + 2))
     pids[proxy]=
     for ((i = 0; i < 2; i++)); do
-        redis_at $((backends + i))
+        redis_at $((backends + i)) "behind-proxy-$i"
         pids[proxy]+=" $!"
+        wait_for redis $((backends + i)) "$work/behind-proxy-$i.log"
     done
     cat >"$work/proxy.yml" <<END
 bench:
@@ -102,7 +144,7 @@ stop() {
     local pid tries
     for pid in ${pids[$1]:-}; do kill "$pid" 2>/dev/null || true; done
     for pid in ${pids[$1]:-}; do
-        for ((tries = 0; tries < 200; tries++)); do
+        for ((tries = 0; tries < 600; tries++)); do
             kill -0 "$pid" 2>/dev/null || continue 2
             sleep 0.05
         done
@@ -121,6 +163,10 @@ cpu_ticks() {
     for pid in ${pids[$1]}; do files+=("/proc/$pid/stat"); done
     # The name may hold blanks and parentheses: count from behind it.
     awk '{ sub(/.*\) /, ""); ticks += $12 + $13 } END { print ticks }' "${files[@]}"
+}
+
+cpu_seconds() {
+    awk -v ticks="$(cpu_ticks "$1")" -v rate="$ticks_per_second" 'BEGIN { printf "%.2f", ticks / rate }'
 }
 
 cli() {

@@ -1,9 +1,9 @@
 /* 58_snapshot.c - consistent cuts of a real pool: nothing torn under transfers between shards, whatever
  * is killed meanwhile; the operator's `remuda snapshot` and `remuda restore`. */
 #include "tests/integration/load.h"
-#include <dirent.h>
+#include <errno.h>
 #include <signal.h>
-#include <sys/stat.h>
+#include <sys/mount.h>
 #include <time.h>
 
 enum { MOVERS = 4, COINS = 40, SHARDS = 3, CUTS = 5 };
@@ -349,7 +349,7 @@ static void test_everything_else_while_cuts_are_taken(void **state) {
         await_good(&taker, 1);
     }
     expect_text(c, "OK", "CONFIG SET appendonly yes");
-    AWAIT(strcmp(info_field(c, "persistence", "aof_enabled"), "1") == 0);
+    AWAIT(count_files(pool, "shard-*/appendonlydir/*.manifest") == SHARDS);
     await_good(&taker, 1);
     load_stop(&load);
     redisFree(c);
@@ -425,6 +425,46 @@ static void test_a_disk_that_refuses(void **state) {
     freeReplyObject(expect_reply(c, "REMUDA SNAPSHOT one"));
     assert_int_equal(pool_number(pool, "supervisor.metrics.cut_last_ok"), 1);
     assert_true(pool_number(pool, "supervisor.metrics.cut_last_time_seconds") > 1000000000);
+    redisFree(c);
+    pool_end(&pool);
+}
+
+static char small_disk[64]; /* "": none is mounted */
+
+static int unmount_small_disk(void **state) {
+    pools_cleanup(state);
+    if (small_disk[0]) {
+        umount2(small_disk, MNT_DETACH);
+        remove_directory(small_disk);
+    }
+    small_disk[0] = 0;
+    return 0;
+}
+
+static void test_a_disk_that_is_full(void **state) {
+    make_directory(small_disk);
+    if (mount("tmpfs", small_disk, "tmpfs", 0, "size=3m") != 0) {
+        print_message("skipped, a small disk cannot be mounted: %s\n", strerror(errno));
+        skip();
+    }
+    struct pool_options options = {
+        .workers = SHARDS,
+        .options = {"--dir", small_disk, "--save", "", "--rdbcompression", "no"}};
+    struct pool *pool = pool_start(&options);
+    redisContext *c = pool_connect(pool);
+    freeReplyObject(expect_reply(c, "REMUDA SNAPSHOT before"));
+    expect_text(c, "OK", "SET %s small", pool_key(pool, 0, 1));
+    expect_integer(c, 4 << 20, "SETRANGE %s %d x", pool_key(pool, 1, 1), (4 << 20) - 1);
+    for (int i = 0; i < 2; i++) {
+        redisReply *reply = redisCommand(c, "REMUDA SNAPSHOT full");
+        assert_int_equal(reply->type, REDIS_REPLY_ERROR);
+        if (!strstr(reply->str, "shard 1: ") || !strstr(reply->str, "No space left on device"))
+            fail_msg("%s", reply->str);
+        freeReplyObject(reply);
+        expect_text(c, "OK", "SET %s %d", pool_key(pool, 1, 2), i);
+    }
+    expect_integer(c, 1, "DEL %s", pool_key(pool, 1, 1));
+    freeReplyObject(expect_reply(c, "REMUDA SNAPSHOT full"));
     redisFree(c);
     pool_end(&pool);
 }
@@ -545,6 +585,7 @@ int main(void) {
         T(test_everything_else_while_cuts_are_taken),
         T(test_one_at_a_time),
         T(test_a_disk_that_refuses),
+        cmocka_unit_test_teardown(test_a_disk_that_is_full, unmount_small_disk),
         T(test_the_command_line),
         T(test_by_unix_socket),
         T(test_restore_killed),

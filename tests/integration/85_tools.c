@@ -343,6 +343,49 @@ static void test_export(void **state) {
     pool_end(&pool);
 }
 
+/* A snapshot's folder is exported while the pool runs, and checked with the pool when it does not. */
+static void test_snapshots(void **state) {
+    struct pool *pool = pool_start(
+        &(struct pool_options){.workers = 3, .options = {"--save", "", "--appendonly", "yes"}});
+    dataset_fill(pool->port, random_seed(), 300);
+    char *before = dataset_describe(pool->port, EXPIRY_EXACT, NULL);
+    free(run_remuda(0, "snapshot --as one --port %d", pool->port));
+    redisContext *c = pool_connect(pool);
+    expect_text(c, "OK", "FLUSHALL");
+    redisFree(c);
+    char *said = run_remuda(0, "export %s/one.rdb --dir %s/snapshots/one", directory, pool->data);
+    expect_said(said, "one.rdb: 300 keys of 3 shards");
+    free(said);
+    free(run_remuda(0, "check %s/snapshots/one", pool->data));
+    assert_int_equal(pool_stop(pool), 0);
+    said = run_remuda(0, "check %s", pool->data);
+    expect_said(said, "snapshots/one/snapshot.json: ");
+    expect_said(said, "snapshots/one/shard-0002/appendonlydir/appendonly.aof.1.base.rdb: ");
+    free(said);
+    pool->workers = 2; /* they stay as they are when the keys are dealt anew */
+    pool_start_again(pool);
+    assert_int_equal(pool_stop(pool), 0);
+    free(run_remuda(0, "check %s", pool->data));
+    int code;
+    free(run_shell(&code,
+                   "cd %s/snapshots/one/shard-0001/appendonlydir && "
+                   "cp *.base.rdb x && printf y | dd of=x bs=1 seek=90 conv=notrunc && "
+                   "mv x appendonly.aof.1.base.rdb",
+                   pool->data));
+    said = run_remuda(1, "check %s --fix", pool->data);
+    expect_said(said, "snapshots/one/shard-0001/appendonlydir/appendonly.aof.1.base.rdb: at byte");
+    free(said);
+    remove_directory(pool->data);
+    free(run_remuda(0, "import %s/one.rdb --dir %s --workers 3", directory, pool->data));
+    pool->workers = 3;
+    pool_start_again(pool);
+    char *after = dataset_describe(pool->port, EXPIRY_EXACT, NULL);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+    pool_end(&pool);
+}
+
 /* ---- check ---- */
 
 struct damage {
@@ -355,10 +398,14 @@ static const struct damage damages[] = {
      "cut short: 11 bytes from byte 0 on are no whole command", "the end is kept in"},
     {"touch $L/temp-1.rdb shard-0001/temp-2.rdb", "left behind by a process that is gone",
      "temp-2.rdb: deleted"},
+    {"mkdir shard-0000/temp-appendonlydir shard-0000/snapshot-log && touch "
+     "shard-0000/snapshot-log/x",
+     "snapshot-log: left behind", "temp-appendonlydir: deleted"},
     {"cp $L/appendonly.aof.1.base.rdb $L/appendonly.aof.7.base.rdb", "no manifest names it",
      "quarantine/appendonly.aof.7.base.rdb.at-0"},
     {"cp $L/appendonly.aof.1.base.rdb $L/appendonly.aof.0.base.rdb && "
-     "sed -i '1i file appendonly.aof.0.base.rdb seq 1 type h' $L/appendonly.aof.manifest",
+     "sed -i -e '1i file appendonly.aof.0.base.rdb seq 1 type h' -e '/^#crc64/d' "
+     "$L/appendonly.aof.manifest",
      "1 files are history", "its history is gone"},
     {"mkdir incoming incoming/shard-0000", "was cut off before its commit", "that is settled"},
     {"printf x | dd of=shard-0001/dump.rdb bs=1 seek=40 conv=notrunc",
@@ -373,6 +420,7 @@ static const struct damage damages[] = {
     {"rm -r shard-0001", "shard-0001: No such file", NULL},
     {"cp -r shard-0001 shard-0002", "no shard of this pool has this folder", NULL},
     {"rm pool.json", "there is no pool.json", NULL},
+    {"mv pool.json restore-unfinished", "A restore was cut off: run it again", NULL},
     {"echo {} >pool.json", "pool.json is not usable", NULL},
 };
 
@@ -481,6 +529,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_auto_keeps_the_shards, setup, cleanup),
         cmocka_unit_test_setup_teardown(test_told_to_stop, setup, cleanup),
         cmocka_unit_test_setup_teardown(test_export, setup, cleanup),
+        cmocka_unit_test_setup_teardown(test_snapshots, setup, cleanup),
         cmocka_unit_test_setup_teardown(test_check, setup, cleanup),
         cmocka_unit_test_setup_teardown(test_check_while_a_pool_runs, setup, cleanup),
         cmocka_unit_test_setup_teardown(test_check_others, setup, cleanup),

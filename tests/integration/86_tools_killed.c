@@ -201,6 +201,43 @@ static void test_kill_import_builder(void **state) {
     kill_import(BUILDER);
 }
 
+/* ---- a disk in trouble ---- */
+
+/* A build whose remuda-worker, as a tool, gets this error from that call. */
+static void fail_import(const char *fault, const char *words) {
+    struct pool *pool = pool_start(&(struct pool_options){.workers = 2, .options = {"--save", ""}});
+    assert_int_equal(pool_stop(pool), 0);
+    int code;
+    use_deadly_build("none", 1);
+    free(run_shell(&code,
+                   "sed -i 's/trace=none -e inject=[^ ]*/inject=%s/' %s/deadly/remuda-worker",
+                   fault, directory));
+    assert_int_equal(code, 0);
+    char *said = run_remuda(1, "import %s --dir %s/other --workers 2", FIXTURE, directory);
+    expect_said(said, words);
+    free(said);
+    said = run_shell(&code, "ls -A %s/other", directory);
+    assert_string_equal(said, "");
+    free(said);
+    pool->workers = 3;
+    assert_false(pool_start_below(pool, NULL, &code));
+    assert_int_equal(code, 1);
+    assert_true(pool_log_has(pool, words));
+    assert_true(pool_log_has(pool, "they are as they were, and --workers 2 starts the pool"));
+    use_build(NULL);
+    pool->workers = 2;
+    pool_start_again(pool);
+    pool_end(&pool);
+}
+
+static void test_disk_full(void **state) {
+    fail_import("write:error=ENOSPC:when=3", "No space left on device");
+}
+
+static void test_sync_fails(void **state) {
+    fail_import("fsync:error=EIO:when=1", "Input/output error");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_kill_the_supervisor, setup, cleanup),
@@ -208,6 +245,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_kill_the_builder, setup, cleanup),
         cmocka_unit_test_setup_teardown(test_kill_import, setup, cleanup),
         cmocka_unit_test_setup_teardown(test_kill_import_builder, setup, cleanup),
+        cmocka_unit_test_setup_teardown(test_disk_full, setup, cleanup),
+        cmocka_unit_test_setup_teardown(test_sync_fails, setup, cleanup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

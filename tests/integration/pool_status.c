@@ -69,9 +69,11 @@ pid_t pool_front_pid(const struct pool *pool) {
     return (pid_t)pool_number(pool, "front.pid");
 }
 
+/* First the pid: then the state is that process's, or of one after it. */
 void pool_await_worker(struct pool *pool, unsigned worker, pid_t not_this) {
-    AWAIT(strcmp(pool_text(pool, "workers.%u.state", worker), "up") == 0 &&
-          pool_worker_pid(pool, worker) != not_this);
+    pid_t pid;
+    AWAIT((pid = pool_worker_pid(pool, worker)) > 0 && pid != not_this &&
+          strcmp(pool_text(pool, "workers.%u.state", worker), "up") == 0);
 }
 
 void pool_kill_worker(struct pool *pool, unsigned worker, int signal_number) {

@@ -4,6 +4,7 @@
  *
  *   ~sort, ~pairs         elements of the array in any order (pairs: two by two)
  *   ~deep, ~shape         every array in any order; types and sizes only
+ *   ~doubles              numbers by their value, not by how many digits they are printed in
  *   ~commands             COMMAND INFO without tips, notes and subcommands
  *   ~stream               XINFO, XPENDING without times and what 7.2 has added
  *   ~near N               an integer, give or take N
@@ -161,6 +162,10 @@ static void do_pairs(struct run *run, const struct words *words) {
 
 static void do_deep(struct run *run, const struct words *words) {
     compare_as(run, words, normal_deep);
+}
+
+static void do_doubles(struct run *run, const struct words *words) {
+    compare_as(run, words, normal_doubles);
 }
 
 static void do_commands(struct run *run, const struct words *words) {
@@ -432,7 +437,7 @@ static const struct directive {
     {"~raw", 3, do_raw},       {"~closes", 2, do_closes},     {"~instead", 4, do_instead},
     {"~pools", 4, do_pools},   {"~stream", 2, do_stream},     {"%deviates", 5, do_deviates},
     {"%on", 2, do_on},         {"%close", 2, do_close},       {"%resp", 2, do_nothing},
-    {"~blocks", 2, do_blocks}, {"~gets", 1, do_gets},
+    {"~blocks", 2, do_blocks}, {"~gets", 1, do_gets},         {"~doubles", 2, do_doubles},
 };
 
 /* ---- scripts ---- */

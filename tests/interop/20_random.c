@@ -6,11 +6,29 @@
 #include "tests/interop/dataset.h"
 #include "tests/interop/normal.h"
 
-enum { COMMANDS_DEFAULT = 50000, WORDS_MAX = 24, WORD_BYTES = 512, BATCH = 40, HISTORY = 60 };
+enum {
+    COMMANDS_DEFAULT = 50000,
+    STREAM_COMMANDS_DEFAULT = 20000,
+    WORDS_MAX = 24,
+    WORD_BYTES = 512,
+    BATCH = 40,
+    HISTORY = 60
+};
+
+/* What commands are drawn from. */
+struct forms {
+    const char *const *form;
+    size_t count;
+    unsigned commands;
+};
+
+typedef struct octets normalise(const struct octets *reply);
 
 struct generator {
     uint64_t random;
     enum dataset_expiry expiry;
+    const struct forms *forms;
+    unsigned next_id; /* of an entry of a stream */
     unsigned count;
     char word[WORDS_MAX][WORD_BYTES];
     size_t len[WORDS_MAX];
@@ -29,8 +47,22 @@ static const char *const widths[] = {"u1", "u8", "i8", "u13", "i5", "i64", "u63"
 static const char *const fields[] = {"f", "g", "h", "i", "j", "", "long-field-name"};
 static const char *const times[] = {"100000", "200000", "99999999"};
 static const char *const moments[] = {"33000000000", "34000000000", "35000000000"};
+static const char *const streams[] = {"a", "b", "c", "{t}1", "{t}2"};
+static const char *const ids[] = {"0", "1", "3-1", "10", "25", "40-0", "99", "x"};
+static const char *const counts[] = {"0", "1", "2", "3", "7", "100"};
+static const char *const groups[] = {"g", "h"};
+static const char *const consumers[] = {"c", "d"};
 static const char *const patterns[] = {"*", "?", "[ab]", "{t}*", "h?", "n*", "nosuch"};
 static const char *const sketches[] = {"p", "q", "r", "{t}p", "{t}q", "sketch"};
+static const char *const places[] = {"g", "{t}g", "map", "x1"};
+static const char *const longitudes[] = {"13.361389", "15.087269", "-122.4194", "179.99",
+                                         "-179.99",   "0",         "2.35",      "181"};
+static const char *const latitudes[] = {"38.115556", "37.502669", "37.7749", "0",
+                                        "-66.5",     "85",        "-85.05",  "48.85"};
+static const char *const lengths[] = {"0", "1", "100", "1000", "5000", "30000", "-1"};
+static const char *const lists[] = {"l", "{t}l", "m", "todo"};
+static const char *const elements[] = {"1", "2", "3", "10", "w", "-1.5"};
+static const char *const weights[] = {"w1", "w2", "w3", "w10", "w-1.5"};
 
 #define CHOICES(list) list, sizeof(list) / sizeof((list)[0])
 static const struct kind {
@@ -38,15 +70,24 @@ static const struct kind {
     const char *const *choices; /* NULL: a number below count */
     size_t count;
 } kinds[] = {
-    {'K', CHOICES(keys)},     {'V', CHOICES(texts)},    {'I', CHOICES(integers)},
-    {'L', CHOICES(floats)},   {'R', CHOICES(ranges)},   {'B', CHOICES(bits)},
-    {'W', CHOICES(widths)},   {'F', CHOICES(fields)},   {'T', CHOICES(times)},
-    {'M', CHOICES(moments)},  {'P', CHOICES(patterns)}, {'E', NULL, 5000},
-    {'Q', CHOICES(sketches)},
+    {'K', CHOICES(keys)},      {'V', CHOICES(texts)},    {'I', CHOICES(integers)},
+    {'L', CHOICES(floats)},    {'R', CHOICES(ranges)},   {'B', CHOICES(bits)},
+    {'W', CHOICES(widths)},    {'F', CHOICES(fields)},   {'T', CHOICES(times)},
+    {'M', CHOICES(moments)},   {'P', CHOICES(patterns)}, {'E', NULL, 5000},
+    {'Q', CHOICES(sketches)},  {'S', CHOICES(streams)},  {'J', CHOICES(ids)},
+    {'U', CHOICES(counts)},    {'G', CHOICES(groups)},   {'C', CHOICES(consumers)},
+    {'K', CHOICES(keys)},      {'V', CHOICES(texts)},    {'I', CHOICES(integers)},
+    {'L', CHOICES(floats)},    {'R', CHOICES(ranges)},   {'B', CHOICES(bits)},
+    {'W', CHOICES(widths)},    {'F', CHOICES(fields)},   {'T', CHOICES(times)},
+    {'M', CHOICES(moments)},   {'P', CHOICES(patterns)}, {'E', NULL, 5000},
+    {'Q', CHOICES(sketches)},  {'Z', CHOICES(places)},   {'O', CHOICES(longitudes)},
+    {'A', CHOICES(latitudes)}, {'N', CHOICES(lists)},    {'U', CHOICES(elements)},
+    {'X', CHOICES(weights)},   {'D', CHOICES(lengths)},
 };
 
-/* A single capital letter is drawn from its kind; ? before a form: its array may come in any order. */
-static const char *const forms[] = {
+/* A single capital letter is drawn from its kind, N is the next id of a stream. Before a form: ? its
+ * array may come in any order; ! it tells times. */
+static const char *const any_forms[] = {
     "SET K V",
     "SET K V",
     "SET K I",
@@ -171,13 +212,127 @@ static const char *const forms[] = {
     "PFDEBUG TODENSE Q",
     "GET Q",
     "DEL Q",
+    "GEOADD Z O A F",
+    "GEOADD Z O A F O A F O A F",
+    "GEOADD Z XX CH O A F",
+    "GEODIST Z F F",
+    "GEODIST Z F F mi",
+    "GEOHASH Z F F",
+    "GEOPOS Z F F F",
+    "GEOSEARCH Z FROMLONLAT O A BYRADIUS D km",
+    "GEOSEARCH Z FROMLONLAT O A BYBOX D D km ASC WITHDIST WITHCOORD",
+    "GEOSEARCH Z FROMMEMBER F BYRADIUS D mi COUNT 3 ANY WITHHASH",
+    "GEOSEARCHSTORE Z Z FROMLONLAT O A BYBOX D D km",
+    "GEORADIUS Z O A D km STORE Z",
+    "GEORADIUS Z O A D km DESC",
+    "GEORADIUSBYMEMBER Z F D km STORE Z",
+    "GEORADIUSBYMEMBER_RO Z F D ft",
+    "ZREM Z F",
+    "ZCARD Z",
+    "RPUSH N U",
+    "LPUSH N U U U",
+    "LPOP N",
+    "LRANGE N 0 -1",
+    "SET X I",
+    "HSET X F V",
+    "SORT N",
+    "SORT N DESC LIMIT R R",
+    "SORT N ALPHA STORE N",
+    "SORT N BY w* GET w* GET #",
+    "SORT N BY w* ALPHA DESC STORE N",
+    "SORT N BY w*->f ALPHA GET w*->g GET w*",
+    "SORT_RO N BY nosort GET w* LIMIT R R",
+    "SORT Z ALPHA",
+    "SORT Z BY nosort DESC LIMIT R R",
+    "DEL N",
+};
+
+static const char *const stream_forms[] = {
+    "XADD S N F V",
+    "XADD S N F V",
+    "XADD S N F V F V",
+    "XADD S N f V g I",
+    "XADD S N f V g I",
+    "XADD S N f V g I",
+    "XADD S J F V",
+    "XADD S NOMKSTREAM N F V",
+    "XADD S MAXLEN U N F V",
+    "XADD S MAXLEN ~ U N F V",
+    "XADD S MINID ~ J N F V",
+    "XADD S MINID J N F V",
+    "XLEN S",
+    "XRANGE S - +",
+    "XRANGE S J J",
+    "XRANGE S (J + COUNT U",
+    "XREVRANGE S + - COUNT U",
+    "XREVRANGE S J J",
+    "XDEL S J",
+    "XDEL S J J J",
+    "XDEL S J J J",
+    "XTRIM S MAXLEN U",
+    "XTRIM S MAXLEN ~ U",
+    "XTRIM S MAXLEN ~ U LIMIT U",
+    "XTRIM S MINID ~ J",
+    "XSETID S N",
+    "XSETID S N ENTRIESADDED U",
+    "XREAD STREAMS S J",
+    "XREAD COUNT U STREAMS S S S 0 25 99",
+    "XREAD STREAMS S S $ 10",
+    "XGROUP CREATE S G J",
+    "XGROUP CREATE S G J MKSTREAM",
+    "XGROUP CREATE S G $ MKSTREAM",
+    "XGROUP CREATE S G J ENTRIESREAD U",
+    "XGROUP SETID S G J",
+    "XGROUP SETID S G J ENTRIESREAD U",
+    "XGROUP DESTROY S G",
+    "XGROUP DELCONSUMER S G C",
+    "XREADGROUP GROUP G C STREAMS S >",
+    "XREADGROUP GROUP G C COUNT U STREAMS S >",
+    "XREADGROUP GROUP G C COUNT U STREAMS S >",
+    "XREADGROUP GROUP G C COUNT U STREAMS S >",
+    "XREADGROUP GROUP G C COUNT U NOACK STREAMS S >",
+    "XREADGROUP GROUP G C STREAMS S J",
+    "XREADGROUP GROUP G C COUNT U STREAMS S J",
+    "XREADGROUP GROUP G C COUNT U STREAMS {t}1 {t}2 > J",
+    "XACK S G J",
+    "XACK S G J J J J",
+    "XPENDING S G",
+    "!XPENDING S G - + U",
+    "!XPENDING S G J J U C",
+    "!XPENDING S G IDLE 0 - + U",
+    "XPENDING S G IDLE 1000000 - + U",
+    "XCLAIM S G C 0 J J",
+    "XCLAIM S G C 0 J J JUSTID",
+    "XCLAIM S G C 0 J FORCE RETRYCOUNT U",
+    "XCLAIM S G C 0 J LASTID J",
+    "XCLAIM S G C 0 J IDLE 5000 FORCE",
+    "XAUTOCLAIM S G C 0 J",
+    "XAUTOCLAIM S G C 0 J COUNT U",
+    "XAUTOCLAIM S G C 0 - COUNT U JUSTID",
+    "!XINFO STREAM S",
+    "!XINFO STREAM S FULL COUNT U",
+    "XINFO GROUPS S",
+    "!XINFO CONSUMERS S G",
+    "SET S V",
+    "DEL S",
+    "RENAME S S",
+    "COPY S S",
+    "COPY S S REPLACE",
+    "TYPE S",
+    "EXISTS S S S",
 };
 
 static struct peers *peers;
 
 static void draw_word(struct generator *g, const char *word, size_t len) {
     const char *text = word;
-    char digits[24];
+    char digits[48];
+    if (len == 1 && *word == 'N') {
+        unsigned n = ++g->next_id;
+        snprintf(digits, sizeof(digits), n % 3 ? "%u-%u" : "%u-*", n / 4, n);
+        text = digits;
+        len = strlen(text);
+    }
     for (size_t i = 0; len == 1 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (kinds[i].letter == *word) {
             unsigned choice = random_below(&g->random, (unsigned)kinds[i].count);
@@ -200,20 +355,20 @@ static bool is_wanted(struct generator *g, const char *form) {
     return strcmp(form, "FLUSHDB") != 0 || random_below(&g->random, 20) == 0;
 }
 
-/* Returns whether the array of the reply comes in any order. */
-static bool draw_command(struct generator *g) {
+/* Returns how the reply is to be compared, NULL: as it is. */
+static normalise *draw_command(struct generator *g) {
     const char *form;
     do
-        form = forms[random_below(&g->random, sizeof(forms) / sizeof(forms[0]))];
+        form = g->forms->form[random_below(&g->random, (unsigned)g->forms->count)];
     while (!is_wanted(g, form));
-    bool any_order = *form == '?';
+    normalise *change = *form == '?' ? normal_deep : *form == '!' ? normal_stream : NULL;
     g->count = 0;
-    for (form += any_order; *form;) {
+    for (form += change != NULL; *form;) {
         size_t len = strcspn(form, " ");
         draw_word(g, form, len);
         form += len + (form[len] == ' ');
     }
-    return any_order;
+    return change;
 }
 
 static struct octets request_of(const struct generator *g) {
@@ -255,15 +410,15 @@ static _Noreturn void report(const struct history *history, struct octets replie
     abort();
 }
 
-static void exchange(const struct octets *request, unsigned count, bool any_order,
+static void exchange(const struct octets *request, unsigned count, normalise *change,
                      const struct history *history) {
     struct octets replies[PEERS];
     for (unsigned i = 0; i < PEERS; i++) {
         replies[i] = peer_ask(peers, i, 0, request, count);
-        if (any_order) {
-            struct octets ordered = normal_deep(&replies[i]);
+        if (change != NULL) {
+            struct octets changed = change(&replies[i]);
             free(replies[i].data);
-            replies[i] = ordered;
+            replies[i] = changed;
         }
     }
     for (unsigned i = POOL_OF_1; i < PEERS; i++) {
@@ -275,32 +430,47 @@ static void exchange(const struct octets *request, unsigned count, bool any_orde
         free(replies[i].data);
 }
 
+/* Redis 7.2 makes a consumer that asks, 7.0 one that gets something: so all are there from the start. */
+static void make_consumers(const struct generator *g, struct octets *batch, unsigned *count) {
+    if (g->count < 4 || strncmp(g->word[0], "XGROUP", 6) != 0 ||
+        (strncmp(g->word[1], "CREATE", 6) != 0 && strncmp(g->word[1], "DELCONSUMER", 11) != 0))
+        return;
+    for (size_t i = 0; i < sizeof(consumers) / sizeof(consumers[0]); i++) {
+        const char *argv[] = {"XGROUP", "CREATECONSUMER", g->word[2], g->word[3], consumers[i]};
+        size_t len[] = {6, 14, g->len[2], g->len[3], strlen(consumers[i])};
+        struct octets request = resp_command(5, argv, len);
+        octets_append(batch, &request);
+        free(request.data);
+        ++*count;
+    }
+}
+
 /* Commands go in pipelines of any length up to BATCH, so that local and relayed ones mix. */
-static void run(unsigned resp) {
+static void run(unsigned resp, const struct forms *forms) {
     const char *wanted = getenv("COMMANDS");
-    unsigned long left = wanted ? strtoul(wanted, NULL, 10) : COMMANDS_DEFAULT;
+    unsigned long left = wanted ? strtoul(wanted, NULL, 10) : forms->commands;
     struct generator *g = calloc(1, sizeof(*g));
     struct history history = {0};
     assert_non_null(g);
     g->random = random_seed() + resp;
     g->expiry = resp == 2 ? EXPIRY_EXACT : EXPIRY_PRESENT;
+    g->forms = forms;
     peers_reset(peers, resp);
     struct octets batch = {malloc(1), 0};
     for (unsigned count = 0; left > 0; left--) {
-        bool any_order = draw_command(g);
+        normalise *change = draw_command(g);
         struct octets request = request_of(g);
-        if (any_order && count > 0) {
-            exchange(&batch, count, false, &history);
+        if (change != NULL && count > 0) {
+            exchange(&batch, count, NULL, &history);
             batch.len = count = 0;
         }
         remember(&history, &request);
-        batch.data = realloc(batch.data, batch.len + request.len);
-        memcpy(batch.data + batch.len, request.data, request.len);
-        batch.len += request.len;
+        octets_append(&batch, &request);
         free(request.data);
         count++;
-        if (any_order || left == 1 || count == BATCH || random_below(&g->random, 10) == 0) {
-            exchange(&batch, count, any_order, &history);
+        make_consumers(g, &batch, &count);
+        if (change != NULL || left == 1 || count >= BATCH || random_below(&g->random, 10) == 0) {
+            exchange(&batch, count, change, &history);
             batch.len = count = 0;
         }
     }
@@ -312,22 +482,39 @@ static void run(unsigned resp) {
     free(g);
 }
 
+static const struct forms of_any = {CHOICES(any_forms), COMMANDS_DEFAULT};
+static const struct forms of_streams = {CHOICES(stream_forms), STREAM_COMMANDS_DEFAULT};
+
 static void test_resp2(void **state) {
     peers = peers_start();
-    run(2);
+    run(2, &of_any);
 }
 
 static void test_resp3(void **state) {
     if (!peers)
         skip();
-    run(3);
+    run(3, &of_any);
+}
+
+static void test_streams_resp2(void **state) {
+    if (!peers)
+        skip();
+    run(2, &of_streams);
+}
+
+static void test_streams_resp3(void **state) {
+    if (!peers)
+        skip();
+    run(3, &of_streams);
     peers_end(&peers);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resp2),
-        cmocka_unit_test_teardown(test_resp3, pools_cleanup),
+        cmocka_unit_test(test_resp3),
+        cmocka_unit_test(test_streams_resp2),
+        cmocka_unit_test_teardown(test_streams_resp3, pools_cleanup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* 40_kill: processes of a pool under load die by kill -9, at random, again and again: workers, the
- * front, the supervisor. Under appendfsync always whatever was acknowledged is there afterwards, and no
+ * front, the supervisor, with a rewrite of the log or a snapshot under way more often than not. Under appendfsync always whatever was acknowledged is there afterwards, and no
  * command ran twice: a counter is at least what was acknowledged, at most that and the commands whose
  * end nobody knows. KILL_SECONDS=n makes it longer, SEED=n has the same kills again. */
 #include "tests/interop/dataset.h"
@@ -129,6 +129,18 @@ static void kill_supervisor(struct pool *pool) {
     pool_start_again(pool);
 }
 
+/* Rewrites and snapshots of all shards, one after the other, and into one of them comes the kill. */
+static void keep_children_busy(struct pool *pool, uint64_t *random) {
+    static const char *const orders[] = {"BGREWRITEAOF", "BGSAVE"};
+    redisContext *c = client_try_connect(pool->port);
+    if (!c)
+        return;
+    freeReplyObject(
+        redisCommand(c, orders[random_below(random, 2)])); /* may be under way already */
+    redisFree(c);
+    usleep(random_below(random, 40) * 1000);
+}
+
 static void kill_one(struct pool *pool, uint64_t *random) {
     unsigned draw = random_below(random, 10);
     if (draw == 0)
@@ -210,11 +222,12 @@ static void start_writers(const struct pool *pool, uint64_t seed) {
 }
 
 static void test_killed_at_random(void **state) {
-    struct pool_options options = {.workers = 3,
-                                   .deaths = true,
-                                   .options = {"--save", "", "--appendonly", "yes", "--appendfsync",
-                                               "always", "--restart-limit", "1000",
-                                               "--restart-delay-max", "200"}};
+    struct pool_options options = {
+        .workers = 3,
+        .deaths = true,
+        .options = {"--save", "", "--appendonly", "yes", "--appendfsync", "always",
+                    "--restart-limit", "1000", "--restart-delay-max", "200",
+                    "--auto-aof-rewrite-min-size", "100kb", "--auto-aof-rewrite-percentage", "50"}};
     const char *wanted = getenv("KILL_SECONDS");
     uint64_t seed = random_seed(), random = seed;
     unsigned kills = 0;
@@ -224,6 +237,8 @@ static void test_killed_at_random(void **state) {
     start_writers(pool, seed);
     while (clock_mono_ms() < until_ms) {
         usleep(random_below(&random, 300) * 1000);
+        if (random_below(&random, 3) > 0)
+            keep_children_busy(pool, &random);
         kill_one(pool, &random);
         kills++;
     }
@@ -231,6 +246,8 @@ static void test_killed_at_random(void **state) {
     for (unsigned i = 0; i < WRITERS; i++)
         pthread_join(writers[i]->thread, NULL);
     print_summary(writers, kills);
+    assert_true(pool_log_has(pool, "Background AOF rewrite finished") &&
+                pool_log_has(pool, "Background saving terminated"));
     check_all(pool, writers);
     /* The disk alone tells the same. */
     kill_supervisor(pool);

@@ -35,6 +35,35 @@ static void print_text(FILE *out, const redisReply *text) {
     free(shown);
 }
 
+/* Of XINFO what depends on the clock, on the version, or on how the entries came in. */
+static bool is_hidden(const redisReply *name) {
+    static const char *const hidden[] = {"radix-tree-keys", "radix-tree-nodes", "seen-time",
+                                         "active-time"};
+    for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
+        if (name->type == REDIS_REPLY_STRING && strcmp(name->str, hidden[i]) == 0)
+            return true;
+    return false;
+}
+
+static void print_tree(FILE *out, const redisReply *reply, enum dataset_expiry expiry) {
+    const long long times = 1000000000000; /* milliseconds of this century */
+    if (reply->type == REDIS_REPLY_INTEGER)
+        fprintf(out, " %lld",
+                expiry == EXPIRY_PRESENT && reply->integer > times ? 1 : reply->integer);
+    else if (reply->type == REDIS_REPLY_STRING)
+        print_text(out, reply);
+    else
+        fprintf(out, " %s", reply->type == REDIS_REPLY_ARRAY ? "[" : "nil");
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+        if (is_hidden(reply->element[i]))
+            i++;
+        else
+            print_tree(out, reply->element[i], expiry);
+    }
+    if (reply->type == REDIS_REPLY_ARRAY)
+        fprintf(out, " ]");
+}
+
 /* How the elements of a type are asked for; those without an order of their own are put in one, so many
  * replies at a time. */
 static const struct {
@@ -67,7 +96,14 @@ static void print_collection(FILE *out, redisContext *c, const redisReply *key, 
     freeReplyObject(all);
 }
 
-static void print_value(FILE *out, redisContext *c, const redisReply *key, const char *type) {
+static void print_value(FILE *out, redisContext *c, const redisReply *key, const char *type,
+                        enum dataset_expiry expiry) {
+    if (strcmp(type, "stream") == 0) {
+        redisReply *all = expect_reply(c, "XINFO STREAM %b FULL COUNT 0", key->str, key->len);
+        print_tree(out, all, expiry);
+        freeReplyObject(all);
+        return;
+    }
     if (strcmp(type, "string") != 0) {
         print_collection(out, c, key, type);
         return;
@@ -89,10 +125,29 @@ static char *describe_key(redisContext *c, unsigned db, const redisReply *key,
     print_text(out, key);
     fprintf(out, " %s expires %lld", type->str,
             (long long)(expiry == EXPIRY_PRESENT && at_ms > 0 ? 1 : at_ms));
-    print_value(out, c, key, type->str);
+    print_value(out, c, key, type->str, expiry);
     freeReplyObject(type);
     fclose(out);
     return line;
+}
+
+static size_t describe_database(FILE *out, redisContext *c, unsigned db,
+                                enum dataset_expiry expiry) {
+    redisReply *keys = expect_reply(c, "KEYS *");
+    char **lines = calloc(keys->elements + 1, sizeof(*lines));
+    size_t count = keys->elements;
+    assert_non_null(lines);
+    assert_int_equal(ask_integer(c, "DBSIZE"), count);
+    for (size_t i = 0; i < count; i++)
+        lines[i] = describe_key(c, db, keys->element[i], expiry);
+    qsort(lines, count, sizeof(*lines), compare_lines);
+    for (size_t i = 0; i < count; i++) {
+        fprintf(out, "%s\n", lines[i]);
+        free(lines[i]);
+    }
+    free(lines);
+    freeReplyObject(keys);
+    return count;
 }
 
 char *dataset_describe(int port, enum dataset_expiry expiry, size_t *keys_r) {
@@ -101,22 +156,11 @@ char *dataset_describe(int port, enum dataset_expiry expiry, size_t *keys_r) {
     size_t text_len = 0, total = 0;
     FILE *out = open_memstream(&text, &text_len);
     assert_non_null(out);
-    for (unsigned db = 0; db < DATABASES; db++) {
-        expect_text(c, "OK", "SELECT %d", (int)db);
-        redisReply *keys = expect_reply(c, "KEYS *");
-        char **lines = calloc(keys->elements + 1, sizeof(*lines));
-        assert_non_null(lines);
-        assert_int_equal(ask_integer(c, "DBSIZE"), keys->elements);
-        for (size_t i = 0; i < keys->elements; i++)
-            lines[i] = describe_key(c, db, keys->element[i], expiry);
-        qsort(lines, keys->elements, sizeof(*lines), compare_lines);
-        for (size_t i = 0; i < keys->elements; i++) {
-            fprintf(out, "%s\n", lines[i]);
-            free(lines[i]);
-        }
-        total += keys->elements;
-        free(lines);
-        freeReplyObject(keys);
+    bool node = strcmp(info_field(c, "cluster", "cluster_enabled"), "1") == 0;
+    for (unsigned db = 0; db < (node ? 1 : DATABASES); db++) {
+        if (!node)
+            expect_text(c, "OK", "SELECT %d", (int)db);
+        total += describe_database(out, c, db, expiry);
     }
     fclose(out);
     redisFree(c);
@@ -157,9 +201,46 @@ static size_t draw_value(uint64_t *random, char value[VALUE_MAX]) {
     return len;
 }
 
+/* Entries, some of them deleted; a group, whose consumers have some pending. The times of delivery are
+ * set last, as it is another time at each server. Nothing pending is deleted: Redis's own log of commands
+ * loses that. */
+static void fill_stream(redisContext *c, uint64_t *random, const char *key) {
+    enum { PENDING_MAX = 40 };
+    static const char *const consumers[] = {"alice", "bob", "carol", "claimer", "reader"};
+    unsigned entries = random_below(random, 10) == 0 ? 300 : random_below(random, 9);
+    char value[VALUE_MAX];
+    redisAppendCommand(c, "XGROUP CREATE %s group 0 MKSTREAM", key);
+    for (unsigned i = 0; i < 5; i++)
+        redisAppendCommand(c, "XGROUP CREATECONSUMER %s group %s", key, consumers[i]);
+    for (unsigned i = 1; i <= entries; i++) {
+        size_t len = draw_value(random, value);
+        redisAppendCommand(c, "XADD %s %d-%d field %b n:%d %d", key, (int)i / 3, (int)i, value, len,
+                           (int)random_below(random, 3), (int)i);
+    }
+    for (int i = 1; i < 5; i++)
+        redisAppendCommand(c, "XDEL %s %d-%d", key, i * 2 / 3, i * 2);
+    for (unsigned i = 0; i < 4; i++) {
+        redisAppendCommand(c, "XREADGROUP GROUP group %s COUNT %d STREAMS %s >", consumers[i % 3],
+                           (int)random_below(random, 5) + 1, key);
+        redisAppendCommand(c, "XACK %s group %d-%d", key, (int)i / 3, (int)i);
+    }
+    redisAppendCommand(c, "XAUTOCLAIM %s group claimer 0 1 COUNT 2", key);
+    redisAppendCommand(c, "XREADGROUP GROUP group alice COUNT 2 STREAMS %s 0", key);
+    redisAppendCommand(c, "XREADGROUP GROUP group reader NOACK COUNT 2 STREAMS %s >", key);
+    redisAppendCommand(c, "XTRIM %s MAXLEN ~ 290", key);
+    redisAppendCommand(c, "XGROUP CREATE %s other $", key);
+    for (int i = 1; i <= PENDING_MAX; i++)
+        redisAppendCommand(c, "XCLAIM %s group %s 0 %d-%d TIME %lld JUSTID", key, consumers[i % 4],
+                           i / 3, i, 1650000000000LL + i);
+}
+
 static void fill_key(redisContext *c, uint64_t *random, unsigned number) {
     char value[VALUE_MAX], key[64];
     int key_len = sprintf(key, "key:%u%s", number, number % 50 == 0 ? ":\xff\x01" : "");
+    if (number % 50 != 0 && random_below(random, 20) == 0) {
+        fill_stream(c, random, key);
+        return;
+    }
     unsigned kind = random_below(random, 6);
     unsigned count = random_below(random, 20) == 0 ? 700 : 1 + random_below(random, 8);
     for (unsigned i = 0; i < (kind < 2 ? 1 : count); i++) {

@@ -8,13 +8,13 @@ enum dataset_expiry {
     EXPIRY_EXACT,  /* in milliseconds */
     EXPIRY_PRESENT /* only whether there is one */
 };
-/* Freed by the caller. *keys_r (may be NULL): how many keys. */
+/* All databases; of a worker's port, its shard's database 0. Freed by the caller. *keys_r (may be NULL): how many keys. */
 char *dataset_describe(int port, enum dataset_expiry expiry, size_t *keys_r);
 /* Fail the running test, showing the first line that differs, unless the data is equal. */
 void dataset_assert_equal(const char *name_a, int port_a, const char *name_b, int port_b,
                           enum dataset_expiry expiry);
 /* Fill databases 0, 1 and 9 with strings, integers, hashes, lists, sets and sorted sets small and large,
- * bytes of all kinds and expiry times, all of it drawn from the seed. */
+ * streams with groups, bytes of all kinds and expiry times, all of it drawn from the seed. */
 void dataset_fill(int port, uint64_t seed, unsigned keys);
 
 /* ---- numbers drawn from a seed ---- */

@@ -95,7 +95,7 @@ struct octets normal_element(const struct octets *reply, unsigned index) {
 
 /* ---- COMMAND INFO ---- */
 
-static void append(struct octets *out, const struct octets *more) {
+void octets_append(struct octets *out, const struct octets *more) {
     out->data = realloc(out->data, out->len + more->len + 1);
     assert_non_null(out->data);
     memcpy(out->data + out->len, more->data, more->len);
@@ -113,8 +113,8 @@ static struct octets key_spec(const struct octets *reply) {
         struct octets value = normal_element(reply, (unsigned)i + 1);
         if (strcmp(name.data, notes) != 0) {
             struct octets ordered = normal_deep(&value);
-            append(&kept, &name);
-            append(&kept, &ordered);
+            octets_append(&kept, &name);
+            octets_append(&kept, &ordered);
             free(ordered.data);
             fields++;
         }
@@ -123,7 +123,7 @@ static struct octets key_spec(const struct octets *reply) {
     }
     head.data = malloc(32 + kept.len);
     head.len = (size_t)sprintf(head.data, "%c%u\r\n", reply->data[0], fields * step);
-    append(&head, &kept);
+    octets_append(&head, &kept);
     free(kept.data);
     return head;
 }
@@ -138,10 +138,33 @@ static struct octets command_row(const struct octets *reply) {
         if (i != TIPS) {
             changed =
                 i == KEY_SPECS ? rebuild(&element, 1, false, key_spec) : normal_deep(&element);
-            append(&out, &changed);
+            octets_append(&out, &changed);
             free(changed.data);
         }
         free(element.data);
+    }
+    return out;
+}
+
+struct octets normal_doubles(const struct octets *reply) {
+    struct octets out = {calloc(1, 1), 0};
+    for (const char *at = reply->data, *end; at < reply->data + reply->len; at = end) {
+        const char *line = memchr(at, '\n', (size_t)(reply->data + reply->len - at));
+        end = line ? line + 1 : reply->data + reply->len;
+        char text[64], *rest, number[80];
+        size_t len = (size_t)(end - at), sign = *at == ',';
+        struct octets part = {(char *)(uintptr_t)at, len};
+        if (len > sign && len < sizeof(text) && memchr(at, '.', len)) {
+            memcpy(text, at + sign, len - sign);
+            text[len - sign] = '\0';
+            double value = strtod(text, &rest);
+            if (rest != text && strcmp(rest, "\r\n") == 0)
+                part = (struct octets){number,
+                                       (size_t)snprintf(number, sizeof(number), "%.17g\n", value)};
+        } else if (*at == '$') {
+            continue; /* the length of what follows */
+        }
+        octets_append(&out, &part);
     }
     return out;
 }
@@ -163,7 +186,8 @@ static bool is_time_of_pending(const struct octets *array, long index) {
     long count = normal_count(array);
     if (array->data[0] != '*' || (count != 4 && count != 3) || index != count - 2)
         return false;
-    struct octets first = normal_element(array, 0), last = normal_element(array, (unsigned)count - 1);
+    struct octets first = normal_element(array, 0),
+                  last = normal_element(array, (unsigned)count - 1);
     struct octets before = normal_element(array, (unsigned)index - 1);
     bool is = first.data[0] == '$' && before.data[0] == '$' && last.data[0] == ':';
     free(first.data);
@@ -184,8 +208,7 @@ struct octets normal_stream(const struct octets *reply) {
     for (long i = 0; i < count; i++) {
         struct octets element = normal_element(reply, (unsigned)i);
         bool hide = hides || (element.data[0] == ':' && is_time_of_pending(reply, i));
-        struct octets changed =
-            hide ? copy(":0\r\n", strlen(":0\r\n")) : normal_stream(&element);
+        struct octets changed = hide ? copy(":0\r\n", strlen(":0\r\n")) : normal_stream(&element);
         bool drop = drops;
         hides = drops = false;
         for (unsigned k = 0; k < 2; k++)
@@ -193,7 +216,7 @@ struct octets normal_stream(const struct octets *reply) {
         for (unsigned k = 0; k < 3; k++)
             hides |= !hide && is_bulk(&element, hidden[k]);
         if (!drop && !drops) {
-            append(&kept, &changed);
+            octets_append(&kept, &changed);
             shown++;
         }
         free(element.data);
@@ -201,7 +224,7 @@ struct octets normal_stream(const struct octets *reply) {
     }
     head.data = malloc(32 + kept.len);
     head.len = (size_t)sprintf(head.data, "%c%ld\r\n", reply->data[0], shown / step);
-    append(&head, &kept);
+    octets_append(&head, &kept);
     free(kept.data);
     return head;
 }

@@ -164,6 +164,8 @@ static void write_released(struct client *c) {
 void client_flush(struct client *c, uint64_t gate) {
     if (c->session.close_now)
         return;
+    if (gate > c->pipeline.made_here_at)
+        gate = c->pipeline.made_here_at;
     if (client_unsent(c) > 0) {
         apply_gates(c, gate);
         write_released(c);

@@ -67,9 +67,13 @@ static bool word_in(const char *list, const char *word) {
     return false;
 }
 
-/* A container is in no category of its group: its subcommands are. */
+/* A container is in no category of its group: its subcommands are. Nor is a row that says "no-x". */
 static bool in_category(const struct command *c, size_t category) {
     const char *name = categories[category].name, *group = categories[category].group;
+    char refusal[32] = "no-";
+    strncpy(refusal + 3, name, sizeof(refusal) - 4);
+    if (word_in(c->categories, refusal))
+        return false;
     if (categories[category].flag & c->flags)
         return true;
     if (strcmp(name, "slow") == 0 && !(c->flags & CMD_FAST))
@@ -120,32 +124,42 @@ static void reply_pair(struct reply *r, const char *name, int64_t value) {
     reply_integer(r, value);
 }
 
+static void reply_key_spec(struct reply *r, const struct key_spec *spec) {
+    reply_map(r, 3);
+    reply_bulk_text(r, "flags");
+    reply_words_as_set(r, spec->flags, ',');
+    if (spec->unknown) {
+        reply_search(r, "begin_search", "unknown", 0);
+        reply_search(r, "find_keys", "unknown", 0);
+        return;
+    }
+    if (spec->word.len > 0) {
+        reply_search(r, "begin_search", "keyword", 2);
+        reply_bulk_text(r, "keyword");
+        reply_bulk(r, spec->word);
+        reply_pair(r, "startfrom", spec->index);
+    } else {
+        reply_search(r, "begin_search", "index", 1);
+        reply_pair(r, "index", spec->index);
+    }
+    reply_search(r, "find_keys", spec->counted ? "keynum" : "range", 3);
+    if (spec->counted) {
+        reply_pair(r, "keynumidx", 0);
+        reply_pair(r, "firstkey", 1);
+        reply_pair(r, "keystep", 1);
+    } else {
+        reply_pair(r, "lastkey", spec->last);
+        reply_pair(r, "keystep", spec->step);
+        reply_pair(r, "limit", spec->limit);
+    }
+}
+
 static void reply_key_specs(struct reply *r, const struct command *c) {
     struct key_spec specs[KEY_SPECS_MAX];
     uint32_t count = command_key_specs(c, specs);
     reply_set(r, count);
-    for (uint32_t i = 0; i < count; i++) {
-        reply_map(r, 3);
-        reply_bulk_text(r, "flags");
-        reply_words_as_set(r, specs[i].flags, ',');
-        bool by_word = specs[i].word.len > 0;
-        reply_search(r, "begin_search", by_word ? "keyword" : "index", by_word ? 2 : 1);
-        if (by_word) {
-            reply_bulk_text(r, "keyword");
-            reply_bulk(r, specs[i].word);
-        }
-        reply_pair(r, by_word ? "startfrom" : "index", specs[i].index);
-        reply_search(r, "find_keys", specs[i].counted ? "keynum" : "range", 3);
-        if (specs[i].counted) {
-            reply_pair(r, "keynumidx", 0);
-            reply_pair(r, "firstkey", 1);
-            reply_pair(r, "keystep", 1);
-        } else {
-            reply_pair(r, "lastkey", specs[i].last);
-            reply_pair(r, "keystep", specs[i].step);
-            reply_pair(r, "limit", by_word ? 2 : 0);
-        }
-    }
+    for (uint32_t i = 0; i < count; i++)
+        reply_key_spec(r, &specs[i]);
 }
 
 /* Calls each(arg, row) for the subcommands of a container; returns how many there are. */

@@ -2,10 +2,9 @@
  *
  * A change takes the value out of its key, changes it, and stores it again: a packed hash is copied
  * both ways, a table stays where it is. A hash without fields is no key. */
-#include "worker/command/handler.h"
+#include "worker/command/hash_handler.h"
 #include "worker/command/random_options.h"
 #include "worker/command/scan_options.h"
-#include "worker/types/hash.h"
 
 #include <math.h>
 
@@ -127,15 +126,27 @@ static bool open_hash(struct command_ctx *ctx, struct keyref *ref_r, struct valu
     return true;
 }
 
-static bool set_field(struct command_ctx *ctx, struct value *hash, struct bytes field,
-                      struct bytes value) {
+struct hash_limits hash_limits_of(const struct command_ctx *ctx) {
     const struct config *config = ctx_config(ctx);
-    struct hash_limits limits = {
+    return (struct hash_limits){
         .packed_entries = (uint64_t)config->hash_max_listpack_entries,
         .packed_bytes = (uint64_t)config->hash_max_listpack_value,
     };
+}
+
+static bool set_field(struct command_ctx *ctx, struct value *hash, struct bytes field,
+                      struct bytes value) {
+    struct hash_limits limits = hash_limits_of(ctx);
     ctx->dirty++;
     return hash_set(hash, field, value, &limits);
+}
+
+/* A number that changes is the same field: it goes when it was to go. */
+static void change_field(struct command_ctx *ctx, struct value *hash, struct bytes field,
+                         struct bytes value) {
+    struct hash_limits limits = hash_limits_of(ctx);
+    ctx->dirty++;
+    hash_set_keeping(hash, field, value, &limits);
 }
 
 static bool pairs_ok(struct command_ctx *ctx) {
@@ -221,7 +232,7 @@ void cmd_hincrby(struct command_ctx *ctx) {
         reply_error(&ctx->reply, reply_err_overflow);
         return;
     }
-    set_field(ctx, &hash, ctx->argv[2], bytes_of(digits, bytes_from_i64(digits, number)));
+    change_field(ctx, &hash, ctx->argv[2], bytes_of(digits, bytes_from_i64(digits, number)));
     keyspace_store(&ref, &hash);
     reply_integer(&ctx->reply, number);
 }
@@ -257,10 +268,13 @@ void cmd_hincrbyfloat(struct command_ctx *ctx) {
     if (!open_hash(ctx, &ref, &hash) || !float_sum(ctx, &hash, by, &sum))
         return;
     struct bytes value = bytes_of(text, bytes_from_long_double(text, sum));
-    set_field(ctx, &hash, ctx->argv[2], value);
+    change_field(ctx, &hash, ctx->argv[2], value);
     keyspace_store(&ref, &hash);
     /* The sum is logged, not the sum to be made: rounding must not depend on who makes it. */
     handler_log(ctx, BYTES_LITERAL("HSET"), ctx->argv[1], ctx->argv[2], value);
+    int64_t at_ms = hash_field_expiry(&hash, ctx->argv[2]);
+    if (at_ms != HASH_NO_EXPIRY)
+        hash_log_expiry(ctx, at_ms, 1, &ctx->argv[2]);
     reply_bulk(&ctx->reply, value);
 }
 

@@ -150,7 +150,7 @@ void cmd_xtrim(struct command_ctx *ctx) {
         struct bytes argv[5] = {BYTES_LITERAL("XTRIM"), ctx->argv[1]};
         trim_options_words(s, &options, text, argv + 2);
         propagate_instead(ctx, 5, argv);
-        keyspace_touch_changed(&ref);
+        keyspace_touch_inside(&ref);
         ctx->dirty += removed;
     }
     reply_integer(&ctx->reply, (int64_t)removed);
@@ -169,7 +169,7 @@ void cmd_xdel(struct command_ctx *ctx) {
             ctx->dirty += stream_delete(s, ids[i]);
         mem_free(ids);
         if (ctx->dirty > 0)
-            keyspace_touch_changed(&ref);
+            keyspace_touch_inside(&ref);
     }
     reply_integer(&ctx->reply, (int64_t)ctx->dirty);
 }
@@ -239,7 +239,7 @@ void cmd_xsetid(struct command_ctx *ctx) {
         s->entries_added = (uint64_t)state.entries_added;
     if (!stream_id_is_zero(state.max_deleted_id))
         s->max_deleted_id = state.max_deleted_id;
-    keyspace_touch_changed(&ref);
+    keyspace_touch_inside(&ref);
     ctx->dirty++;
     reply_ok(&ctx->reply);
 }

@@ -88,7 +88,7 @@ static void end(struct claim *c) {
         c->ctx->dirty++;
     }
     if (c->ctx->dirty > 0)
-        keyspace_touch_changed(&c->ref);
+        keyspace_touch_inside(&c->ref);
 }
 
 /* ---- XCLAIM ---- */

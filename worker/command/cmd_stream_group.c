@@ -48,8 +48,7 @@ static bool parse_options(struct command_ctx *ctx, bool *make_r, int64_t *entrie
             if (!handler_i64(ctx, ++i, entries_read_r))
                 return false;
             if (*entries_read_r < STREAM_UNKNOWN) {
-                reply_error(&ctx->reply,
-                            "ERR value for ENTRIESREAD must be positive or -1");
+                reply_error(&ctx->reply, "ERR value for ENTRIESREAD must be positive or -1");
                 return false;
             }
         } else {
@@ -105,7 +104,7 @@ void cmd_xgroup_create(struct command_ctx *ctx) {
     if (made.object != NULL)
         keyspace_store(&ref, &made);
     else
-        keyspace_touch_changed(&ref);
+        keyspace_touch_inside(&ref);
     ctx->dirty++;
     log_start(ctx, id);
     reply_ok(&ctx->reply);
@@ -127,7 +126,7 @@ void cmd_xgroup_setid(struct command_ctx *ctx) {
         return;
     group->last_id = id;
     group->entries_read = entries_read;
-    keyspace_touch_changed(&ref);
+    keyspace_touch_inside(&ref);
     ctx->dirty++;
     log_start(ctx, id);
     reply_ok(&ctx->reply);
@@ -152,7 +151,7 @@ void cmd_xgroup_createconsumer(struct command_ctx *ctx) {
         return;
     ctx->dirty = stream_consumer_create(group, ctx->argv[4], ctx_now_ms(ctx)) != NULL;
     if (ctx->dirty > 0)
-        keyspace_touch_changed(&ref);
+        keyspace_touch_inside(&ref);
     reply_integer(&ctx->reply, (int64_t)ctx->dirty);
 }
 
@@ -165,7 +164,7 @@ void cmd_xgroup_delconsumer(struct command_ctx *ctx) {
         return;
     ctx->dirty = stream_consumer_delete(group, ctx->argv[4], &pending);
     if (ctx->dirty > 0)
-        keyspace_touch_changed(&ref);
+        keyspace_touch_inside(&ref);
     reply_integer(&ctx->reply, (int64_t)pending);
 }
 
@@ -206,7 +205,7 @@ void cmd_xack(struct command_ctx *ctx) {
             ctx->dirty += stream_pending_end(group, ids[i]);
         mem_free(ids);
         if (ctx->dirty > 0)
-            keyspace_touch_changed(&ref);
+            keyspace_touch_inside(&ref);
     }
     reply_integer(&ctx->reply, (int64_t)ctx->dirty);
 }
@@ -285,7 +284,8 @@ static void reply_pending(struct command_ctx *ctx, const struct stream_group *gr
     }
     size_t mark = reply_mark(r), found = 0;
     struct stream_id id;
-    struct idtree_cursor at = idtree_seek(only != NULL ? &only->pending : &group->pending, q->start);
+    struct idtree_cursor at =
+        idtree_seek(only != NULL ? &only->pending : &group->pending, q->start);
     while ((int64_t)found < q->count && idtree_next(&at, &id) != NULL &&
            !stream_id_before(q->end, id)) {
         const struct stream_pending *p = stream_pending_find(group, id);

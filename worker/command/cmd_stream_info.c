@@ -149,8 +149,8 @@ static void reply_full(struct command_ctx *ctx, const struct stream *s, uint64_t
 static bool parse_full(struct command_ctx *ctx, bool *full_r, int64_t *count_r) {
     *count_r = FULL_COUNT;
     *full_r = ctx->argc > 3;
-    bool right = ctx->argc == 3 || ((ctx->argc == 4 || ctx->argc == 6) &&
-                                    handler_arg_is(ctx, 3, "FULL"));
+    bool right =
+        ctx->argc == 3 || ((ctx->argc == 4 || ctx->argc == 6) && handler_arg_is(ctx, 3, "FULL"));
     if (right && ctx->argc == 6) {
         right = handler_arg_is(ctx, 4, "COUNT");
         if (right && !handler_i64(ctx, 5, count_r))

@@ -5,6 +5,7 @@
  *
  * A stream without anything to give has no part in the reply. What was delivered goes to the log as
  * XCLAIM, and how far the group has come as XGROUP SETID. */
+#include "worker/command/blocked.h"
 #include "worker/command/stream_handler.h"
 
 #include "shared/base/mem.h"
@@ -37,19 +38,17 @@ static bool parse_streams(struct read *r, uint32_t first) {
     r->streams = (ctx->argc - first) / 2;
     if ((ctx->argc - first) % 2 == 0)
         return true;
-    reply_error_format(&ctx->reply,
-                       "ERR Unbalanced '%s' list of streams: for each stream key an ID or '%c' must "
-                       "be specified.",
-                       ctx->cmd->name, r->of_group ? '>' : '$');
+    reply_error_format(
+        &ctx->reply,
+        "ERR Unbalanced '%s' list of streams: for each stream key an ID or '%c' must "
+        "be specified.",
+        ctx->cmd->name, r->of_group ? '>' : '$');
     return false;
 }
 
 static bool parse_block(struct read *r, uint32_t index) {
     r->blocks = true;
-    if (!handler_i64_or(r->ctx, index, "ERR timeout is not an integer or out of range",
-                        &r->block_ms))
-        return false;
-    return r->block_ms >= 0 || fails(r, "ERR timeout is negative");
+    return block_milliseconds(r->ctx, index, &r->block_ms);
 }
 
 /* An option of one word or more at *at, which moves to its last argument. */
@@ -65,8 +64,9 @@ static bool parse_option(struct read *r, uint32_t *at) {
     }
     if (more > 1 && handler_arg_is(ctx, *at, "GROUP")) {
         if (!r->of_group)
-            return fails(r, "ERR The GROUP option is only supported by XREADGROUP. You called XREAD "
-                            "instead.");
+            return fails(r,
+                         "ERR The GROUP option is only supported by XREADGROUP. You called XREAD "
+                         "instead.");
         r->group = ctx->argv[*at + 1];
         r->consumer = ctx->argv[*at + 2];
         *at += 2;
@@ -99,10 +99,11 @@ static bool find_group(struct read *r, uint32_t i, const struct stream *s) {
     struct bytes key = r->ctx->argv[r->first + i];
     if (s != NULL && stream_group_find(s, r->group) != NULL)
         return true;
-    reply_error_format(&r->ctx->reply,
-                       "NOGROUP No such key '%.*s' or consumer group '%.*s' in XREADGROUP with GROUP "
-                       "option",
-                       SHOWN(key), SHOWN(r->group));
+    reply_error_format(
+        &r->ctx->reply,
+        "NOGROUP No such key '%.*s' or consumer group '%.*s' in XREADGROUP with GROUP "
+        "option",
+        SHOWN(key), SHOWN(r->group));
     return false;
 }
 
@@ -222,8 +223,7 @@ static void serve_group(struct read *r, struct bytes key, struct keyref *ref, st
                         struct stream_id after) {
     struct stream_group *group = stream_group_find(s, r->group);
     struct stream_consumer *consumer = stream_consumer_seen(r->ctx, key, group, r->consumer);
-    struct stream_claims claims = {
-        .ctx = r->ctx, .key = key, .group = group, .consumer = consumer};
+    struct stream_claims claims = {.ctx = r->ctx, .key = key, .group = group, .consumer = consumer};
     bool moves = false;
     if (!stream_id_equal(after, ID_NEW)) {
         begin_stream(r, key);
@@ -235,7 +235,7 @@ static void serve_group(struct read *r, struct bytes key, struct keyref *ref, st
     }
     if (claims.room > 0 || moves) {
         r->ctx->dirty++;
-        keyspace_touch_changed(ref);
+        keyspace_touch_inside(ref);
     }
     stream_claims_end(&claims);
     if (moves)
@@ -258,6 +258,29 @@ static void serve(struct read *r) {
     }
 }
 
+/* Until one of the streams has something; of a group also until one of the keys or groups is gone. */
+static void wait_for_entries(struct read *r) {
+    struct command_ctx *ctx = r->ctx;
+    struct block block = {.first = r->first,
+                          .count = r->streams,
+                          .type = VALUE_STREAM,
+                          .on_absence = r->of_group,
+                          .timeout_ms = r->block_ms,
+                          .argc = ctx->argc};
+    struct bytes *argv = mem_alloc(ctx->argc * sizeof(*argv));
+    char(*texts)[STREAM_ID_TEXT_MAX] = mem_alloc(r->streams * sizeof(*texts));
+    memcpy(argv, ctx->argv, ctx->argc * sizeof(*argv));
+    for (uint32_t i = 0; i < r->streams; i++) {
+        struct bytes *id = &argv[r->first + r->streams + i];
+        if (bytes_equal(*id, BYTES_LITERAL("$")))
+            *id = stream_id_text(texts[i], r->after[i]);
+    }
+    block.argv = argv;
+    block_on(ctx, &block);
+    mem_free(texts);
+    mem_free(argv);
+}
+
 static void read_streams(struct command_ctx *ctx, bool of_group) {
     struct read r = {.ctx = ctx, .of_group = of_group};
     if (!parse(&r))
@@ -266,7 +289,7 @@ static void read_streams(struct command_ctx *ctx, bool of_group) {
     if (resolve(&r)) {
         serve(&r);
         if (r.served == 0 && r.blocks)
-            fails(&r, "ERR the BLOCK option is not supported yet where there is nothing to read");
+            wait_for_entries(&r);
         else
             end_reply(&r);
     }

@@ -40,6 +40,8 @@ enum command_flag {
  * SPAN_SUM            relay                 split by key, add up the integers      DEL EXISTS TOUCH UNLINK
  * SPAN_MGET           relay                 split by key, weave the arrays         MGET
  * SPAN_MSET           relay                 split by key-value pair, one OK        MSET
+ * SPAN_DERIVED        as KEYED, but its options may name keys that follow from what the first one holds:
+ *                     then lock all shards and gather those too                    SORT SORT_RO
  * SPAN_STREAMS        relay                 split by key, one answer for each that has any  XREAD XREADGROUP
  *                       (the keys end the command, followed by as many arguments that belong to them)
  * SPAN_LOCAL          –                     answered by the client's own worker    PING TIME CLIENT ...
@@ -54,13 +56,14 @@ enum command_flag {
  * SPAN_REFRESH        –                     all shards bring their status page up to date, then local  INFO
  * SPAN_SCAN           –                     the shard named by the cursor          SCAN
  * SPAN_RANDOM         –                     a shard drawn by its number of keys    RANDOMKEY
- * On a node port only SPAN_KEYED..STREAMS look at slots (MOVED, CROSSSLOT); the rest is this shard's. */
+ * On a node port only SPAN_KEYED..DERIVED look at slots (MOVED, CROSSSLOT); the rest is this shard's. */
 enum command_span {
     SPAN_KEYED,
     SPAN_SUM,
     SPAN_MGET,
     SPAN_MSET,
     SPAN_STREAMS,
+    SPAN_DERIVED,
     SPAN_LOCAL,
     SPAN_ALL_SUM,
     SPAN_ALL_OK,
@@ -88,7 +91,8 @@ struct command {
     /* Key positions as COMMAND INFO prints them: first, last (negative from the end), step; 0 none.
      * numkeys_at > 0: argument that holds the number of keys, which follow it (movablekeys).
      * numkeys_at < 0: the keys stand behind a word, which is looked for from argument -numkeys_at on:
-     * half of what follows it. The word is the one that the syntax gives to the key argument. */
+     * half of what follows it. The word is the one that the syntax gives to the key argument. Options of the
+     * syntax may name a key as well if it is 0 (STORE@destination:key). */
     int16_t first_key, last_key, key_step, numkeys_at;
     const char *group, *since, *complexity, *summary;
     const char *syntax;     /* arguments, in the notation of commands.def, for COMMAND DOCS */

@@ -9,20 +9,113 @@ static bool ends_type(char c) {
     return c == '\0' || strchr(" ]}|>.=", c) != NULL;
 }
 
-/* The flags of the n-th key argument of a syntax ("" if it gives none); false if there is none. */
+/* Is the ':' at `colon` that of an option's argument, TOKEN@name:type? */
+static bool follows_token(const char *syntax, const char *colon) {
+    while (colon > syntax && strchr(" [<{|", colon[-1]) == NULL)
+        if (*--colon == '@')
+            return true;
+    return false;
+}
+
+/* The flags of a key argument, of which `at` is the end of its type; "" if it gives none. */
+static struct bytes flags_after(const char *at) {
+    return *at == '=' ? bytes_of(at + 1, strcspn(at + 1, " ]}|>.")) : BYTES_LITERAL("");
+}
+
+/* The n-th key argument of a syntax, options left out; false if there is none. */
 static bool nth_key_argument(const char *syntax, uint32_t n, struct bytes *flags_r) {
     for (const char *at = strstr(syntax, ":key"); at != NULL; at = strstr(at, ":key")) {
+        const char *colon = at;
         at += strlen(":key");
-        if (!ends_type(*at))
+        if (!ends_type(*at) || follows_token(syntax, colon) || n-- > 0)
             continue;
-        if (n-- > 0)
-            continue;
-        *flags_r = BYTES_LITERAL("");
-        if (*at == '=')
-            *flags_r = bytes_of(at + 1, strcspn(at + 1, " ]}|>."));
+        *flags_r = flags_after(at);
         return true;
     }
     return false;
+}
+
+/* ---- options: a word, and what follows it ---- */
+
+struct option {
+    struct bytes token;
+    uint32_t arguments; /* that follow the token */
+    bool is_key;        /* the one argument is a key */
+    struct bytes flags; /* of the key */
+};
+
+/* The next option of a syntax from *at on; false if there is none. */
+static bool option_next(const char *syntax, const char **at, struct option *o) {
+    const char *sign = strchr(*at, '@');
+    if (sign == NULL)
+        return false;
+    const char *start = sign, *argument = sign + 1;
+    while (start > syntax && strchr(" [<{|@", start[-1]) == NULL)
+        start--;
+    *o = (struct option){.token = bytes_of(start, (size_t)(sign - start))};
+    if (*argument == '{') {
+        for (; *argument != '}' && *argument != '\0'; argument++)
+            o->arguments += *argument == ':';
+    } else {
+        argument += strcspn(argument, ":=@ ]}|>.");
+        o->arguments = *argument == ':';
+        o->is_key =
+            strncmp(argument, ":key", strlen(":key")) == 0 && ends_type(argument[strlen(":key")]);
+        if (o->is_key)
+            o->flags = flags_after(argument + strlen(":key"));
+    }
+    *at = argument;
+    return true;
+}
+
+static bool option_by_name(const struct command *c, struct bytes word, struct option *o) {
+    char name[32];
+    for (const char *at = c->syntax; option_next(c->syntax, &at, o);) {
+        if (o->token.len != word.len || o->token.len >= sizeof(name))
+            continue;
+        memcpy(name, o->token.ptr, o->token.len);
+        name[o->token.len] = '\0';
+        if (bytes_equal_nocase(word, name))
+            return true;
+    }
+    return false;
+}
+
+/* Options stand after all that must be given, which is what the arity counts. */
+static uint32_t first_option(const struct command *c) {
+    return (uint32_t)(c->arity < 0 ? -c->arity : c->arity);
+}
+
+int32_t command_option_keys(const struct command *c, const struct bytes *argv, uint32_t argc,
+                            void (*key)(void *arg, uint32_t index), void *arg) {
+    struct option option;
+    int32_t found = 0;
+    for (uint32_t i = first_option(c); i + 1 < argc; i++) {
+        if (!option_by_name(c, argv[i], &option))
+            continue;
+        if (option.is_key) {
+            key(arg, i + 1);
+            found++;
+        }
+        i += option.arguments;
+    }
+    return found;
+}
+
+/* Specifications of the keys that options name. */
+static uint32_t option_specs(const struct command *c, uint32_t count, struct key_spec *specs) {
+    struct option option;
+    bool derived = c->span == SPAN_DERIVED;
+    if (derived)
+        specs[count++] = (struct key_spec){.unknown = true, .flags = BYTES_LITERAL("RO,access")};
+    for (const char *at = c->syntax; count < KEY_SPECS_MAX && option_next(c->syntax, &at, &option);)
+        if (option.is_key)
+            specs[count++] = (struct key_spec){.index = (int32_t)first_option(c),
+                                               .word = option.token,
+                                               .unknown = derived,
+                                               .step = 1,
+                                               .flags = option.flags};
+    return count;
 }
 
 static struct bytes flags_of(const struct command *c, uint32_t argument) {
@@ -70,6 +163,7 @@ uint32_t command_key_specs(const struct command *c, struct key_spec specs[KEY_SP
     if (c->numkeys_at < 0) {
         specs[0] = (struct key_spec){.index = -c->numkeys_at,
                                      .word = command_keys_word(c),
+                                     .limit = 2,
                                      .last = -1,
                                      .step = 1,
                                      .flags = flags_of(c, 0)};
@@ -84,6 +178,8 @@ uint32_t command_key_specs(const struct command *c, struct key_spec specs[KEY_SP
                                            .counted = true,
                                            .step = 1,
                                            .flags = flags_of(c, arguments - 1)};
+    if (command_has_option_keys(c))
+        count = option_specs(c, count, specs);
     return count;
 }
 
@@ -91,7 +187,7 @@ struct bytes command_key_flags(const struct command *c, uint32_t argc, uint32_t 
     struct key_spec specs[KEY_SPECS_MAX];
     uint32_t count = command_key_specs(c, specs);
     for (uint32_t i = count; i-- > 0;)
-        if ((int64_t)position >= specs[i].index)
+        if ((int64_t)position >= specs[i].index && (!specs[i].unknown || specs[i].word.len > 0))
             return specs[i].flags;
     return flags_of(c, 0);
 }

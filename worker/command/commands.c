@@ -3,7 +3,7 @@
  * Names are found through an open hash table of row numbers, built once before main(). A
  * subcommand is entered under its own word with its container as the seed, so that "CLIENT ID" is
  * found from argv without joining the words. Nothing is allocated, nothing can fail. */
-#include "worker/command/command.h"
+#include "worker/command/server_private.h"
 
 #include "shared/base/panic.h"
 
@@ -179,6 +179,8 @@ int32_t command_keys(const struct command *c, const struct bytes *argv, uint32_t
         for (int64_t i = 1; i <= count; i++, found++)
             key(arg, at + (uint32_t)i);
     }
+    if (command_has_option_keys(c))
+        found += command_option_keys(c, argv, argc, key, arg);
     return found;
 }
 

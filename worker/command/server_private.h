@@ -34,8 +34,10 @@ void session_set_text(char **text, struct bytes value);
 
 /* ---- command_keys.c: the key specifications of a row, made from its positions and syntax ---- */
 struct key_spec {
-    int32_t index; /* argument where it begins: the first key, or the number of keys */
-    struct bytes word; /* not empty: the keys stand behind it, looked for from `index` on */
+    int32_t index; /* argument where it begins: the first key, the number of keys, or the options */
+    struct bytes word; /* the keys stand behind it, looked for from `index` on; empty: none */
+    int32_t limit; /* how the keys end: 0 the last one is given, 2 they are half of what is left */
+    bool unknown;  /* the keys follow from what other keys hold, or stand anywhere */
     bool counted;  /* argument `index` says how many keys follow it */
     int32_t last;  /* last key, counted from index; negative from the end of the arguments */
     int32_t step;
@@ -46,6 +48,12 @@ enum { KEY_SPECS_MAX = 4 };
 uint32_t command_key_spec_of(const struct command *c, uint32_t argument);
 /* Returns how many were written to specs. */
 uint32_t command_key_specs(const struct command *c, struct key_spec specs[KEY_SPECS_MAX]);
+/* The part of command_keys() that is about options which name a key (STORE key). */
+int32_t command_option_keys(const struct command *c, const struct bytes *argv, uint32_t argc,
+                            void (*key)(void *arg, uint32_t index), void *arg);
+static inline bool command_has_option_keys(const struct command *c) {
+    return (c->flags & CMD_MOVABLEKEYS) && c->numkeys_at == 0;
+}
 /* The flags of the key at an argument position of a call. */
 struct bytes command_key_flags(const struct command *c, uint32_t argc, uint32_t position);
 /* An array or set of the words of a list separated by one character, as simple strings. */

@@ -67,9 +67,9 @@ static bool settle(struct parser *p, bool adding) {
     if (!trim->approximate)
         return true;
     int64_t block = ctx_config(p->ctx)->stream_node_max_entries;
-    trim->limit = block <= 0                            ? LIMIT_DEFAULT
+    trim->limit = block <= 0                         ? LIMIT_DEFAULT
                   : block > LIMIT_MAX / LIMIT_BLOCKS ? LIMIT_MAX
-                                                        : (uint64_t)block * LIMIT_BLOCKS;
+                                                     : (uint64_t)block * LIMIT_BLOCKS;
     return true;
 }
 
@@ -108,5 +108,5 @@ void trim_options_words(const struct stream *s, const struct trim_options *optio
     argv_r[1] = BYTES_LITERAL("=");
     argv_r[2] = options->trim.approximate && by_id ? stream_id_text(text, s->first_id)
                 : by_id                            ? stream_id_text(text, options->trim.min_id)
-                                                   : bytes_of(text, bytes_from_u64(text, s->length));
+                        : bytes_of(text, bytes_from_u64(text, s->length));
 }

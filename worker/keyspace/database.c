@@ -26,6 +26,7 @@ struct keyspace *keyspace_create(uint32_t databases, const uint64_t hash_seed[2]
     for (uint32_t i = 0; i < databases; i++) {
         table_init(&ks->databases[i].keys, &keys_type);
         table_init(&ks->databases[i].expires, &expires_type);
+        table_init(&ks->databases[i].timed, &expires_type);
     }
     ks->lfu_log_factor = 10;
     ks->lfu_decay_minutes = 1;
@@ -66,6 +67,7 @@ void keyspace_set_child_alive(struct keyspace *ks, bool alive) {
     for (uint32_t i = 0; i < ks->database_count; i++) {
         table_set_paused(&ks->databases[i].keys, alive);
         table_set_paused(&ks->databases[i].expires, alive);
+        table_set_paused(&ks->databases[i].timed, alive);
     }
 }
 
@@ -73,6 +75,7 @@ void keyspace_watch(struct keyspace *ks, void (*changed)(void *arg, uint32_t db,
                     void *arg) {
     ks->hooks.changed = changed;
     ks->changed_arg = arg;
+    ks->watched = changed != NULL;
 }
 
 uint32_t keyspace_databases(const struct keyspace *ks) {
@@ -94,6 +97,10 @@ uint64_t keyspace_expires_count(const struct keyspace *ks, uint32_t db) {
     return table_count(&ks->databases[db].expires);
 }
 
+uint64_t keyspace_timed_count(const struct keyspace *ks, uint32_t db) {
+    return table_count(&ks->databases[db].timed);
+}
+
 void keyspace_reserve(struct keyspace *ks, uint32_t db, uint64_t keys) {
     table_reserve(&ks->databases[db].keys, keys);
 }
@@ -107,12 +114,13 @@ void keyspace_flush(struct keyspace *ks, uint32_t db, bool lazy) {
     struct database *d = &ks->databases[db];
     report_all_changed(ks, db);
     if (lazy)
-        lazyfree_tables(&d->keys, &d->expires);
+        lazyfree_tables(d);
+    table_clear(&d->timed);
     table_clear(&d->expires);
     table_clear(&d->keys);
     mem_free(d->in_slot);
     d->in_slot = NULL;
-    d->avg_ttl_ms = d->expire_cursor = 0;
+    d->avg_ttl_ms = d->expire_cursor = d->timed_cursor = 0;
 }
 
 void keyspace_flush_all(struct keyspace *ks, bool lazy) {
@@ -146,7 +154,8 @@ void keyspace_background(struct keyspace *ks, uint64_t budget_us) {
     uint64_t end = clock_mono_us() + budget_us;
     for (uint32_t i = 0; i < ks->database_count; i++) {
         struct database *d = &ks->databases[i];
-        while (table_step(&d->keys, STEP_BUCKETS) | table_step(&d->expires, STEP_BUCKETS))
+        while (table_step(&d->keys, STEP_BUCKETS) | table_step(&d->expires, STEP_BUCKETS) |
+               table_step(&d->timed, STEP_BUCKETS))
             if (clock_mono_us() >= end)
                 return;
     }

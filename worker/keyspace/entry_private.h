@@ -24,7 +24,10 @@ enum entry_flags {
     ENTRY_KEY_LENGTH = 0x03, /* 0, 1, 2: in 1, 2, 4 bytes */
     ENTRY_VALUE_WIDE = 0x04, /* value length in 2 bytes */
     ENTRY_EXPIRY = 0x08,     /* the flag is also the number of bytes an expiry takes */
-    ENTRY_PLACE_SHIFT = 4
+    ENTRY_PLACE_SHIFT = 4,
+    ENTRY_PLACE_MASK = 3,
+    ENTRY_TIMED =
+        0x40 /* a hash some of whose fields expire; kept by keyspace.c, lost by a change */
 };
 
 struct entry {
@@ -40,13 +43,16 @@ struct long_value {
 };
 
 static inline enum entry_place entry_place(const struct entry *e) {
-    return (enum entry_place)(e->flags >> ENTRY_PLACE_SHIFT);
+    return (enum entry_place)(e->flags >> ENTRY_PLACE_SHIFT & ENTRY_PLACE_MASK);
 }
 static inline bool entry_has_expiry(const struct entry *e) {
     return e->flags & ENTRY_EXPIRY;
 }
+static inline bool entry_is_timed(const struct entry *e) {
+    return e->flags & ENTRY_TIMED;
+}
 static inline uint32_t entry_length_bytes(uint8_t flags) {
-    bool embedded = flags >> ENTRY_PLACE_SHIFT == PLACE_EMBEDDED;
+    bool embedded = (flags >> ENTRY_PLACE_SHIFT & ENTRY_PLACE_MASK) == PLACE_EMBEDDED;
     return (1u << (flags & ENTRY_KEY_LENGTH)) +
            (embedded ? 1u + ((flags & ENTRY_VALUE_WIDE) != 0) : 0);
 }

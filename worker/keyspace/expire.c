@@ -9,6 +9,7 @@ enum {
     KEYS_PER_ROUND = 20, /* plus a quarter for each point of effort above 1 */
     STEPS_PER_ROUND = 20,
     STALE_PERCENT = 10, /* go on above it; less one for each point of effort */
+    FIELDS_PER_VISIT = 1000,
     TTL_SAMPLES = 64,
     TTL_WEIGHT_PERCENT = 2
 };
@@ -56,10 +57,46 @@ static bool expire_some(struct keyspace *ks, uint32_t db, uint32_t effort, uint6
     return table_count(&d->expires) && round.expired * 100 > round.seen * stale;
 }
 
+/* ---- fields of hashes ---- */
+
+static void look_at_fields(void *arg, void *entry) {
+    struct expire_round *round = arg;
+    struct keyref ref = keyref_of_entry(round->ks, round->db, entry);
+    uint64_t gone = keyspace_expire_fields(&ref, FIELDS_PER_VISIT);
+    round->seen++;
+    round->expired += gone > 0;
+}
+
+/* One round over hashes with expiring fields. Returns true if it is worth another. */
+static bool expire_some_fields(struct keyspace *ks, uint32_t db, uint32_t effort) {
+    struct database *d = &ks->databases[db];
+    struct expire_round round = {.ks = ks, .db = db};
+    for (uint32_t step = 0; step < STEPS_PER_ROUND * effort && round.seen < KEYS_PER_ROUND * effort;
+         step++) {
+        d->timed_cursor = table_scan(&d->timed, d->timed_cursor, look_at_fields, &round);
+        if (d->timed_cursor == 0)
+            break;
+    }
+    return table_count(&d->timed) && round.expired * 100 > round.seen * STALE_PERCENT;
+}
+
+static void expire_fields(struct keyspace *ks, uint64_t end, uint32_t effort) {
+    for (uint32_t db = 0; db < ks->database_count; db++) {
+        bool more = table_count(&ks->databases[db].timed) != 0;
+        while (more) {
+            more = expire_some_fields(ks, db, effort);
+            if (clock_mono_us() >= end)
+                return;
+        }
+    }
+}
+
 uint64_t keyspace_expire_cycle(struct keyspace *ks, uint64_t budget_us, uint32_t effort) {
     uint64_t end = clock_mono_us() + budget_us, expired = 0;
     if (ks->expiry_passive || ks->replica)
         return 0;
+    /* Half of the time at most, whatever there is to do. */
+    expire_fields(ks, end - budget_us / 2, effort);
     for (uint32_t i = 0; i < ks->database_count; i++) {
         uint32_t db = ks->expire_db;
         bool more = table_count(&ks->databases[db].expires) != 0;

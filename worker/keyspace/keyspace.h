@@ -15,13 +15,15 @@ struct keyspace_hooks {
     /* A key was removed by the clock or for want of memory: log and replicate a DEL/UNLINK. */
     void (*expired)(void *arg, uint32_t db, struct bytes key);
     void (*evicted)(void *arg, uint32_t db, struct bytes key);
+    /* A field of a hash was removed by the clock: log and replicate an HDEL. */
+    void (*field_expired)(void *arg, uint32_t db, struct bytes key, struct bytes field);
     /* Any change of a key's value, expiry or existence (WATCH, gather's write-back). May be NULL.
      * A key with ptr NULL stands for all keys of the database: it was flushed or swapped. */
     void (*changed)(void *arg, uint32_t db, struct bytes key);
 };
 
 struct keyspace_stats {
-    uint64_t hits, misses, expired, evicted;
+    uint64_t hits, misses, expired, evicted, expired_fields;
 };
 
 /* hash_seed may be NULL. The first seed a process is given holds for all its keyspaces. hooks may be
@@ -57,7 +59,8 @@ enum key_access {
     KEY_NOTOUCH, /* counts, does not touch (OBJECT, CLIENT NO-TOUCH) */
     KEY_PEEK     /* neither */
 };
-/* Look a key up. One past its time is removed first (hooks.expired) and is absent. The key's bytes
+/* Look a key up. One past its time is removed first (hooks.expired) and is absent; so are fields of a
+ * hash past theirs (hooks.field_expired), and a hash whose last field that was. The key's bytes
  * are borrowed for the life of the ref. Returns true if present. A ref is valid until any other key
  * of the keyspace is written. */
 bool keyspace_find(struct keyspace *ks, uint32_t db, struct bytes key, enum key_access access,
@@ -75,6 +78,9 @@ static inline bool keyref_found(const struct keyref *ref) {
 void keyspace_store(struct keyref *ref, const struct value *value);
 /* An object was changed in place: report it. */
 void keyspace_touch_changed(struct keyref *ref);
+/* The same for a change that serves nobody who waits for the key: to what is pending in a stream's
+ * group, or entries that went. Not told to keyspace_watch(). */
+void keyspace_touch_inside(struct keyref *ref);
 /* Make the string of this key `len` bytes long (created if absent, zero-filled where new) and return
  * its writable bytes: for APPEND, SETRANGE, SETBIT, BITFIELD. Amortised O(1) a byte. The encoding
  * becomes RAW. The caller has checked that it is a string, and len against the limit. */
@@ -98,6 +104,8 @@ uint32_t keyspace_databases(const struct keyspace *ks);
 uint64_t keyspace_count(const struct keyspace *ks, uint32_t db);
 uint64_t keyspace_count_all(const struct keyspace *ks); /* of all databases */
 uint64_t keyspace_expires_count(const struct keyspace *ks, uint32_t db);
+/* Hashes some of whose fields expire. */
+uint64_t keyspace_timed_count(const struct keyspace *ks, uint32_t db);
 uint64_t keyspace_avg_ttl_ms(const struct keyspace *ks, uint32_t db);
 void keyspace_reserve(struct keyspace *ks, uint32_t db, uint64_t keys); /* before a load */
 void keyspace_flush(struct keyspace *ks, uint32_t db, bool lazy);

@@ -8,9 +8,10 @@
 struct database {
     struct table keys;
     struct table expires; /* the entries of keys that have an expiry, again */
+    struct table timed;   /* those of hashes some of whose fields expire */
     uint32_t *in_slot;    /* keys by slot; NULL while the database is empty */
     uint64_t avg_ttl_ms;
-    uint64_t expire_cursor;
+    uint64_t expire_cursor, timed_cursor;
 };
 
 struct evict_pool;
@@ -20,6 +21,7 @@ struct keyspace {
     uint32_t database_count;
     struct keyspace_hooks hooks;
     void *changed_arg; /* of hooks.changed */
+    bool watched;      /* it is keyspace_watch()'s */
     struct keyspace_stats stats;
     int64_t now_ms;
     uint32_t access_clock; /* what an entry touched now gets: LRU seconds */
@@ -43,6 +45,9 @@ static inline bool entry_is_gone(const struct keyspace *ks, const struct entry *
 /* A ref to an entry found otherwise than by its key. */
 struct keyref keyref_of_entry(struct keyspace *ks, uint32_t db, struct entry *e);
 enum removal { REMOVAL_EXPIRED, REMOVAL_EVICTED };
+/* Remove the fields of a hash that are past their time, at most `max`; without fields the key goes, and
+ * ref->entry is NULL. Returns how many went. */
+uint64_t keyspace_expire_fields(struct keyref *ref, uint64_t max);
 /* Remove a key for a reason of our own: counts, and calls the hook. ref->entry is NULL afterwards. */
 void keyspace_remove(struct keyref *ref, enum removal why);
 
@@ -54,8 +59,8 @@ uint64_t access_idle_ms(const struct keyspace *ks, const struct entry *e);
 uint32_t access_frequency(const struct keyspace *ks, const struct entry *e);
 
 /* ---- lazyfree.c ---- */
-/* The tables' entries are freed on the thread; both are empty afterwards. */
-void lazyfree_tables(struct table *keys, struct table *expires);
+/* The entries of a database are freed on the thread; its tables are empty afterwards. */
+void lazyfree_tables(struct database *d);
 void lazyfree_entry(struct entry *e);
 /* Keys, of the whole process. */
 uint64_t lazyfree_pending(void);

@@ -11,7 +11,7 @@
 
 struct job {
     struct job *next;
-    struct table keys, expires;
+    struct table keys, expires, timed;
     struct entry *entry;
     uint64_t keys_count;
 };
@@ -26,6 +26,7 @@ static struct {
     .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .last = &queue.first};
 
 static void run_job(struct job *job) {
+    table_clear(&job->timed);
     table_clear(&job->expires);
     table_clear(&job->keys);
     if (job->entry)
@@ -81,18 +82,22 @@ static void submit(struct job *job) {
     pthread_mutex_unlock(&queue.lock);
 }
 
-void lazyfree_tables(struct table *keys, struct table *expires) {
-    if (table_count(keys) == 0)
+/* The job gets the table, the database an empty one. */
+static void hand_over(struct table *to, struct table *from) {
+    bool paused = from->paused;
+    *to = *from;
+    table_init(from, from->type);
+    table_set_paused(from, paused);
+}
+
+void lazyfree_tables(struct database *d) {
+    if (table_count(&d->keys) == 0)
         return;
     struct job *job = mem_calloc(1, sizeof *job);
-    bool paused = keys->paused;
-    job->keys = *keys;
-    job->expires = *expires;
-    job->keys_count = table_count(keys);
-    table_init(keys, keys->type);
-    table_init(expires, expires->type);
-    table_set_paused(keys, paused);
-    table_set_paused(expires, paused);
+    job->keys_count = table_count(&d->keys);
+    hand_over(&job->keys, &d->keys);
+    hand_over(&job->expires, &d->expires);
+    hand_over(&job->timed, &d->timed);
     submit(job);
 }
 

@@ -80,7 +80,7 @@ static void check_entry(struct check *c, const char *path, const char *name, str
         check_log_folder(c, path);
     else if (folder && is_retired(c, path))
         check_retired(c, path);
-    else if (strncmp(name, "temp-", 5) == 0)
+    else if (strncmp(name, "temp-", 5) == 0 || (folder && strcmp(name, "snapshot-log") == 0))
         check_left_over(c, path);
     else if (folder && strcmp(name, "quarantine") == 0)
         note_quarantine(c, path);

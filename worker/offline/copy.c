@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+enum { PROGRESS_KEYS = 1024 };
+
 /* ---- one key ---- */
 /* The file for strays, made when the first is found; NULL with a text. */
 static struct rdb_part *strays_part(struct copy *c, char *error_r, size_t error_bytes) {
@@ -40,8 +42,19 @@ static int on_entry(void *arg, const struct rdb_entry *entry, char *error_r, siz
     return put(arg, entry, error_r, error_bytes);
 }
 
+/* Of the work that writing a log's keys is, in bytes of the log. */
+static void told_written(struct copy *c) {
+    uint64_t before = c->offline->writing_done;
+    double part = (double)c->log_written / (double)c->log_keys;
+    c->offline->writing_done += (uint64_t)((double)c->log_bytes * part);
+    offline_progress(c->offline, 0);
+    c->offline->writing_done = before;
+}
+
 static bool on_key(void *arg, const struct keyref *ref) {
     struct copy *c = arg;
+    if (++c->log_written % PROGRESS_KEYS == 0)
+        told_written(c);
     struct value value = keyref_value(ref);
     struct rdb_entry entry = rdb_entry_of(ref, &value, c->offline->config);
     if (entry.expire_ms != KEY_NO_EXPIRY && entry.expire_ms <= keyspace_now_ms(c->replayer.ks)) {
@@ -98,11 +111,16 @@ static int read_files(struct copy *c, const struct shard_files *files) {
     return 0;
 }
 
-static int write_keys(struct copy *c) {
+static int write_keys(struct copy *c, uint64_t log_bytes) {
+    c->log_bytes = log_bytes;
+    c->log_keys = c->log_written = 0;
+    for (uint32_t db = 0; db < keyspace_databases(c->replayer.ks); db++)
+        c->log_keys += keyspace_count(c->replayer.ks, db);
     for (uint32_t db = 0; db < keyspace_databases(c->replayer.ks); db++) {
         if (!keyspace_each(c->replayer.ks, db, on_key, c))
             return -1;
     }
+    c->offline->writing_done += log_bytes;
     return 0;
 }
 
@@ -118,7 +136,7 @@ int copy_files(struct copy *c, const struct shard_files *files) {
     replayer_open(&c->replayer, c->offline->config);
     int result = read_files(c, files);
     if (result == 0 && files->source >= SHARD_SINGLE_LOG)
-        result = write_keys(c);
+        result = write_keys(c, files->bytes);
     if (result == 0)
         result = finish_strays(c);
     rdb_part_abort(&c->strays_part);

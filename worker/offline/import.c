@@ -101,7 +101,7 @@ static int import_files(struct offline *o, const struct shard_files *files, cons
         return -1;
     result = targets_open(&targets, o->config, out, o->config->dbfilename, slots, o->error,
                           sizeof o->error);
-    offline_progress_begin(o, files->bytes);
+    offline_progress_begin(o, files, 1);
     if (result == 0)
         result = copy_files(&copy, files);
     if (result == 0)

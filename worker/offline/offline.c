@@ -81,7 +81,8 @@ void offline_say(const struct offline *o, const char *format, ...) {
 static void tell(struct offline *o, uint64_t done) {
     char line[256];
     o->shown_us = clock_mono_us();
-    uint64_t percent = o->total_bytes > 0 ? done * 100 / o->total_bytes : 100;
+    uint64_t work = o->total_bytes + o->writing_total;
+    uint64_t percent = work > 0 ? (done + o->writing_done) * 100 / work : 100;
     snprintf(line, sizeof line,
              "%s: %" PRIu64 " %%, %" PRIu64 " keys, %" PRIu64 " of %" PRIu64 " bytes read, %.1f s",
              o->tool, percent, o->keys, done, o->total_bytes,
@@ -97,8 +98,11 @@ void offline_progress(struct offline *o, uint64_t offset) {
         tell(o, o->before_bytes + offset);
 }
 
-void offline_progress_begin(struct offline *o, uint64_t total_bytes) {
-    o->total_bytes = total_bytes;
+void offline_progress_begin(struct offline *o, const struct shard_files *files, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        o->total_bytes += files[i].bytes;
+        o->writing_total += files[i].source >= SHARD_SINGLE_LOG ? files[i].bytes : 0;
+    }
     o->started_us = clock_mono_us();
     tell(o, 0);
 }

@@ -14,8 +14,10 @@ struct offline {
     struct config *config;
     bool logs; /* runs within a pool's start */
 
-    /* Progress: bytes of all files to be read; before: of those that are done. */
+    /* Progress: bytes of all files to be read; before: of those that are done. The keys of a log are
+     * written when all of it has been read: that is as much work again. */
     uint64_t total_bytes, before_bytes, keys;
+    uint64_t writing_total, writing_done;
     uint64_t started_us, shown_us;
     char error[OFFLINE_TEXT_BYTES];
 };
@@ -28,7 +30,8 @@ void offline_say(const struct offline *o, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Where reading stands within the current file; tells now and then. */
 void offline_progress(struct offline *o, uint64_t offset);
-void offline_progress_begin(struct offline *o, uint64_t total_bytes);
+/* All shards' files, so many shards. */
+void offline_progress_begin(struct offline *o, const struct shard_files *files, uint32_t count);
 void offline_progress_end(struct offline *o);
 
 /* ---- targets.c: RDB files that keys are dealt to ---- */
@@ -80,6 +83,7 @@ struct copy {
     /* of the call */
     struct replayer replayer;
     struct rdb_part *strays_part;
+    uint64_t log_bytes, log_keys, log_written; /* keys written of a log that has been read */
 };
 /* 0, or -1 with a text in offline->error. */
 int copy_files(struct copy *c, const struct shard_files *files);
@@ -93,7 +97,6 @@ int copy_check_room(const struct shard_files *files, uint32_t count, const char 
 struct pool_files {
     struct shard_files *shards;
     uint32_t count;
-    uint64_t bytes;
 };
 void offline_shard_dir(const char *dir, uint32_t shard, char path[SHARD_PATH_BYTES]);
 /* Both: 0, or -1 with a text in the offline's error. must_exist: a shard without a folder is an error;

@@ -30,13 +30,12 @@ int pool_files_find(struct pool_files *pool, const char *dir, const struct slot_
         }
         if (shard_files_find(files, path, o->config, o->error, sizeof o->error) != 0)
             return -1;
-        pool->bytes += files->bytes;
     }
     return 0;
 }
 
 int pool_files_copy(const struct pool_files *pool, struct copy *copy) {
-    offline_progress_begin(copy->offline, pool->bytes);
+    offline_progress_begin(copy->offline, pool->shards, pool->count);
     for (copy->shard = 0; copy->shard < pool->count; copy->shard++) {
         if (copy_files(copy, &pool->shards[copy->shard]) != 0)
             return -1;

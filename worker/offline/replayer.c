@@ -4,9 +4,13 @@
 #include "shared/base/clock.h"
 #include "worker/command/replay.h"
 
+#include <sys/random.h>
+
 void replayer_open(struct replayer *r, struct config *config) {
     *r = (struct replayer){.config = config};
-    r->ks = keyspace_create((uint32_t)config->databases, NULL, NULL);
+    uint64_t seed[2] = {0};
+    (void)!getrandom(seed, sizeof seed, 0); /* the keys may have been made to collide */
+    r->ks = keyspace_create((uint32_t)config->databases, seed, NULL);
     keyspace_configure(r->ks, config);
     keyspace_set_now(r->ks, clock_wall_ms());
     keyspace_set_expiry_passive(r->ks, true);

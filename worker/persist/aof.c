@@ -1,7 +1,6 @@
-/* aof.c - the open increment: commands gather in pending, one write(2) a turn makes a batch of them, a
- * thread syncs it.
+/* aof.c - the open increment: commands gather in pending, one write(2) a turn makes a batch of them;
+ * aof_sync.c has it synced.
  *
- * Group commit: at most one fdatasync is in flight; the next covers all that was written meanwhile.
  * A failed write is cut off again and repeated later; a failed fdatasync is never repeated. Both
  * show in `trouble`, which closes the shard for writes. */
 #include "worker/persist/aof_private.h"
@@ -17,15 +16,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    PENDING_KEEP_BYTES = 1024 * 1024,
-    EVERYSEC_US = 1000000,
-    SYNC_LATE_US = 2000000 /* a sync that takes longer counts as delayed, as in Redis */
-};
+enum { PENDING_KEEP_BYTES = 1024 * 1024 };
 static const char checksum_head[] = "*2\r\n$4\r\nPING\r\n$16\r\n";
 enum { CHECKSUM_HEAD_BYTES = sizeof checksum_head - 1 };
-
-int (*aof_fdatasync)(int fd) = fdatasync;
 
 /* ---- the checksum command ---- */
 void aof_checksum_format(char out[AOF_CHECKSUM_BYTES], uint64_t crc) {
@@ -60,21 +53,33 @@ bool aof_checksum_at(const char *data, uint64_t *crc_r) {
 }
 
 /* ---- the buffer ---- */
-static void put_header(struct buf *out, char type, uint64_t number) {
-    char *at = buf_reserve(out, 1 + BYTES_I64_MAX + 2);
-    *at = type;
-    size_t len = 1 + bytes_from_i64(at + 1, (int64_t)number);
-    memcpy(at + len, "\r\n", 2);
-    out->len += len + 2;
+enum { HEADER_BYTES_MAX = 1 + BYTES_I64_MAX + 2 };
+
+static char *put_header(char *to, char type, uint64_t number) {
+    *to++ = type;
+    if (number < 10)
+        *to++ = (char)('0' + number);
+    else
+        to += bytes_from_i64(to, (int64_t)number);
+    memcpy(to, "\r\n", 2);
+    return to + 2;
 }
 
+/* Room is looked for once: this runs for every write. */
 void aof_format_command(struct buf *out, uint32_t argc, const struct bytes *argv) {
-    put_header(out, '*', argc);
+    size_t room = HEADER_BYTES_MAX;
+    for (uint32_t i = 0; i < argc; i++)
+        room += HEADER_BYTES_MAX + argv[i].len + 2;
+    char *to = put_header(buf_reserve(out, room), '*', argc);
     for (uint32_t i = 0; i < argc; i++) {
-        put_header(out, '$', argv[i].len);
-        buf_append_bytes(out, argv[i]);
-        buf_append(out, "\r\n", 2);
+        to = put_header(to, '$', argv[i].len);
+        if (argv[i].len > 0)
+            memcpy(to, argv[i].ptr, argv[i].len);
+        to += argv[i].len;
+        memcpy(to, "\r\n", 2);
+        to += 2;
     }
+    out->len = (size_t)(to - out->data);
 }
 
 /* The clock is read once a turn, not once a command. */
@@ -91,6 +96,7 @@ void aof_append_command(struct aof *aof, uint32_t argc, const struct bytes *argv
     if (before == 0)
         note_first_byte(aof);
     aof_format_command(&aof->pending, argc, argv);
+    aof->commands++;
     aof->executed += aof->pending.len - before;
 }
 
@@ -100,6 +106,7 @@ void aof_append_raw(struct aof *aof, struct bytes commands) {
     if (aof->pending.len == 0)
         note_first_byte(aof);
     buf_append_bytes(&aof->pending, commands);
+    aof->commands++;
     aof->executed += commands.len;
 }
 
@@ -181,85 +188,16 @@ int aof_write_pending(struct aof *aof) {
     return 0;
 }
 
-/* ---- sync ---- */
-static void run_sync(struct background_job *job) {
-    struct aof *aof = LIST_ENTRY(job, struct aof, sync_job);
-    if (aof_fdatasync(aof->sync_fd) != 0)
-        aof->sync_errno = errno;
-}
-
-void aof_set_synced(struct aof *aof, uint64_t offset) {
-    if (offset <= aof->synced)
-        return;
-    aof->synced = offset;
-    aof->unsynced_since_us =
-        aof->uncovered_since_us != 0 ? aof->uncovered_since_us : aof->pending_since_us;
-    aof->uncovered_since_us = 0;
-    aof->synced_hook(aof->arg);
-}
-
-static bool sync_is_due(const struct aof *aof) {
-    return aof->config->appendfsync == APPENDFSYNC_ALWAYS || aof->synced < aof->owed_offset;
-}
-
-static void sync_done(struct background_job *job) {
-    struct aof *aof = LIST_ENTRY(job, struct aof, sync_job);
-    aof->syncing = false;
-    if (aof->sync_errno != 0) {
-        aof_set_trouble(aof, AOF_SYNC_FAILED, aof->sync_errno);
-        return;
-    }
-    status_add(aof->status, METRIC_aof_fsyncs, 1);
-    aof_set_synced(aof, aof->sync_offset);
-    if (sync_is_due(aof))
-        aof_request_sync(aof);
-}
-
-void aof_request_sync(struct aof *aof) {
-    if (aof->syncing || aof->held || aof->fd < 0 || aof->trouble == AOF_SYNC_FAILED ||
-        aof->written == aof->synced)
-        return;
-    aof->syncing = true;
-    aof->delay_counted = false;
-    aof->sync_fd = aof->fd;
-    aof->sync_offset = aof->written;
-    aof->uncovered_since_us = aof->pending_since_us;
-    aof->last_sync_us = clock_mono_us();
-    background_submit(aof->background, &aof->sync_job);
-}
-
-void aof_owe_sync(struct aof *aof) {
-    aof->owed_offset = aof->executed;
-    aof_request_sync(aof);
-}
-
-static void count_delay(struct aof *aof) {
-    if (!aof->syncing || aof->delay_counted || aof->written == aof->sync_offset ||
-        clock_mono_us() - aof->last_sync_us < SYNC_LATE_US)
-        return;
-    aof->delay_counted = true;
-    status_add(aof->status, METRIC_aof_delayed_fsyncs, 1);
-    log_notice("Asynchronous AOF fsync is taking too long (disk is busy?). The log is written on "
-               "without waiting for it; this may slow down the server.");
-}
-
-void aof_turn_end(struct aof *aof) {
+/* ---- turns ---- */
+void aof_turn_end(struct aof *aof, bool child_alive) {
     if (aof->trouble == AOF_FINE)
         aof_write_pending(aof);
-    if (sync_is_due(aof))
-        aof_request_sync(aof);
+    aof_sync_turn_end(aof, child_alive);
 }
 
 void aof_cron(struct aof *aof, bool child_alive) {
     aof_write_pending(aof);
-    if (sync_is_due(aof))
-        aof_request_sync(aof);
-    if (aof->config->appendfsync != APPENDFSYNC_EVERYSEC)
-        return;
-    count_delay(aof);
-    bool quiet = child_alive && aof->config->no_appendfsync_on_rewrite;
-    if (!quiet && aof->written > aof->synced && clock_mono_us() - aof->last_sync_us >= EVERYSEC_US)
-        aof_request_sync(aof);
+    aof_sync_cron(aof, child_alive);
 }
 
 int aof_finish(struct aof *aof, char *error_r, size_t error_bytes) {
@@ -283,21 +221,23 @@ int aof_finish(struct aof *aof, char *error_r, size_t error_bytes) {
 }
 
 /* ---- the file ---- */
-void aof_init(struct aof *aof, const struct config *config, struct status_page *status,
-              struct background *background, void (*synced)(void *arg), void *arg) {
+void aof_init(struct aof *aof, struct ev_loop *loop, const struct config *config,
+              struct status_page *status, struct background *background, void (*synced)(void *arg),
+              void *arg) {
     *aof = (struct aof){.config = config,
                         .status = status,
                         .background = background,
                         .synced_hook = synced,
                         .arg = arg,
                         .fd = -1};
-    aof->sync_job = (struct background_job){.run = run_sync, .done = sync_done};
+    aof_sync_init(aof, loop);
 }
 
 void aof_close(struct aof *aof) {
     if (aof->fd >= 0)
         close(aof->fd);
     aof->fd = -1;
+    aof_sync_close(aof);
     buf_free(&aof->pending);
 }
 

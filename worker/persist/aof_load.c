@@ -288,6 +288,7 @@ static int load_rdb_part(int fd, uint64_t total, const struct aof_load_job *job,
                                .config = job->config,
                                .keep_expired = true,
                                .progress = job->progress,
+                               .owns = job->owns,
                                .arg = job->progress_arg};
     if (rdb_load_fd(fd, total, &rdb, &loaded->rdb, error_r, error_bytes) != 0)
         return -1;

@@ -1,9 +1,11 @@
-/* aof_manifest.c - the manifest's text, read as strictly as Redis reads it and written as it writes it.
+/* aof_manifest.c - the manifest's text, read as strictly as Redis reads it and written as it writes it,
+ * with a checksum.
  *
- * Hostile input: names without folders, numbers in range, at most one base, increments in ascending
- * order, a bound on files. Fails with the line's number and what is wrong with it. */
+ * Hostile input: names without folders, numbers in range, at most one base, increments without a gap,
+ * a bound on files. Fails with the line's number and what is wrong with it. */
 #include "worker/persist/aof_manifest.h"
 
+#include "shared/base/crc.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 
@@ -13,7 +15,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LINE_MAX_BYTES = 1024 };
+static const char checksum_head[] = "#crc64 ";
+enum {
+    LINE_MAX_BYTES = 1024,
+    CHECKSUM_HEAD_BYTES = sizeof checksum_head - 1,
+    CHECKSUM_LINE_BYTES = CHECKSUM_HEAD_BYTES + 16 + 1 /* NUL */
+};
 
 struct line {
     struct bytes rest;
@@ -31,6 +38,11 @@ __attribute__((format(printf, 2, 3))) static int line_error(struct line *line, c
         vsnprintf(line->error + used, line->error_bytes - (size_t)used, format, args);
     va_end(args);
     return -1;
+}
+
+static void format_checksum(char line_r[CHECKSUM_LINE_BYTES], struct bytes text) {
+    snprintf(line_r, CHECKSUM_LINE_BYTES, "%s%016" PRIx64, checksum_head,
+             crc64(0, text.ptr, text.len));
 }
 
 static int hex_digit(char c) {
@@ -157,6 +169,10 @@ static int check_against_others(struct line *line, const struct aof_manifest *m,
             return line_error(line, "increment %" PRIu64 " stands behind %" PRIu64, file->seq,
                               other->seq);
     }
+    const struct aof_file *last = file->type == AOF_INCR ? aof_manifest_last_incr(m) : NULL;
+    if (last != NULL && last->seq + 1 != file->seq)
+        return line_error(line, "increments are missing between '%s' and '%s'", last->name,
+                          file->name);
     return 0;
 }
 
@@ -166,19 +182,32 @@ static int take_line(struct aof_manifest *m, struct line *line) {
         return line_error(line, "longer than %d bytes", LINE_MAX_BYTES);
     if (line->rest.len == 0)
         return line_error(line, "empty");
-    if (line->rest.ptr[0] == '#')
-        return 0;
     if (parse_line(line, &file) != 0 || check_against_others(line, m, &file) != 0)
         return -1;
     aof_manifest_add(m, file.type, file.seq, file.name);
     return 0;
 }
 
+/* A comment: anybody's, unless it is our checksum, which ends the text. */
+static int check_comment(struct line *line, struct bytes before, bool last) {
+    char expected[CHECKSUM_LINE_BYTES];
+    if (line->rest.len < CHECKSUM_HEAD_BYTES ||
+        memcmp(line->rest.ptr, checksum_head, CHECKSUM_HEAD_BYTES) != 0)
+        return 0;
+    format_checksum(expected, before);
+    if (last && bytes_equal(line->rest, bytes_of(expected, CHECKSUM_LINE_BYTES - 1)))
+        return 0;
+    return line_error(line, "wrong checksum: the manifest is damaged, or was edited without "
+                            "taking this line out");
+}
+
 int aof_manifest_parse(struct aof_manifest *manifest, struct bytes text, char *error_r,
                        size_t error_bytes) {
     struct line line = {.error = error_r, .error_bytes = error_bytes};
+    const char *begin = text.ptr;
     int result = 0;
     while (text.len > 0 && result == 0) {
+        struct bytes before = bytes_of(begin, (size_t)(text.ptr - begin));
         const char *end = memchr(text.ptr, '\n', text.len);
         line.number++;
         if (end == NULL) {
@@ -188,7 +217,8 @@ int aof_manifest_parse(struct aof_manifest *manifest, struct bytes text, char *e
         size_t len = (size_t)(end - text.ptr);
         line.rest = bytes_of(text.ptr, len);
         text = bytes_of(end + 1, text.len - len - 1);
-        result = take_line(manifest, &line);
+        result = len > 0 && line.rest.ptr[0] == '#' ? check_comment(&line, before, text.len == 0)
+                                                    : take_line(manifest, &line);
     }
     if (result == 0 && manifest->count == 0) {
         line.number++;
@@ -226,6 +256,7 @@ static void put_name(struct buf *out, const char *name) {
 
 void aof_manifest_format(const struct aof_manifest *manifest, struct buf *out) {
     static const enum aof_file_type order[] = {AOF_BASE, AOF_HISTORY, AOF_INCR};
+    size_t begin = out->len;
     for (size_t t = 0; t < sizeof order / sizeof *order; t++)
         for (uint32_t i = 0; i < manifest->count; i++) {
             const struct aof_file *file = &manifest->files[i];
@@ -235,6 +266,10 @@ void aof_manifest_format(const struct aof_manifest *manifest, struct buf *out) {
             put_name(out, file->name);
             buf_printf(out, " seq %" PRIu64 " type %c\n", file->seq, (char)file->type);
         }
+    char checksum[CHECKSUM_LINE_BYTES];
+    format_checksum(checksum, bytes_of(out->data + begin, out->len - begin));
+    buf_append_text(out, checksum);
+    buf_append_text(out, "\n");
 }
 
 void aof_manifest_add(struct aof_manifest *manifest, enum aof_file_type type, uint64_t seq,

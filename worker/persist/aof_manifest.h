@@ -3,7 +3,10 @@
  *     file appendonly.aof.2.base.rdb seq 2 type b
  *     file appendonly.aof.1.incr.aof seq 1 type h     (history: replaced, to be deleted)
  *     file appendonly.aof.2.incr.aof seq 2 type i
- */
+ *     #crc64 <16 hex digits>
+ *
+ * The last line is ours: the CRC-64 of all before it. Redis passes over comments, and its own manifests
+ * have none. One flipped bit could else make history of an increment, which is deleted. */
 #ifndef REMUDA_PERSIST_AOF_MANIFEST_H
 #define REMUDA_PERSIST_AOF_MANIFEST_H
 #include "shared/base/buf.h"

@@ -9,6 +9,7 @@
 #include "worker/persist/background.h"
 #include "worker/persist/rdb_private.h"
 
+#include <ev.h>
 #include <stdatomic.h>
 
 /* ---- the checksum command that ends each batch ----
@@ -39,6 +40,19 @@ enum aof_trouble {
  *       |          '-- end of what the kernel has
  *       '-- covered by a fdatasync that returned 0
  */
+/* Group commit (aof_sync.c): the commands one sync covers, and how long it is worth to wait for more. */
+struct sync_group {
+    struct ev_loop *loop;
+    ev_io timer;         /* a timerfd: the loop's own timers are too coarse */
+    uint64_t covered;    /* of aof->commands: by the last sync begun */
+    uint64_t last;       /* size of the group before */
+    uint64_t wanted;     /* so many make the next group whole, */
+    uint64_t until_us;   /* and at this time it goes without the rest */
+    bool waits;          /* the timer runs */
+    uint64_t typical_us; /* of a sync */
+    uint32_t quick;      /* so many syncs in a row were quick */
+};
+
 struct aof {
     const struct config *config;
     struct status_page *status;
@@ -47,6 +61,7 @@ struct aof {
     void *arg;
 
     struct buf pending;
+    uint64_t commands; /* ever appended */
     uint64_t executed, written, synced;
     uint64_t pending_since_us;   /* when the oldest byte of pending came */
     uint64_t unsynced_since_us;  /* the oldest byte that is not synced; 0: none */
@@ -66,6 +81,8 @@ struct aof {
     uint64_t last_sync_us;
     bool syncing, delay_counted;
     _Atomic int sync_errno; /* set by the thread; stays */
+    uint64_t sync_took_us;  /* the last one; the thread's while one is in flight */
+    struct sync_group group;
 
     enum aof_trouble trouble;
     bool expendable; /* nobody relies on this log: trouble is not told to the world */
@@ -76,16 +93,17 @@ struct aof {
 /* fdatasync(2); a variable so that a test can make it fail. */
 extern int (*aof_fdatasync)(int fd);
 
-void aof_init(struct aof *aof, const struct config *config, struct status_page *status,
-              struct background *background, void (*synced)(void *arg), void *arg);
+void aof_init(struct aof *aof, struct ev_loop *loop, const struct config *config,
+              struct status_page *status, struct background *background, void (*synced)(void *arg),
+              void *arg);
 void aof_close(struct aof *aof);
 /* Open an increment to append to; it holds `bytes` bytes with this checksum. 0, or -1 with a text. */
 int aof_open(struct aof *aof, const char *path, uint64_t bytes, uint64_t crc, char *error_r,
              size_t error_bytes);
 /* Hand pending to the kernel, as one batch. 0, or -1: see trouble. */
 int aof_write_pending(struct aof *aof);
-/* What the policy asks for at the end of a turn. */
-void aof_turn_end(struct aof *aof);
+/* What the policy asks for at the end of a turn. child_alive: a snapshot child uses the disk. */
+void aof_turn_end(struct aof *aof, bool child_alive);
 /* The same, ten times a second: everysec, a write that failed. */
 void aof_cron(struct aof *aof, bool child_alive);
 /* Ask for a sync of all that is written, unless one is in flight. */
@@ -98,6 +116,12 @@ int aof_finish(struct aof *aof, char *error_r, size_t error_bytes);
 void aof_set_synced(struct aof *aof, uint64_t offset);
 void aof_set_trouble(struct aof *aof, enum aof_trouble trouble, int error);
 
+/* ---- syncing (aof_sync.c) ---- */
+void aof_sync_init(struct aof *aof, struct ev_loop *loop);
+void aof_sync_close(struct aof *aof);
+void aof_sync_turn_end(struct aof *aof, bool child_alive);
+void aof_sync_cron(struct aof *aof, bool child_alive);
+
 /* ---- reading one file (aof_load.c) ---- */
 struct aof_load_job {
     struct keyspace *ks;
@@ -105,7 +129,8 @@ struct aof_load_job {
     int (*apply)(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                  size_t error_bytes);
     void (*progress)(void *arg, uint64_t offset);
-    void *apply_arg, *progress_arg;
+    bool (*owns)(void *arg, struct bytes key); /* of keys in an RDB part; may be NULL */
+    void *apply_arg, *progress_arg;            /* progress_arg: of owns, too */
     bool may_be_cut; /* the last of a log: an incomplete end is no error */
 };
 struct aof_loaded {

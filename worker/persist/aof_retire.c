@@ -10,6 +10,7 @@
 
 #include "shared/base/log.h"
 #include "shared/base/publish.h"
+#include "worker/persist/discard.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -35,7 +36,7 @@ void log_remove_folder(const char *path) {
         return;
     while ((entry = readdir(d)) != NULL) {
         snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
-        if (entry->d_name[0] != '.' && unlink(file) != 0)
+        if (entry->d_name[0] != '.' && discard_file(file) != 0)
             log_warning("Cannot delete %s: %s", file, strerror(errno));
     }
     closedir(d);

@@ -18,12 +18,14 @@
 #include "shared/base/log.h"
 #include "shared/base/panic.h"
 #include "shared/base/publish.h"
+#include "worker/persist/discard.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { RETRY_SECONDS = 60, AFRESH_RETRY_SECONDS = 2, FAILURES_BEFORE_PAUSE = 3 };
@@ -37,25 +39,27 @@ static void name_base(const struct persist *p, char name[AOF_NAME_MAX + 1], uint
     snprintf(name, AOF_NAME_MAX + 1, "%s.%" PRIu64 ".base.rdb", p->config->appendfilename, seq);
 }
 
-uint64_t rewrite_free_incr(const struct persist *p, char name_r[AOF_NAME_MAX + 1]) {
-    char path[PERSIST_PATH_BYTES];
-    uint64_t seq = aof_manifest_next_seq(&p->manifest, AOF_INCR);
-    for (;; seq++) {
-        snprintf(name_r, AOF_NAME_MAX + 1, "%s.%" PRIu64 ".incr.aof", p->config->appendfilename,
-                 seq);
-        snprintf(path, sizeof path, "%s/%s", p->aof_dir, name_r);
-        if (access(path, F_OK) != 0)
-            return seq;
-    }
+/* Increments follow each other without a gap, so that one that is missing is found on load. */
+uint64_t rewrite_next_incr(const struct persist *p, char name_r[AOF_NAME_MAX + 1]) {
+    const struct aof_file *last = aof_manifest_last_incr(&p->manifest);
+    uint64_t seq = last != NULL ? last->seq + 1 : aof_manifest_next_seq(&p->manifest, AOF_INCR);
+    snprintf(name_r, AOF_NAME_MAX + 1, "%s.%" PRIu64 ".incr.aof", p->config->appendfilename, seq);
+    return seq;
 }
 
+/* One left behind by an attempt that ended before or at its manifest is empty, and taken. */
 int rewrite_create_incr(const char *dir, const char *name, char *error_r, size_t error_bytes) {
     char path[PERSIST_PATH_BYTES];
+    struct stat st;
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0)
-        snprintf(error_r, error_bytes, "cannot create %s: %s", path, strerror(errno));
-    return fd;
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size == 0)
+        return fd;
+    snprintf(error_r, error_bytes, "cannot create %s: %s", path,
+             fd < 0 ? strerror(errno) : "it has bytes, and no manifest names it");
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }
 
 int rewrite_publish_manifest(const char *dir, const char *manifest_name,
@@ -76,7 +80,7 @@ int rewrite_drop_history(const char *dir, const char *manifest_name, struct aof_
         if (manifest->files[i].type != AOF_HISTORY)
             continue;
         snprintf(path, sizeof path, "%s/%s", dir, manifest->files[i].name);
-        if (unlink(path) != 0 && errno != ENOENT)
+        if (discard_file(path) != 0 && errno != ENOENT)
             log_warning("Cannot delete %s: %s", path, strerror(errno));
         aof_manifest_remove(manifest, i);
     }
@@ -137,30 +141,38 @@ static void release(struct persist *p) {
     persist_end_turn(p);
 }
 
-/* Afresh, the new increment is in no manifest yet, and empty. */
+/* Afresh, the new increment is empty. It stays: its manifest may be on the disk although the last step
+ * of the publication failed. */
 static void drop_new_file(struct persist *p) {
     struct rotation *r = &p->rewrite.rotation;
-    char path[PERSIST_PATH_BYTES];
     if (r->new_fd < 0)
         return;
     p->aof.held = false;
     close(r->new_fd);
     r->new_fd = -1;
-    snprintf(path, sizeof path, "%s/%s", p->aof_dir, r->name);
-    unlink(path);
+}
+
+/* For the same reason no later base may get the name of this one; the next commit deletes it. */
+static void remember_base(struct persist *p) {
+    const struct rewrite *w = &p->rewrite;
+    if (w->committing && p->manifest.count < AOF_FILES_MAX - 8)
+        aof_manifest_add(&p->manifest, AOF_HISTORY, w->base_seq, w->base_name);
 }
 
 static void failed(struct persist *p) {
     struct rewrite *w = &p->rewrite;
     char temp[PERSIST_PATH_BYTES];
     drop_new_file(p);
+    remember_base(p);
     snprintf(temp, sizeof temp, "%s/%s", p->aof_dir, w->temp);
-    unlink(temp);
+    discard_file(temp);
     w->last_ok = false;
     w->failures++;
     w->last_failed_s = persist_now_s();
     w->last_us = clock_mono_us() - w->started_us;
     log_warning("Background AOF rewrite failed: %s", w->error);
+    if (p->aof.trouble == AOF_FINE)
+        status_set_text(p->status->note, "the last rewrite of the log failed: %s", w->error);
     release(p);
     if (w->first)
         log_first_base_done(p, w->error);
@@ -207,6 +219,7 @@ static void rotation_done(struct rotation *r, bool ok) {
         w->broken = true;
         snapshot_child_kill(&p->child);
     }
+    snapshot_child_go(&p->child);
     try_to_commit(p);
 }
 
@@ -238,6 +251,8 @@ static void note_good(struct persist *p) {
     p->aof.total_bytes = w->saved.bytes + (p->aof.total_bytes - w->total_at_fork);
     p->aof.base_bytes = w->saved.bytes;
     w->size_at_last = p->aof.total_bytes;
+    if (!w->last_ok && p->snapshots.last_ok && p->aof.trouble == AOF_FINE)
+        status_set_text(p->status->note, "%s", "");
     w->last_ok = true;
     w->failures = 0;
     w->count++;
@@ -282,7 +297,7 @@ static void prepare(struct persist *p) {
 static int fork_child(struct persist *p) {
     struct rewrite *w = &p->rewrite;
     struct snapshot_order order = {
-        .job = persist_save_job(p, true), .dir = p->aof_dir, .temp = w->temp};
+        .job = persist_save_job(p, true), .dir = p->aof_dir, .temp = w->temp, .waits = true};
     if (w->rotation.kind == ROTATE_ONWARD && aof_write_pending(&p->aof) != 0) {
         snprintf(w->error, sizeof w->error, "the log cannot be written: %s",
                  strerror(p->aof.trouble_errno));
@@ -422,7 +437,7 @@ int rewrite_first(struct persist *p, char *error_r, size_t error_bytes) {
     char base[AOF_NAME_MAX + 1], incr[AOF_NAME_MAX + 1];
     struct rdb_saved saved;
     name_base(p, base, 1);
-    uint64_t seq = rewrite_free_incr(p, incr);
+    uint64_t seq = rewrite_next_incr(p, incr);
     if (rdb_save_file(p->aof_dir, base, &job, &saved, error_r, error_bytes) != 0)
         return -1;
     int fd = rewrite_create_incr(p->aof_dir, incr, error_r, error_bytes);

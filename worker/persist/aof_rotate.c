@@ -3,6 +3,7 @@
 
 #include "shared/base/panic.h"
 #include "shared/base/publish.h"
+#include "worker/persist/discard.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -46,6 +47,10 @@ static int sync_old(struct rotation *r) {
 
 static void run(struct background_job *job) {
     struct rotation *r = LIST_ENTRY(job, struct rotation, job);
+    if (r->made) {
+        (void)sync_old(r);
+        return;
+    }
     if (r->kind == ROTATE_ONWARD && sync_old(r) != 0)
         return;
     r->new_fd = rewrite_create_incr(r->dir, r->name, r->error, sizeof r->error);
@@ -64,10 +69,10 @@ static void run(struct background_job *job) {
 /* Whatever the log gets from now on goes to the new increment. */
 void rotation_go_on(struct rotation *r) {
     struct aof *aof = &r->p->aof;
-    if (aof->fd >= 0)
-        close(aof->fd);
+    discard_fd(aof->fd);
     aof->fd = r->new_fd;
     r->new_fd = -1;
+    r->p->spare_incr = false;
     aof->file_bytes = aof->crc = 0;
     aof->held = false;
 }
@@ -76,7 +81,7 @@ static void take_new_file(struct rotation *r) {
     struct persist *p = r->p;
     if (r->kind == ROTATE_AFRESH)
         return;
-    if (r->kind == ROTATE_ONWARD) {
+    if (r->kind == ROTATE_ONWARD && !r->made) {
         aof_manifest_free(&p->manifest);
         aof_manifest_copy(&p->manifest, &r->next);
     }
@@ -84,52 +89,16 @@ static void take_new_file(struct rotation *r) {
     aof_set_synced(&p->aof, r->offset);
 }
 
-static void run_done(struct background_job *job) {
-    struct rotation *r = LIST_ENTRY(job, struct rotation, job);
-    struct persist *p = r->p;
-    bool ok = r->new_fd >= 0;
-    r->going = false;
-    if (ok) {
-        take_new_file(r);
-    } else {
-        p->aof.held = false;
-        if (r->sync_errno != 0)
-            aof_set_trouble(&p->aof, AOF_SYNC_FAILED, r->sync_errno);
-    }
-    aof_manifest_free(&r->next);
-    r->done(r, ok);
-    log_turn_end(p, &r->turn);
-}
-
-static void begin(struct log_turn *turn) {
-    struct rotation *r = LIST_ENTRY(turn, struct rotation, turn);
-    r->ready(r);
-}
-
-void rotation_init(struct rotation *r, struct persist *p, void (*ready)(struct rotation *r),
-                   void (*done)(struct rotation *r, bool ok)) {
-    *r = (struct rotation){.turn = {.begin = begin},
-                           .p = p,
-                           .ready = ready,
-                           .done = done,
-                           .job = {.run = run, .done = run_done},
-                           .old_fd = -1,
-                           .new_fd = -1};
-}
-
-void rotation_ask(struct rotation *r, enum rotation_kind kind) {
-    r->kind = kind;
-    r->error[0] = '\0';
-    log_turn_ask(r->p, &r->turn);
-}
-
-void rotation_withdraw(struct rotation *r) {
-    if (!r->going)
-        log_turn_end(r->p, &r->turn);
+/* One made early stays in the manifest, empty; the log goes on in the one before it. */
+static void close_new_file(struct rotation *r) {
+    if (r->new_fd >= 0)
+        close(r->new_fd);
+    r->new_fd = -1;
 }
 
 static int refuse(struct rotation *r, const char *what, const char *why) {
     snprintf(r->error, sizeof r->error, "%s%s", what, why);
+    close_new_file(r);
     log_turn_end(r->p, &r->turn);
     return -1;
 }
@@ -148,6 +117,109 @@ static int check(struct rotation *r) {
     return 0;
 }
 
+static void end(struct rotation *r, bool ok) {
+    struct persist *p = r->p;
+    r->going = r->making = false;
+    if (!ok)
+        close_new_file(r);
+    if (r->sync_errno != 0)
+        aof_set_trouble(&p->aof, AOF_SYNC_FAILED, r->sync_errno);
+    aof_manifest_free(&r->next);
+    r->done(r, ok);
+    log_turn_end(p, &r->turn);
+}
+
+/* The log may go on in the new increment as soon as it is told to. */
+static void making_done(struct rotation *r) {
+    struct persist *p = r->p;
+    if (r->new_fd < 0) {
+        end(r, false);
+        return;
+    }
+    r->making = false;
+    r->made = p->spare_incr = true;
+    aof_manifest_free(&p->manifest);
+    aof_manifest_copy(&p->manifest, &r->next);
+    aof_manifest_free(&r->next);
+    if (!r->unwanted)
+        r->ready(r);
+    else if (rotation_go(r) != 0)
+        r->done(r, false);
+}
+
+static void run_done(struct background_job *job) {
+    struct rotation *r = LIST_ENTRY(job, struct rotation, job);
+    if (r->making) {
+        making_done(r);
+        return;
+    }
+    bool ok = r->new_fd >= 0 && r->sync_errno == 0;
+    if (ok)
+        take_new_file(r);
+    else
+        r->p->aof.held = false;
+    end(r, ok);
+}
+
+static void name_new_file(struct rotation *r) {
+    struct persist *p = r->p;
+    r->dir = p->aof_dir;
+    r->sync_errno = 0;
+    r->seq = rewrite_next_incr(p, r->name);
+    aof_manifest_free(&r->next);
+    aof_manifest_copy(&r->next, &p->manifest);
+    aof_manifest_add(&r->next, AOF_INCR, r->seq, r->name);
+    r->old_fd = p->aof.fd;
+}
+
+static void begin(struct log_turn *turn) {
+    struct rotation *r = LIST_ENTRY(turn, struct rotation, turn);
+    const struct aof *aof = &r->p->aof;
+    if (!r->early || r->kind != ROTATE_ONWARD || aof->file_bytes + aof->pending.len == 0) {
+        r->ready(r);
+        return;
+    }
+    if (check(r) != 0) {
+        r->done(r, false);
+        return;
+    }
+    name_new_file(r);
+    r->making = true;
+    background_submit(r->p->background, &r->job);
+}
+
+void rotation_init(struct rotation *r, struct persist *p, void (*ready)(struct rotation *r),
+                   void (*done)(struct rotation *r, bool ok)) {
+    *r = (struct rotation){.turn = {.begin = begin},
+                           .p = p,
+                           .ready = ready,
+                           .done = done,
+                           .job = {.run = run, .done = run_done},
+                           .old_fd = -1,
+                           .new_fd = -1};
+}
+
+void rotation_deinit(struct rotation *r) {
+    close_new_file(r);
+}
+
+void rotation_ask(struct rotation *r, enum rotation_kind kind) {
+    r->kind = kind;
+    r->made = r->unwanted = false;
+    r->error[0] = '\0';
+    log_turn_ask(r->p, &r->turn);
+}
+
+bool rotation_withdraw(struct rotation *r) {
+    r->unwanted = r->making;
+    if (r->made && !r->going)
+        return rotation_go(r) != 0;
+    if (r->making || r->going)
+        return false;
+    log_turn_end(r->p, &r->turn);
+    return true;
+}
+
 /* What was executed and is in no file is in memory, so it will be in the base: the new increment must
  * not hold it a second time. */
 static void drop_pending(struct aof *aof) {
@@ -160,12 +232,8 @@ int rotation_go(struct rotation *r) {
     ASSERT(r->turn.asked && !r->going);
     if (check(r) != 0)
         return -1;
-    r->dir = p->aof_dir;
-    r->sync_errno = 0;
-    r->seq = rewrite_free_incr(p, r->name);
-    aof_manifest_copy(&r->next, &p->manifest);
-    aof_manifest_add(&r->next, AOF_INCR, r->seq, r->name);
-    r->old_fd = p->aof.fd;
+    if (!r->made)
+        name_new_file(r);
     if (r->kind == ROTATE_AFRESH)
         drop_pending(&p->aof);
     r->offset = p->aof.executed;

@@ -8,7 +8,11 @@
  *
  * What was executed before rotation_go() is in the increments up to n, all later in those from n+1 on,
  * and n is on disk before n+1 gets its first byte. rotation_go() may come long after ready(): nobody
- * else changes the files meanwhile, so the cut is made at the very moment it is called. */
+ * else changes the files meanwhile, so the cut is made at the very moment it is called.
+ *
+ * How long the log is held, and with it the replies to writes: until n is synced and n+1 published. An
+ * early rotation makes and publishes n+1, still empty, before ready(), and syncs n a first time: what is
+ * left to wait for is one sync of what was written since. */
 #ifndef REMUDA_PERSIST_AOF_ROTATE_H
 #define REMUDA_PERSIST_AOF_ROTATE_H
 #include "worker/persist/aof_manifest.h"
@@ -45,6 +49,10 @@ struct rotation {
     void (*done)(struct rotation *r, bool ok);
 
     enum rotation_kind kind;
+    bool early;      /* set it before rotation_ask(); only ONWARD, and only if n holds anything */
+    bool making;     /* its new increment is being made before ready() */
+    bool made;       /* it is there, and named by the manifest */
+    bool unwanted;   /* withdrawn too late */
     bool going;      /* from rotation_go() to done() */
     uint64_t seq;    /* of the new increment: all from this one on hold what came after the cut */
     uint64_t offset; /* of the cut, on the write path */
@@ -61,11 +69,15 @@ struct rotation {
 /* Neither callback may be NULL. */
 void rotation_init(struct rotation *r, struct persist *p, void (*ready)(struct rotation *r),
                    void (*done)(struct rotation *r, bool ok));
-/* Needs a log that is on (unless FIRST). ready() may be called before this returns. */
+/* The thread is done with it. */
+void rotation_deinit(struct rotation *r);
+/* Needs a log that is on (unless FIRST). ready() may be called before this returns. An early one whose
+ * increment cannot be made ends in done(), not in ready(). */
 void rotation_ask(struct rotation *r, enum rotation_kind kind);
 /* Make the cut here. 0, or -1 with r->error: the turn is over, done() is not called. */
 int rotation_go(struct rotation *r);
-/* Before rotation_go(): no rotation after all. Nothing afterwards: done() will be called. */
-void rotation_withdraw(struct rotation *r);
+/* Before rotation_go(): no rotation after all, true. Nothing afterwards, and an early one that has begun
+ * goes through with it: false, done() will be called. */
+bool rotation_withdraw(struct rotation *r);
 
 #endif

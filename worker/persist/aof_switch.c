@@ -149,7 +149,7 @@ void log_forget(struct persist *p) {
     if (aof->fd >= 0)
         close(aof->fd);
     aof->fd = -1;
-    aof->held = aof->replies_held = false;
+    aof->held = aof->replies_held = p->spare_incr = false;
     buf_clear(&aof->pending);
     aof->pending_since_us = aof->unsynced_since_us = aof->uncovered_since_us = 0;
     aof->file_bytes = aof->crc = aof->total_bytes = aof->base_bytes = 0;

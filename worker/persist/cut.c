@@ -1,7 +1,7 @@
 /* cut.c - this shard's part of a consistent cut of the pool.
  *
- *   prepare -> a log that is on (else a temporary one begins, in snapshot-log/) -> the turn to rotate
- *     -> prepared -> mark: the increment ends -> thread: link base and increments, sync -> linked
+ *   prepare -> a log that is on (else a temporary one begins, in snapshot-log/) -> the turn to rotate,
+ *     early -> prepared -> mark: the increment ends -> thread: link base and increments, sync -> linked
  *
  * The mark is one write(2); everything else is the thread's. While a cut has the turn, and until its
  * links are made, no commit of a rewrite takes the files away: jobs of the thread keep their order.
@@ -172,6 +172,11 @@ static void begin_temporary(struct persist *p) {
         tell_prepared(p, error);
 }
 
+/* It was asked for while a temporary one was on: cuts one after the other must not keep it waiting. */
+static bool own_log_is_next(const struct persist *p) {
+    return p->config->appendonly && persist_now_s() >= p->log.retry_at_s;
+}
+
 /* The next thing that can be done for a cut that is wanted; else wait for what is under way. */
 static void advance(struct persist *p) {
     struct shard_cut *c = &p->cut;
@@ -183,7 +188,10 @@ static void advance(struct persist *p) {
         return;
     }
     switch (p->log.state) {
-    case LOG_OFF: begin_temporary(p); break;
+    case LOG_OFF:
+        if (!own_log_is_next(p))
+            begin_temporary(p);
+        break;
     case LOG_STARTING:
     case LOG_ENDING: break; /* looked at again by the cron */
     case LOG_ON:
@@ -204,8 +212,9 @@ static void withdraw(struct persist *p) {
     c->wanted = false;
     if (c->state != CUT_ASKED && c->state != CUT_READY)
         return;
-    c->state = CUT_NOTHING;
-    rotation_withdraw(&c->rotation);
+    c->state = CUT_LEAVING;
+    if (rotation_withdraw(&c->rotation))
+        c->state = CUT_NOTHING;
 }
 
 void persist_cut_prepare(struct persist *p, uint64_t cut, uint64_t try, const char *dir) {
@@ -236,7 +245,8 @@ static uint64_t count_keys(const struct persist *p) {
     return keys;
 }
 
-/* The files that hold the state at this moment, once the open increment has ended. */
+/* The files that hold the state at this moment, once the open increment has ended. The last one does not
+ * if it is for what comes later. */
 static void note_files(struct persist *p, bool without_last) {
     struct shard_cut *c = &p->cut;
     const struct aof_file *last = aof_manifest_last_incr(&p->manifest);
@@ -256,17 +266,22 @@ static void note_files(struct persist *p, bool without_last) {
 
 static void rotated(struct rotation *r, bool ok) {
     struct persist *p = r->p;
-    if (ok) {
+    enum shard_cut_state state = p->cut.state;
+    if (ok && state == CUT_ROTATING) {
         start_linking(p);
         return;
     }
     p->cut.state = CUT_NOTHING;
-    tell_linked(p, r->error);
+    if (state == CUT_ROTATING)
+        tell_linked(p, r->error);
+    else if (state == CUT_ASKED)
+        tell_prepared(p, r->error);
+    /* Else it is one that nobody waits for; the cron goes on from here, when the turn is given back. */
 }
 
 static bool nothing_to_end(const struct persist *p) {
     const struct aof *aof = &p->aof;
-    return p->log.state == LOG_ON && aof->trouble == AOF_FINE && !aof->held &&
+    return p->log.state == LOG_ON && aof->trouble == AOF_FINE && !aof->held && !p->spare_incr &&
            aof->pending.len == 0 && aof->file_bytes == 0;
 }
 
@@ -283,7 +298,7 @@ int persist_cut_mark(struct persist *p, uint64_t cut, uint64_t try, char *error_
         rotation_withdraw(&c->rotation);
         return 0;
     }
-    note_files(p, false);
+    note_files(p, c->rotation.made);
     c->state = CUT_ROTATING;
     if (rotation_go(&c->rotation) == 0)
         return 0;
@@ -311,9 +326,11 @@ void cut_init(struct persist *p) {
     c->link_job = (struct background_job){.run = run_link, .done = link_done};
     c->remove_job = (struct background_job){.run = run_remove, .done = remove_done};
     rotation_init(&c->rotation, p, ready, rotated);
+    c->rotation.early = true;
 }
 
 void cut_free(struct persist *p) {
+    rotation_deinit(&p->cut.rotation);
     aof_manifest_free(&p->cut.files);
     buf_free(&p->cut.report);
 }

@@ -8,6 +8,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
+#include "shared/base/publish.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -93,6 +94,13 @@ static char *join(const char *dir, const char *name) {
     return path;
 }
 
+/* The new folder's name is to outlive a power cut, as the files in it do. */
+static int sync_parent(const char *dir, char *error_r, size_t error_bytes) {
+    char parent[PATH_BYTES_MAX + 4];
+    snprintf(parent, sizeof parent, "%s/..", dir);
+    return publish_sync_dir(parent, error_r, error_bytes);
+}
+
 static int make_dir(const char *dir, char *error_r, size_t error_bytes) {
     struct stat st;
     if (strlen(dir) > PATH_BYTES_MAX) {
@@ -100,8 +108,9 @@ static int make_dir(const char *dir, char *error_r, size_t error_bytes) {
                  PATH_BYTES_MAX);
         return -1;
     }
-    if ((mkdir(dir, 0755) == 0 || errno == EEXIST) && stat(dir, &st) == 0 && S_ISDIR(st.st_mode))
-        return 0;
+    bool made = mkdir(dir, 0755) == 0;
+    if ((made || errno == EEXIST) && stat(dir, &st) == 0 && S_ISDIR(st.st_mode))
+        return made ? sync_parent(dir, error_r, error_bytes) : 0;
     snprintf(error_r, error_bytes, "cannot create the folder %s: %s", dir, strerror(errno));
     return -1;
 }
@@ -127,7 +136,7 @@ struct persist *persist_create(void *loop, const char *dir, const struct config 
     list_init(&p->log_turns);
     p->snapshots.last_good_s = persist_now_s();
     p->snapshots.last_ok = true;
-    aof_init(&p->aof, config, status, background, on_synced, p);
+    aof_init(&p->aof, loop, config, status, background, on_synced, p);
     rewrite_init(p);
     log_init(p);
     cut_init(p);
@@ -179,7 +188,7 @@ int persist_stop(struct persist *p, int save, char *error_r, size_t error_bytes)
     if (persist_log_is_truth(p) && aof_finish(&p->aof, error_r, error_bytes) != 0)
         return -1;
     /* Until a log that was asked for is on, dump.rdb is what will be loaded. */
-    bool coming = p->config->appendonly && p->log.state != LOG_ON;
+    bool coming = p->config->appendonly && (p->log.state != LOG_ON || p->log.temporary);
     bool wanted =
         save == SAVE_ASKED || (save == SAVE_DEFAULT && (p->config->save.count > 0 || coming));
     return wanted ? persist_save(p, error_r, error_bytes) : 0;
@@ -274,7 +283,7 @@ void persist_turn_begin(struct persist *p) {
 
 void persist_turn_end(struct persist *p) {
     if (p->log.state != LOG_OFF)
-        aof_turn_end(&p->aof);
+        aof_turn_end(&p->aof, snapshot_child_alive(&p->child));
 }
 
 void persist_cron(struct persist *p) {

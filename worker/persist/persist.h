@@ -27,6 +27,8 @@ struct persist_hooks {
      * an error text if the command is refused: the load then fails. */
     int (*apply)(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                  size_t error_bytes);
+    /* Does this shard own the key's slot? A file with other keys is refused. NULL: it owns all. */
+    bool (*owns)(void *arg, struct bytes key);
     /* A new log file begins, or a log ends: take persist_aof() anew, and the next command must repeat
      * its SELECT. May be NULL. */
     void (*log_began)(void *arg);
@@ -122,6 +124,8 @@ void persist_write_path(const struct persist *p, struct write_path *path_r);
  * appendfsync always until it is synced, under the others until it is written. While the log is in
  * trouble only the replies of turns with writes wait: reads and refusals go on. */
 uint64_t persist_reply_gate(const struct persist *p);
+/* The log offset of what has been executed so far. */
+uint64_t persist_executed(const struct persist *p);
 /* Replies that wait for an offset up to this one may leave. */
 uint64_t persist_reply_released(const struct persist *p);
 

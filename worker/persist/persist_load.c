@@ -22,7 +22,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MANIFEST_BYTES_MAX = 1024 * 1024 };
+enum {
+    MANIFEST_BYTES_MAX = 1024 * 1024,
+    UNSYNCED_BYTES_MAX = 128 * 1024 * 1024 /* more than is written between two syncs */
+};
 
 void persist_remove_temps(const char *dir) {
     DIR *d = opendir(dir);
@@ -80,6 +83,11 @@ static void on_progress(void *arg, uint64_t offset) {
     persist_tell_progress(p);
 }
 
+static bool owns(void *arg, struct bytes key) {
+    struct persist *p = arg;
+    return p->hooks.owns(p->hooks.arg, key);
+}
+
 static void expect_bytes(struct persist *p, uint64_t bytes) {
     status_set(p->status, METRIC_load_total_bytes, bytes);
     status_set(p->status, METRIC_load_started_time_seconds, (uint64_t)persist_now_s());
@@ -105,7 +113,11 @@ int persist_load_snapshot(struct persist *p, bool must_exist, char *error_r, siz
     if (opened != 0)
         return opened == 1 ? name_file(&s, "it does not exist", error_r, error_bytes) : -1;
     expect_bytes(p, s.bytes);
-    struct rdb_load_job job = {.ks = p->ks, .config = p->config, .progress = on_progress, .arg = p};
+    struct rdb_load_job job = {.ks = p->ks,
+                               .config = p->config,
+                               .progress = on_progress,
+                               .owns = p->hooks.owns != NULL ? owns : NULL,
+                               .arg = p};
     uint64_t started_us = clock_mono_us();
     int result = rdb_load_fd(s.fd, s.bytes, &job, &loaded, text, sizeof text);
     file_done(p, &s);
@@ -141,6 +153,20 @@ static int check_cut(struct persist *p, const struct log_end *end, char *error_r
     return -1;
 }
 
+/* What a dead process had written and not synced is about to be shown to clients: first to the disk. And
+ * where a sync had failed, the kernel may keep in memory what the disk has not got, and call it clean: the
+ * end is read from the disk. */
+static int settle_end(struct source *s, char *error_r, size_t error_bytes) {
+    if (fdatasync(s->fd) != 0) {
+        snprintf(error_r, error_bytes, "%s: fdatasync failed: %s", s->path, strerror(errno));
+        close(s->fd);
+        return -1;
+    }
+    uint64_t from = s->bytes > UNSYNCED_BYTES_MAX ? s->bytes - UNSYNCED_BYTES_MAX : 0;
+    (void)posix_fadvise(s->fd, (off_t)from, 0, POSIX_FADV_DONTNEED);
+    return 0;
+}
+
 static int load_log_file(struct persist *p, const char *dir, const char *name, bool may_be_cut,
                          struct log_end *end, char *error_r, size_t error_bytes) {
     char text[PERSIST_TEXT_BYTES];
@@ -152,11 +178,14 @@ static int load_log_file(struct persist *p, const char *dir, const char *name, b
         return opened == 1 ? name_file(s, "the manifest names it, but it does not exist", error_r,
                                        error_bytes)
                            : -1;
+    if (may_be_cut && settle_end(s, error_r, error_bytes) != 0)
+        return -1;
     struct aof_load_job job = {.ks = p->ks,
                                .config = p->config,
                                .apply = p->hooks.apply,
                                .apply_arg = p->hooks.arg,
                                .progress = on_progress,
+                               .owns = p->hooks.owns != NULL ? owns : NULL,
                                .progress_arg = p,
                                .may_be_cut = may_be_cut};
     int result = p->hooks.apply(p->hooks.arg, 2, select_first, text, sizeof text);
@@ -228,6 +257,11 @@ static uint64_t size_of(const struct persist *p, const struct aof_file *file) {
     return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
+static bool ends_with(const char *name, const char *end) {
+    size_t len = strlen(name), end_len = strlen(end);
+    return len >= end_len && strcmp(name + len - end_len, end) == 0;
+}
+
 /* Sizes of the log; returns which file is the last with bytes in it. */
 static uint32_t measure(struct persist *p) {
     uint32_t last = 0;
@@ -270,6 +304,14 @@ static int add_incr(struct persist *p, char *error_r, size_t error_bytes) {
                                     error_bytes);
 }
 
+/* The base of a log without RDB preamble may be empty, a snapshot never is: its bytes were lost. */
+static int check_base_has_bytes(const struct aof_file *file, const struct log_end *end,
+                                char *error_r, size_t error_bytes) {
+    if (file->type != AOF_BASE || !ends_with(file->name, ".rdb") || end->source.bytes > 0)
+        return 0;
+    return name_file(&end->source, "the base of the log is empty", error_r, error_bytes);
+}
+
 static int load_files(struct persist *p, struct log_end *last_r, char *error_r,
                       size_t error_bytes) {
     uint32_t last = measure(p);
@@ -281,7 +323,8 @@ static int load_files(struct persist *p, struct log_end *last_r, char *error_r,
             continue;
         bool may_be_cut = i >= last && file->type == AOF_INCR;
         end = (struct log_end){0};
-        if (load_log_file(p, p->aof_dir, file->name, may_be_cut, &end, error_r, error_bytes) != 0)
+        if (load_log_file(p, p->aof_dir, file->name, may_be_cut, &end, error_r, error_bytes) != 0 ||
+            check_base_has_bytes(file, &end, error_r, error_bytes) != 0)
             return -1;
         if (i <= last || end.loaded.end > 0)
             *last_r = end;
@@ -363,11 +406,6 @@ static int load_single(struct persist *p, char *error_r, size_t error_bytes) {
 }
 
 /* ---- the first start ---- */
-static bool ends_with(const char *name, const char *end) {
-    size_t len = strlen(name), end_len = strlen(end);
-    return len >= end_len && strcmp(name + len - end_len, end) == 0;
-}
-
 /* A file of a log that says something: not an empty increment. */
 static bool is_log_file(const struct persist *p, const char *name) {
     const char *prefix = p->config->appendfilename;

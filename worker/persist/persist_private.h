@@ -106,6 +106,7 @@ enum shard_cut_state {
     CUT_NOTHING,
     CUT_ASKED,    /* for the turn to rotate */
     CUT_READY,    /* has it: the mark may come */
+    CUT_LEAVING,  /* not wanted any more: the rotation ends by itself */
     CUT_ROTATING, /* marked, the increment ends */
     CUT_LINKING   /* the thread links and syncs */
 };
@@ -153,6 +154,7 @@ struct persist {
     struct log_switch log;
     struct aof aof; /* used unless the log is off */
     struct aof_manifest manifest;
+    bool spare_incr; /* the last increment is not the open one: it was made early, and is empty */
     struct list log_turns; /* who changes the log's files, or waits to; the first has the turn */
     struct rewrite rewrite;
     struct shard_cut cut;
@@ -179,10 +181,11 @@ void rewrite_cron(struct persist *p);
 void rewrite_abort(struct persist *p);
 /* The same without waiting: what is on the thread ends by itself. Nothing once it is being committed. */
 void rewrite_cancel(struct persist *p, const char *why);
-/* A number and name no increment has: one left behind by a crash before its manifest is not touched. */
-uint64_t rewrite_free_incr(const struct persist *p, char name_r[AOF_NAME_MAX + 1]);
+/* Number and name of the increment that follows the last. */
+uint64_t rewrite_next_incr(const struct persist *p, char name_r[AOF_NAME_MAX + 1]);
 void rewrite_manifest_name(const struct config *config, char name[AOF_NAME_MAX + 32]);
-/* Create an empty increment; the folder is not synced yet. Returns the fd, or -1 with a text. */
+/* Create an empty increment, or take one that is there; the folder is not synced yet. Returns the fd,
+ * or -1 with a text. */
 int rewrite_create_incr(const char *dir, const char *name, char *error_r, size_t error_bytes);
 int rewrite_publish_manifest(const char *dir, const char *manifest_name,
                              const struct aof_manifest *manifest, char *error_r,

@@ -7,6 +7,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "shared/ipc/slot_map.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -210,6 +211,9 @@ static int store_key(struct loader *l, struct value *value) {
     struct keyref ref;
     if (keyspace_find(l->job->ks, l->db, buf_bytes(&l->key), KEY_PEEK, &ref))
         return rdb_fail(&l->in, "a key stands there twice");
+    if (l->job->owns != NULL && !l->job->owns(l->job->arg, buf_bytes(&l->key)))
+        return rdb_fail(&l->in, "slot %u is not this shard's: the file is another's, or damaged",
+                        slot_of_key(buf_bytes(&l->key)));
     if (l->job->entry != NULL)
         return hand_out(l, &ref, value);
     keyspace_store(&ref, value);

@@ -37,7 +37,7 @@ struct rdb_part *rdb_part_begin(const char *dir, const char *name, const struct 
     part->db = NO_DATABASE;
     memcpy(part->temp, temp, sizeof temp);
     part->out = (struct rdb_out){.buf = &part->block, .compress = config->rdbcompression, .fd = fd};
-    rdb_put_header(&part->out, false);
+    rdb_put_header(&part->out, RDB_VERSION_WRITTEN, false);
     return part;
 }
 

@@ -7,7 +7,13 @@
 #include "worker/keyspace/keyspace.h"
 #include "worker/persist/rdb_part.h"
 
-enum { RDB_VERSION_WRITTEN = 10, RDB_VERSION_MAX = 12, RDB_TRAILER_BYTES = 9 };
+/* Version 10 can be read by Redis 7.0 on; what it has no form for, fields that expire, needs 12. */
+enum {
+    RDB_VERSION_WRITTEN = 10,
+    RDB_VERSION_FIELD_EXPIRY = 12,
+    RDB_VERSION_MAX = 12,
+    RDB_TRAILER_BYTES = 9
+};
 #define RDB_REDIS_VERSION "7.2.4" /* what the redis-ver field claims */
 
 enum rdb_opcode {
@@ -134,6 +140,27 @@ enum rdb_value_result rdb_get_zset_ziplist(struct rdb_in *in, const struct confi
                                            struct value *value_r);
 enum rdb_value_result rdb_get_zset_listpack(struct rdb_in *in, const struct config *config,
                                             struct value *value_r);
+/* ---- hashes (rdb_hash.c), called through the tables of rdb_value.c ---- */
+enum { RDB_TYPE_HASH = 4, RDB_TYPE_HASH_METADATA = 24 };
+/* Is it a hash some of whose fields expire, for which version 10 has no form? */
+bool rdb_needs_field_expiry(const struct value *value);
+void rdb_put_hash(struct rdb_out *out, const struct value *value);
+enum rdb_value_result rdb_get_hash(struct rdb_in *in, const struct config *config,
+                                   struct value *value_r);
+enum rdb_value_result rdb_get_hash_zipmap(struct rdb_in *in, const struct config *config,
+                                          struct value *value_r);
+enum rdb_value_result rdb_get_hash_ziplist(struct rdb_in *in, const struct config *config,
+                                           struct value *value_r);
+enum rdb_value_result rdb_get_hash_listpack(struct rdb_in *in, const struct config *config,
+                                            struct value *value_r);
+enum rdb_value_result rdb_get_hash_timed(struct rdb_in *in, const struct config *config,
+                                         struct value *value_r);
+enum rdb_value_result rdb_get_hash_timed_rc(struct rdb_in *in, const struct config *config,
+                                            struct value *value_r);
+enum rdb_value_result rdb_get_hash_triples(struct rdb_in *in, const struct config *config,
+                                           struct value *value_r);
+enum rdb_value_result rdb_get_hash_triples_rc(struct rdb_in *in, const struct config *config,
+                                              struct value *value_r);
 /* ---- streams (rdb_stream.c): three generations ---- */
 enum { RDB_TYPE_STREAM_2 = 19 };
 void rdb_put_stream(struct rdb_out *out, const struct value *value);
@@ -162,7 +189,9 @@ bool compact_open(struct compact *c, enum compact_form form, struct bytes data);
 enum compact_result compact_next(struct compact *c, char *digits, struct bytes *element_r);
 
 /* ---- whole files (rdb_save.c, rdb_load.c) ---- */
-void rdb_put_header(struct rdb_out *out, bool aof_base);
+/* The lowest version that has forms for all the keyspace holds. */
+int rdb_version_for(const struct keyspace *ks);
+void rdb_put_header(struct rdb_out *out, int version, bool aof_base);
 void rdb_put_entry(struct rdb_out *out, const struct rdb_entry *entry);
 /* Also drains. Returns what the checksum is (0 if there is to be none). */
 uint64_t rdb_put_trailer(struct rdb_out *out, bool checksum);
@@ -191,6 +220,7 @@ struct rdb_load_job {
     int (*entry)(void *arg, const struct rdb_entry *entry, char *error_r, size_t error_bytes);
     void *entry_arg;
     void (*progress)(void *arg, uint64_t offset); /* may be NULL */
+    bool (*owns)(void *arg, struct bytes key); /* keys that are not owned: refused; may be NULL */
     void *arg;
 };
 struct rdb_loaded {

@@ -36,8 +36,15 @@ static void put_aux_number(struct rdb_out *out, const char *name, uint64_t value
     put_aux(out, name, digits);
 }
 
-void rdb_put_header(struct rdb_out *out, bool aof_base) {
-    buf_printf(out->buf, "REDIS%04d", RDB_VERSION_WRITTEN);
+int rdb_version_for(const struct keyspace *ks) {
+    for (uint32_t db = 0; db < keyspace_databases(ks); db++)
+        if (keyspace_timed_count(ks, db) > 0)
+            return RDB_VERSION_FIELD_EXPIRY;
+    return RDB_VERSION_WRITTEN;
+}
+
+void rdb_put_header(struct rdb_out *out, int version, bool aof_base) {
+    buf_printf(out->buf, "REDIS%04d", version);
     put_aux(out, "redis-ver", RDB_REDIS_VERSION);
     put_aux_number(out, "redis-bits", 8 * sizeof(void *));
     put_aux_number(out, "ctime", (uint64_t)(clock_wall_ms() / 1000));
@@ -124,7 +131,7 @@ int rdb_save_fd(int fd, const struct rdb_save_job *job, struct rdb_saved *saved_
                              .fd = fd,
                              .drained = report_block,
                              .arg = &s};
-    rdb_put_header(&s.out, job->aof_base);
+    rdb_put_header(&s.out, rdb_version_for(job->ks), job->aof_base);
     for (uint32_t db = 0; db < keyspace_databases(job->ks) && s.out.error == 0; db++)
         put_database(&s, db);
     uint64_t crc = rdb_put_trailer(&s.out, job->config->rdbchecksum);

@@ -7,30 +7,17 @@
 
 #include "shared/base/crc.h"
 #include "shared/base/panic.h"
-#include "worker/types/hash.h"
 
 #include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { TYPE_STRING = 0, TYPE_LIST = 1, TYPE_SET = 2, TYPE_HASH = 4, DUMP_TRAILER_BYTES = 10 };
+enum { TYPE_STRING = 0, TYPE_LIST = 1, TYPE_SET = 2, DUMP_TRAILER_BYTES = 10 };
 
 /* ---- writing ---- */
 static void put_string_value(struct rdb_out *out, const struct value *value) {
     char digits[BYTES_I64_MAX];
     rdb_put_string(out, value_string_bytes(value, digits));
-}
-
-static void put_hash_value(struct rdb_out *out, const struct value *value) {
-    struct hash_iterator it;
-    struct bytes field, content;
-    rdb_put_length(out, hash_count(value));
-    hash_iterate(value, &it);
-    while (hash_next(&it, &field, &content)) {
-        rdb_put_string(out, field);
-        rdb_put_string(out, content);
-        rdb_out_breathe(out);
-    }
 }
 
 struct rdb_written_type {
@@ -42,12 +29,14 @@ static const struct rdb_written_type written_types[VALUE_TYPE_COUNT] = {
     [VALUE_LIST] = {TYPE_LIST, rdb_put_list},
     [VALUE_SET] = {TYPE_SET, rdb_put_set},
     [VALUE_ZSET] = {RDB_TYPE_ZSET_2, rdb_put_zset},
-    [VALUE_HASH] = {TYPE_HASH, put_hash_value},
+    [VALUE_HASH] = {RDB_TYPE_HASH, rdb_put_hash},
     [VALUE_STREAM] = {RDB_TYPE_STREAM_2, rdb_put_stream},
 };
 
 uint8_t rdb_type_of(const struct value *value) {
     ASSERT(written_types[value->type].put != NULL);
+    if (rdb_needs_field_expiry(value))
+        return RDB_TYPE_HASH_METADATA;
     return written_types[value->type].type;
 }
 
@@ -66,82 +55,6 @@ static enum rdb_value_result get_string_value(struct rdb_in *in, const struct co
     return RDB_VALUE_OK;
 }
 
-static struct hash_limits limits_of(const struct config *config) {
-    return (struct hash_limits){.packed_entries = (uint64_t)config->hash_max_listpack_entries,
-                                .packed_bytes = (uint64_t)config->hash_max_listpack_value};
-}
-
-static int get_pair(struct rdb_in *in, struct value *hash, const struct hash_limits *limits) {
-    struct bytes field, content;
-    if (rdb_get_kept_string(in, &field) != 0 || rdb_get_string(in, 1, &content) != 0)
-        return -1;
-    return hash_set(hash, field, content, limits) ? 0 : rdb_fail(in, "a hash holds a field twice");
-}
-
-static enum rdb_value_result finish_hash(int error, struct value *hash, struct value *value_r) {
-    if (error == 0 && hash_count(hash) > 0) {
-        *value_r = *hash;
-        return RDB_VALUE_OK;
-    }
-    hash_free(hash);
-    return error == 0 ? RDB_VALUE_EMPTY : RDB_VALUE_BAD;
-}
-
-static enum rdb_value_result get_hash_pairs(struct rdb_in *in, const struct config *config,
-                                            struct value *value_r) {
-    uint64_t pairs;
-    if (rdb_get_length(in, &pairs) != 0)
-        return RDB_VALUE_BAD;
-    if (pairs > rdb_left(in) / 2)
-        return rdb_fail(in, "a hash of %llu fields does not fit what is left",
-                        (unsigned long long)pairs);
-    struct hash_limits limits = limits_of(config);
-    struct value hash = hash_create();
-    int error = 0;
-    for (uint64_t i = 0; i < pairs && error == 0; i++)
-        error = get_pair(in, &hash, &limits);
-    return finish_hash(error, &hash, value_r);
-}
-
-/* The run itself may lie in the window: nothing is read from the file while it is walked. */
-static int get_compact_pairs(struct rdb_in *in, struct compact *c, struct value *hash,
-                             const struct hash_limits *limits) {
-    struct bytes field, content;
-    enum compact_result result;
-    while ((result = compact_next(c, in->digits[0], &field)) == COMPACT_ELEMENT) {
-        if (compact_next(c, in->digits[1], &content) != COMPACT_ELEMENT)
-            return rdb_fail(in, "a packed hash is damaged");
-        if (!hash_set(hash, field, content, limits))
-            return rdb_fail(in, "a hash holds a field twice");
-    }
-    return result == COMPACT_END ? 0 : rdb_fail(in, "a packed hash is damaged");
-}
-
-static enum rdb_value_result get_hash_compact(struct rdb_in *in, const struct config *config,
-                                              struct value *value_r, enum compact_form form) {
-    struct bytes run;
-    struct compact c;
-    if (rdb_get_string(in, 0, &run) != 0)
-        return RDB_VALUE_BAD;
-    if (!compact_open(&c, form, run))
-        return rdb_fail(in, "a packed hash has a wrong frame");
-    struct hash_limits limits = limits_of(config);
-    struct value hash = hash_create();
-    return finish_hash(get_compact_pairs(in, &c, &hash, &limits), &hash, value_r);
-}
-static enum rdb_value_result get_hash_zipmap(struct rdb_in *in, const struct config *config,
-                                             struct value *value_r) {
-    return get_hash_compact(in, config, value_r, COMPACT_ZIPMAP);
-}
-static enum rdb_value_result get_hash_ziplist(struct rdb_in *in, const struct config *config,
-                                              struct value *value_r) {
-    return get_hash_compact(in, config, value_r, COMPACT_ZIPLIST);
-}
-static enum rdb_value_result get_hash_listpack(struct rdb_in *in, const struct config *config,
-                                               struct value *value_r) {
-    return get_hash_compact(in, config, value_r, COMPACT_LISTPACK);
-}
-
 struct rdb_read_type {
     const char *name;
     enum rdb_value_result (*get)(struct rdb_in *in, const struct config *config,
@@ -153,27 +66,27 @@ static const struct rdb_read_type read_types[] = {
     [TYPE_LIST] = {"list", rdb_get_list},
     [TYPE_SET] = {"set", rdb_get_set},
     [3] = {"zset (scores as text)", rdb_get_zset_text},
-    [TYPE_HASH] = {"hash", get_hash_pairs},
+    [RDB_TYPE_HASH] = {"hash", rdb_get_hash},
     [RDB_TYPE_ZSET_2] = {"zset", rdb_get_zset},
     [6] = {"module value (old form)", NULL},
     [7] = {"module value", NULL},
-    [9] = {"hash (zipmap)", get_hash_zipmap},
+    [9] = {"hash (zipmap)", rdb_get_hash_zipmap},
     [10] = {"list (ziplist)", rdb_get_list_ziplist},
     [11] = {"set (intset)", rdb_get_set_intset},
     [12] = {"zset (ziplist)", rdb_get_zset_ziplist},
-    [13] = {"hash (ziplist)", get_hash_ziplist},
+    [13] = {"hash (ziplist)", rdb_get_hash_ziplist},
     [14] = {"list (quicklist)", rdb_get_list_ziplists},
     [15] = {"stream (Redis 5)", rdb_get_stream},
-    [16] = {"hash (listpack)", get_hash_listpack},
+    [16] = {"hash (listpack)", rdb_get_hash_listpack},
     [17] = {"zset (listpack)", rdb_get_zset_listpack},
     [18] = {"list (quicklist of listpacks)", rdb_get_list_nodes},
     [RDB_TYPE_STREAM_2] = {"stream", rdb_get_stream_2},
     [20] = {"set (listpack)", rdb_get_set_listpack},
     [21] = {"stream (Redis 7.2)", rdb_get_stream_3},
-    [22] = {"hash with expiring fields", NULL},
-    [23] = {"hash with expiring fields (listpack)", NULL},
-    [24] = {"hash with expiring fields", NULL},
-    [25] = {"hash with expiring fields (listpack)", NULL},
+    [22] = {"hash with expiring fields (7.4 RC)", rdb_get_hash_timed_rc},
+    [23] = {"hash with expiring fields (listpack, 7.4 RC)", rdb_get_hash_triples_rc},
+    [RDB_TYPE_HASH_METADATA] = {"hash with expiring fields", rdb_get_hash_timed},
+    [25] = {"hash with expiring fields (listpack)", rdb_get_hash_triples},
 };
 
 const char *rdb_type_name(uint8_t type) {
@@ -236,8 +149,10 @@ void rdb_dump(struct buf *out, const struct value *value) {
     size_t start = out->len;
     struct rdb_out to = {.buf = out, .compress = true, .fd = -1};
     rdb_value_write(out, value, true);
-    rdb_put_byte(&to, RDB_VERSION_WRITTEN & 0xFF);
-    rdb_put_byte(&to, RDB_VERSION_WRITTEN >> 8);
+    unsigned version =
+        rdb_needs_field_expiry(value) ? RDB_VERSION_FIELD_EXPIRY : RDB_VERSION_WRITTEN;
+    rdb_put_byte(&to, version & 0xFF);
+    rdb_put_byte(&to, (uint8_t)(version >> 8));
     rdb_put_u64le(&to, crc64(0, out->data + start, out->len - start));
 }
 

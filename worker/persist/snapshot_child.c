@@ -10,6 +10,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/publish.h"
+#include "worker/persist/discard.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,7 +30,8 @@ enum {
     REPORT_MAGIC = 0x534e4150,
     REPORT_EVERY_US = 100000,
     COW_DUTY = 100,
-    COW_EVERY_US = 1000000
+    COW_EVERY_US = 1000000,
+    GO_WAIT_SECONDS = 5
 };
 enum report_kind { REPORT_PROGRESS, REPORT_GOOD, REPORT_FAILED };
 enum { EXIT_GOOD = 0, EXIT_SAVE_FAILED = 1, EXIT_ORPHANED = 2 };
@@ -150,12 +152,31 @@ static int write_file(const struct snapshot_order *order, struct rdb_saved *save
     return 0;
 }
 
+/* SIGUSR2 is blocked since before the fork, so that one that comes early is not lost. */
+static void set_go_blocked(bool blocked) {
+    sigset_t go;
+    sigemptyset(&go);
+    sigaddset(&go, SIGUSR2);
+    pthread_sigmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &go, NULL);
+}
+
+static void wait_for_go(void) {
+    static const struct timespec limit = {.tv_sec = GO_WAIT_SECONDS};
+    sigset_t go;
+    sigemptyset(&go);
+    sigaddset(&go, SIGUSR2);
+    while (sigtimedwait(&go, NULL, &limit) < 0 && errno == EINTR)
+        continue;
+}
+
 static _Noreturn void child_main(const struct snapshot_order *order, pid_t parent, int pipe) {
     struct teller teller = {.pipe = pipe, .told_us = clock_mono_us()};
     struct snapshot_order mine = *order;
     struct rdb_saved saved = {0};
     char error[CHILD_TEXT_BYTES] = "";
     become_child(parent, pipe);
+    if (order->waits)
+        wait_for_go();
     mine.job.progress = on_progress;
     mine.job.arg = &teller;
     bool ok = write_file(&mine, &saved, error, sizeof error) == 0;
@@ -231,7 +252,7 @@ static void on_exit_of_child(struct ev_loop *loop, ev_io *watcher, int events) {
     bool ok = ended_well(c);
     forget(c);
     if (!ok)
-        unlink(c->temp_path);
+        discard_file(c->temp_path);
     c->done(c->arg, ok);
 }
 
@@ -255,10 +276,12 @@ int snapshot_child_start(struct snapshot_child *child, void *loop,
         return -1;
     }
     child->started_us = clock_mono_us();
+    set_go_blocked(true);
     child->pid = fork();
     if (child->pid == 0)
         child_main(order, parent, ends[1]);
     child->fork_us = clock_mono_us() - child->started_us;
+    set_go_blocked(false);
     child->keys_total = keyspace_count_all(order->job.ks);
     close(ends[1]);
     child->pipe = ends[0];
@@ -276,6 +299,11 @@ int snapshot_child_start(struct snapshot_child *child, void *loop,
     return -1;
 }
 
+void snapshot_child_go(struct snapshot_child *child) {
+    if (snapshot_child_alive(child))
+        (void)pidfd_send_signal(child->pidfd, SIGUSR2, NULL, 0);
+}
+
 void snapshot_child_kill(struct snapshot_child *child) {
     if (!snapshot_child_alive(child))
         return;
@@ -284,5 +312,5 @@ void snapshot_child_kill(struct snapshot_child *child) {
     while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
         continue;
     forget(child);
-    unlink(child->temp_path);
+    discard_file(child->temp_path);
 }

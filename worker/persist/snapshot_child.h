@@ -14,6 +14,9 @@ struct snapshot_order {
     const char *dir;
     const char *temp;       /* the file to write, in dir */
     const char *final_name; /* what it becomes; NULL: it stays, synced, for the parent to rename */
+    /* Write nothing before snapshot_child_go() (or five seconds have passed): whoever has a few syncs to do
+     * first would wait for what the child has written, too. */
+    bool waits;
 };
 
 struct snapshot_child {
@@ -41,6 +44,8 @@ int snapshot_child_start(struct snapshot_child *child, void *loop,
 static inline bool snapshot_child_alive(const struct snapshot_child *child) {
     return child->pid != 0;
 }
+/* A child that waits may begin. Nothing if there is none. */
+void snapshot_child_go(struct snapshot_child *child);
 /* End it at once and remove its temporary file; done is not called. Nothing if there is none. */
 void snapshot_child_kill(struct snapshot_child *child);
 

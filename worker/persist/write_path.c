@@ -24,6 +24,10 @@ static bool waits_for_sync(const struct persist *p) {
     return p->config->appendfsync == APPENDFSYNC_ALWAYS;
 }
 
+uint64_t persist_executed(const struct persist *p) {
+    return p->aof.executed;
+}
+
 uint64_t persist_reply_gate(const struct persist *p) {
     const struct aof *aof = &p->aof;
     if (!persist_log_is_truth(p) || (aof->trouble != AOF_FINE && !p->turn_has_writes))

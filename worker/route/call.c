@@ -69,6 +69,8 @@ void part_release(struct router *r, struct part *part) {
     if (!part->awaited)
         return;
     part->awaited = false;
+    r->waiting_parts -= part->waits;
+    part->waits = false;
     r->slab[part->slot] = NULL;
     r->slab_free[r->slab_free_count++] = part->slot;
 }
@@ -120,14 +122,16 @@ struct call *call_begin(struct router *r, struct pipeline *p, struct session *se
     call->pipeline = p;
     call->session = session;
     call->cmd = cmd;
-    call->done = call->barrier = call->waits = false;
+    call->done = call->barrier = call->waits = call->served = false;
     call->silent =
         session->reply_mode == SESSION_REPLY_OFF || session->reply_mode == SESSION_REPLY_SKIP;
     call->resp = session->resp;
     call->parts_count = call->parts_left = parts;
     call->parts = parts > 1 ? mem_calloc(parts, sizeof(struct part)) : &call->single;
-    for (uint32_t i = 0; i < parts; i++)
+    for (uint32_t i = 0; i < parts; i++) {
         call->parts[i].call = call;
+        call->parts[i].peer = r->self;
+    }
     call->started_ms = clock_mono_ms();
     if (p) {
         list_push_back(&p->calls, &call->link);
@@ -204,6 +208,11 @@ static void window_adapt(struct pipeline *p, size_t reply_bytes) {
         p->window = fit > PIPELINE_DEPTH_FEW ? fit : PIPELINE_DEPTH_FEW;
 }
 
+void router_made_here(const struct router *r, struct pipeline *p) {
+    if (r->env->persist)
+        p->made_here_at = persist_executed(r->env->persist);
+}
+
 void call_finish(struct router *r, struct call *call, struct bytes resp) {
     struct pipeline *p = call->pipeline;
     ASSERT(!call->done);
@@ -213,6 +222,9 @@ void call_finish(struct router *r, struct call *call, struct bytes resp) {
         call_free(r, call);
         return;
     }
+    bool made_there = call->parts_count == 1 && call->parts[0].peer != r->self && !call->gather;
+    if (!made_there)
+        router_made_here(r, p);
     window_adapt(p, resp.len);
     if (call->barrier)
         p->barrier = false;
@@ -233,8 +245,10 @@ void call_finish(struct router *r, struct call *call, struct bytes resp) {
 }
 
 void part_done(struct router *r, struct part *part) {
-    part_release(r, part);
     struct call *call = part->call;
+    part_release(r, part);
+    if (call->parts_count > 1)
+        wait_part_done(r, part);
     ASSERT(call->parts_left > 0);
     if (--call->parts_left == 0)
         merge_parts(r, call);

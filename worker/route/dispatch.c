@@ -1,6 +1,7 @@
 /* dispatch.c - which shard or shards a client's command goes to. One short path, top to bottom; how a
  * command meets several shards is the span of its row. */
 #include "worker/command/error_stats.h"
+#include "worker/command/sort_keys.h"
 #include "worker/route/router_private.h"
 
 #include "shared/base/mem.h"
@@ -12,12 +13,14 @@ struct request {
     struct command_ctx *ctx;
     size_t out_start; /* of the reply in ctx->reply.out */
     bool not_begun;   /* too much waits for a shard: offer the command again */
+    bool derives;     /* more keys follow from what its keys hold */
 };
 
 /* ---- here ---- */
 
 static void run_here(struct request *q) {
     execute(q->ctx);
+    router_made_here(q->r, q->p);
     if (q->ctx->waiter)
         wait_here(q->r, q->ctx);
 }
@@ -105,9 +108,14 @@ static void run_own_part(struct request *q, struct part *part, const struct byte
                          uint32_t argc) {
     struct command_ctx ctx =
         router_context(q->r, q->session, q->ctx->cmd, argv, argc, &part->reply);
+    ctx.may_block = true;
     buf_clear(&part->reply);
     execute(&ctx);
-    part_done(q->r, part);
+    router_made_here(q->r, q->p);
+    if (ctx.waiter)
+        wait_part_here(q->r, part, &ctx);
+    else
+        part_done(q->r, part);
 }
 
 static void run_everywhere(struct request *q) {
@@ -160,6 +168,7 @@ static void run_scan(struct request *q) {
             router_context(r, q->session, q->ctx->cmd, argv, q->ctx->argc, &r->reply_scratch);
         buf_clear(&r->reply_scratch);
         execute(&ctx);
+        router_made_here(r, q->p);
         scan_cursor_rewrite(r, buf_bytes(&r->reply_scratch), shard, q->ctx->reply.out);
     } else if (shard_takes(q, shard)) {
         struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, 1);
@@ -174,13 +183,13 @@ static void run_scan(struct request *q) {
 /* How keys and what belongs to them lie in the arguments, from the first key on. */
 struct split {
     uint32_t keys;
-    uint32_t step; /* arguments of each key, with it */
+    uint32_t step;  /* arguments of each key, with it */
     uint32_t apart; /* from one of them to the next: 1, or the number of keys */
 };
 
 /* The command with the keys of one shard only, in order; returns the number of arguments. */
-static uint32_t share_of(const struct request *q, const struct split *split,
-                         const uint16_t *owners, uint32_t shard, struct bytes *argv_r) {
+static uint32_t share_of(const struct request *q, const struct split *split, const uint16_t *owners,
+                         uint32_t shard, struct bytes *argv_r) {
     const uint32_t *positions = q->r->positions;
     uint32_t n = positions[0];
     memcpy(argv_r, q->ctx->argv, n * sizeof(*argv_r));
@@ -213,6 +222,8 @@ static void run_split(struct request *q, const struct split *split) {
     }
     struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, parts);
     r->relayed++;
+    if (q->ctx->cmd->flags & CMD_BLOCKING)
+        call_barrier(call);
     if (q->ctx->cmd->span == SPAN_STREAMS)
         frame_append(&call->args, keys, argv + r->positions[0]);
     struct bytes *sub = mem_alloc(q->ctx->argc * sizeof(*sub));
@@ -258,7 +269,7 @@ static void run_several(struct request *q, uint32_t keys) {
             return;
         }
         gather_begin(q->r, q->p, q->session, q->ctx->cmd, q->ctx->argv, q->ctx->argc,
-                     q->r->positions, keys);
+                     q->r->positions, keys, q->derives);
     }
 }
 
@@ -292,7 +303,8 @@ static void run_keyed(struct request *q) {
     struct router *r = q->r;
     const struct command *cmd = q->ctx->cmd;
     bool node = q->session->port == SESSION_NODE;
-    if (cmd->first_key == 1 && cmd->last_key == 1 && cmd->numkeys_at == 0 && !node) {
+    if (cmd->first_key == 1 && cmd->last_key == 1 && cmd->numkeys_at == 0 &&
+        !(cmd->flags & CMD_MOVABLEKEYS) && !node) {
         run_at(q, r->slots->owner[slot_of_key(q->ctx->argv[1])]);
         return;
     }
@@ -306,6 +318,11 @@ static void run_keyed(struct request *q) {
         return;
     }
     uint32_t shard = r->slots->owner[slot_of_key(q->ctx->argv[r->positions[0]])];
+    q->derives = cmd->span == SPAN_DERIVED && r->shards > 1 && sort_derives_keys(q->ctx);
+    if (q->derives) {
+        run_several(q, (uint32_t)keys);
+        return;
+    }
     for (int32_t i = 1; i < keys; i++) {
         if (r->slots->owner[slot_of_key(q->ctx->argv[r->positions[i]])] != shard) {
             run_several(q, (uint32_t)keys);
@@ -358,7 +375,7 @@ bool router_command(struct router *r, struct pipeline *p, struct session *sessio
     struct command_ctx ctx = router_context(r, session, NULL, argv, argc, out);
     ctx.client = p;
     ctx.may_block = true;
-    struct request q = {r, p, session, &ctx, out->len, false};
+    struct request q = {r, p, session, &ctx, out->len, false, false};
     enum session_reply_mode mode = session->reply_mode;
     bool admitted = admit(&ctx) == ADMIT_OK;
     if (admitted && r->lock.held && ctx.cmd->span != SPAN_LOCAL) {

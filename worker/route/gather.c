@@ -5,12 +5,19 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
+#include "worker/command/sort_keys.h"
 #include "worker/persist/rdb_value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum gather_phase { GATHER_LOCKING, GATHER_STORING, GATHER_DELETING, GATHER_MARKING };
+enum gather_phase {
+    GATHER_LOCKING,
+    GATHER_FETCHING,
+    GATHER_STORING,
+    GATHER_DELETING,
+    GATHER_MARKING
+};
 enum { LOCK_PATIENCE_MIN_MS = 1000, CUT_PATIENCE_MS = 1000 };
 
 struct gather_shard {
@@ -19,9 +26,17 @@ struct gather_shard {
     uint32_t *positions; /* of its keys, in the arguments */
     uint64_t lock;       /* token of its LOCK; 0: not asked yet */
     bool locked;
-    struct buf operands; /* body of its LOCKED */
+    struct buf operands;   /* body of its LOCKED */
+    struct bytes *derived; /* keys of its FETCH, in gather.derived_text */
+    uint32_t derived_count;
+    struct buf fetched; /* body of the answer to it */
     struct buf stores, deletes;
     uint32_t store_count, delete_count;
+};
+
+/* A key that follows from what others hold. */
+struct derived_key {
+    size_t at, len; /* in gather.derived_text */
 };
 
 struct cut_mark { /* the body of MARK */
@@ -40,6 +55,10 @@ struct gather {
     uint32_t awaited; /* answers of this phase */
     bool no_touch;
     bool filling; /* the scratch keyspace gets the operands: not a change */
+    bool derives; /* more keys follow from those named: all shards take part */
+    struct buf derived_text;
+    struct derived_key *derived;
+    uint32_t derived_count, derived_cap;
     uint32_t shard_count;
     struct gather_shard *shards; /* ascending */
     struct changed_key *changed;
@@ -55,13 +74,17 @@ void gather_free(struct gather **gather) {
         return;
     for (uint32_t i = 0; i < g->shard_count; i++) {
         mem_free(g->shards[i].positions);
+        mem_free(g->shards[i].derived);
         buf_free(&g->shards[i].operands);
+        buf_free(&g->shards[i].fetched);
         buf_free(&g->shards[i].stores);
         buf_free(&g->shards[i].deletes);
     }
     for (uint32_t i = 0; i < g->changed_count; i++)
         mem_free((void *)(uintptr_t)g->changed[i].key.ptr);
     mem_free(g->changed);
+    mem_free(g->derived);
+    buf_free(&g->derived_text);
     mem_free(g->shards);
     buf_free(&g->reply);
     mem_free(g);
@@ -74,7 +97,7 @@ static void send_lock(struct router *r, struct call *call, uint32_t i) {
     struct gather *g = call->gather;
     struct gather_shard *shard = &g->shards[i];
     const struct bytes *argv = frame_arguments(r, g->argc, buf_bytes(&call->args));
-    struct bytes *keys = mem_alloc(shard->keys * sizeof(*keys));
+    struct bytes *keys = mem_alloc((shard->keys + 1) * sizeof(*keys));
     for (uint32_t k = 0; k < shard->keys; k++)
         keys[k] = argv[shard->positions[k]];
     struct relay_frame frame = {
@@ -87,12 +110,14 @@ static void send_lock(struct router *r, struct call *call, uint32_t i) {
 
 void gather_begin(struct router *r, struct pipeline *p, struct session *session,
                   const struct command *cmd, const struct bytes *argv, uint32_t argc,
-                  const uint32_t *positions, uint32_t keys) {
+                  const uint32_t *positions, uint32_t keys, bool derives) {
     uint32_t count[SHARD_MAX] = {0}, shards = 0;
     for (uint32_t i = 0; i < keys; i++) {
         if (count[r->slots->owner[slot_of_key(argv[positions[i]])]]++ == 0)
             shards++;
     }
+    if (derives)
+        shards = r->shards;
     struct call *call = call_begin(r, p, session, cmd, shards);
     call_barrier(call);
     frame_append(&call->args, argc, argv);
@@ -101,13 +126,14 @@ void gather_begin(struct router *r, struct pipeline *p, struct session *session,
     g->argc = argc;
     g->db = session->db;
     g->no_touch = session->no_touch;
+    g->derives = derives;
     g->shards = mem_calloc(shards, sizeof(*g->shards));
     for (uint32_t s = 0; s < r->shards; s++) {
-        if (count[s] == 0)
+        if (count[s] == 0 && !derives)
             continue;
         struct gather_shard *shard = &g->shards[g->shard_count++];
         shard->shard = s;
-        shard->positions = mem_alloc(count[s] * sizeof(*shard->positions));
+        shard->positions = mem_alloc((count[s] + 1) * sizeof(*shard->positions));
         for (uint32_t i = 0; i < keys; i++) {
             if (r->slots->owner[slot_of_key(argv[positions[i]])] == s)
                 shard->positions[shard->keys++] = positions[i];
@@ -170,7 +196,7 @@ void gather_lock_refused(struct router *r, struct call *call, uint32_t shard) {
 
 void gather_shard_lost(struct router *r, struct call *call, uint32_t shard) {
     gather_failed(r, call, shard,
-                  call->gather->phase == GATHER_LOCKING
+                  call->gather->phase <= GATHER_FETCHING
                       ? "went down: the command was not executed"
                       : "went down while it ran this command, which may or may not have been "
                         "executed");
@@ -261,29 +287,41 @@ static bool operand_next(struct bytes *body, struct operand *operand_r) {
     return true;
 }
 
-static bool scratch_fill(struct router *r, struct gather *g, const struct bytes *argv) {
-    g->filling = true;
-    bool ok = true;
-    for (uint32_t i = 0; i < g->shard_count && ok; i++) {
-        struct gather_shard *shard = &g->shards[i];
-        struct bytes body = buf_bytes(&shard->operands);
-        struct operand operand;
-        while (ok && operand_next(&body, &operand)) {
-            struct value value;
-            char error[128];
-            ok = operand.argument < shard->keys && operand.db < keyspace_databases(r->scratch) &&
-                 rdb_restore(operand.payload, r->env->config, &value, error, sizeof(error)) == 0;
-            if (!ok)
-                break;
-            struct keyref ref;
-            keyspace_find(r->scratch, operand.db, argv[shard->positions[operand.argument]],
-                          KEY_PEEK, &ref);
-            keyspace_store(&ref, &value);
-            if (operand.expire_ms != KEY_NO_EXPIRY)
-                keyspace_set_expire(&ref, operand.expire_ms);
-        }
-        ok = ok && body.len == 0;
+/* Store the values of a LOCKED body. keys: what its arguments are, of which there are `count`. */
+static bool scratch_fill_from(struct router *r, struct bytes body, const struct bytes *keys,
+                              uint32_t count) {
+    struct operand operand;
+    while (operand_next(&body, &operand)) {
+        struct value value;
+        struct keyref ref;
+        char error[128];
+        if (operand.argument >= count || operand.db >= keyspace_databases(r->scratch) ||
+            rdb_restore(operand.payload, r->env->config, &value, error, sizeof(error)) != 0)
+            return false;
+        keyspace_find(r->scratch, operand.db, keys[operand.argument], KEY_PEEK, &ref);
+        keyspace_store(&ref, &value);
+        if (operand.expire_ms != KEY_NO_EXPIRY)
+            keyspace_set_expire(&ref, operand.expire_ms);
     }
+    return body.len == 0;
+}
+
+static bool scratch_fill_shard(struct router *r, struct gather_shard *shard,
+                               const struct bytes *argv) {
+    struct bytes *keys = mem_alloc((shard->keys + 1) * sizeof(*keys));
+    for (uint32_t k = 0; k < shard->keys; k++)
+        keys[k] = argv[shard->positions[k]];
+    bool ok = scratch_fill_from(r, buf_bytes(&shard->operands), keys, shard->keys);
+    mem_free(keys);
+    return ok &&
+           scratch_fill_from(r, buf_bytes(&shard->fetched), shard->derived, shard->derived_count);
+}
+
+static bool scratch_fill(struct router *r, struct gather *g, const struct bytes *argv) {
+    bool ok = true;
+    g->filling = true;
+    for (uint32_t i = 0; i < g->shard_count && ok; i++)
+        ok = scratch_fill_shard(r, &g->shards[i], argv);
     g->filling = false;
     return ok;
 }
@@ -391,40 +429,55 @@ static void send_phase(struct router *r, struct call *call, enum gather_phase ph
 /* The next phase that has something to send, or the end. */
 static void gather_advance(struct router *r, struct call *call) {
     struct gather *g = call->gather;
+    if (g->phase < GATHER_FETCHING)
+        g->phase = GATHER_FETCHING; /* nothing was asked for, or all of it is here */
     while (g->awaited == 0 && g->phase < GATHER_DELETING)
         send_phase(r, call, g->phase + 1);
     if (g->awaited == 0)
         gather_end(r, call, buf_bytes(&g->reply));
 }
 
-/* All shards are locked: run the handler over the operands. */
-static void gather_run(struct router *r, struct call *call) {
+/* ---- all shards are locked ---- */
+
+static const char unreadable[] =
+    "ERR a shard sent a value that could not be read; nothing was changed";
+
+/* The call as a command over the scratch keyspace, in an env that logs nothing. */
+static struct command_ctx scratch_context(struct router *r, struct call *call,
+                                          struct command_env *env, struct buf *reply) {
     struct gather *g = call->gather;
     const struct bytes *argv = frame_arguments(r, g->argc, buf_bytes(&call->args));
-    struct keyspace *scratch = scratch_open(r, g);
     struct session *s = &r->internal;
     s->db = g->db;
     s->resp = call->resp;
     s->no_touch = g->no_touch;
-    struct command_env env = *r->env;
-    env.propagate = NULL;
-    env.persist = NULL;
-    env.blocked = NULL;
-    env.keys_ready = false;
-    struct command_ctx ctx = router_context(r, s, call->cmd, argv, g->argc, &g->reply);
-    ctx.ks = scratch;
-    ctx.env = &env;
+    *env = *r->env;
+    env->propagate = NULL;
+    env->persist = NULL;
+    env->blocked = NULL;
+    env->keys_ready = false;
+    struct command_ctx ctx = router_context(r, s, call->cmd, argv, g->argc, reply);
+    ctx.ks = scratch_open(r, g);
+    ctx.env = env;
+    ctx.accepted = true;
+    return ctx;
+}
+
+/* Run the handler over the operands. */
+static void gather_run(struct router *r, struct call *call) {
+    struct gather *g = call->gather;
+    struct command_env env;
+    struct command_ctx ctx = scratch_context(r, call, &env, &g->reply);
     g->awaited = 0;
     /* The limit is the pool's, and what may be evicted is this shard's: never an operand. */
-    struct command_ctx admission = router_context(r, s, call->cmd, argv, g->argc, &g->reply);
+    struct command_ctx admission =
+        router_context(r, &r->internal, call->cmd, ctx.argv, g->argc, &g->reply);
     bool room = !(call->cmd->flags & CMD_DENYOOM) || r->env->config->maxmemory == 0 ||
                 memory_admit(&admission);
-    ctx.accepted = true;
     if (!room) {
         reply_error(&ctx.reply, reply_err_oom);
-    } else if (!scratch_fill(r, g, argv)) {
-        reply_error(&ctx.reply,
-                    "ERR a shard sent a value that could not be read; nothing was changed");
+    } else if (!scratch_fill(r, g, ctx.argv)) {
+        reply_error(&ctx.reply, unreadable);
     } else {
         execute(&ctx);
         collect_changes(r, g);
@@ -436,6 +489,72 @@ static void gather_run(struct router *r, struct call *call) {
         gather_end(r, call,
                    BYTES_LITERAL("-ERR the result is longer than what may pass between shards; "
                                  "nothing was changed\r\n"));
+}
+
+static void note_derived(void *arg, struct bytes key) {
+    struct gather *g = arg;
+    if (g->derived_count == g->derived_cap) {
+        g->derived_cap = g->derived_cap ? g->derived_cap * 2 : 64;
+        g->derived = mem_realloc(g->derived, g->derived_cap * sizeof(*g->derived));
+    }
+    g->derived[g->derived_count++] = (struct derived_key){g->derived_text.len, key.len};
+    buf_append_bytes(&g->derived_text, key);
+}
+
+static int compare_derived(const void *a, const void *b, void *arg) {
+    const struct gather *g = arg;
+    const struct derived_key *x = a, *y = b;
+    return bytes_compare(bytes_of(g->derived_text.data + x->at, x->len),
+                         bytes_of(g->derived_text.data + y->at, y->len));
+}
+
+/* Give each shard the keys that are its own, each once. All shards are there, in order. */
+static void distribute_derived(struct router *r, struct gather *g) {
+    qsort_r(g->derived, g->derived_count, sizeof(*g->derived), compare_derived, g);
+    for (uint32_t i = 0; i < g->shard_count; i++)
+        g->shards[i].derived = mem_alloc((g->derived_count + 1) * sizeof(struct bytes));
+    for (uint32_t i = 0; i < g->derived_count; i++) {
+        if (i > 0 && compare_derived(&g->derived[i], &g->derived[i - 1], g) == 0)
+            continue;
+        struct bytes key = bytes_of(g->derived_text.data + g->derived[i].at, g->derived[i].len);
+        struct gather_shard *shard = shard_of_key(r, g, key);
+        shard->derived[shard->derived_count++] = key;
+    }
+}
+
+/* The keys named are here: ask for those that follow from them. */
+static void gather_fetch(struct router *r, struct call *call) {
+    struct gather *g = call->gather;
+    struct command_env env;
+    struct buf unused = {0};
+    struct command_ctx ctx = scratch_context(r, call, &env, &unused);
+    bool ok = scratch_fill(r, g, ctx.argv);
+    if (ok)
+        sort_derived_keys(&ctx, note_derived, g);
+    scratch_close(r);
+    buf_free(&unused);
+    if (!ok) {
+        struct reply reply = {.out = &g->reply, .version = 2};
+        reply_error(&reply, unreadable);
+        gather_end(r, call, buf_bytes(&g->reply));
+        return;
+    }
+    distribute_derived(r, g);
+    g->phase = GATHER_FETCHING;
+    g->awaited = 0;
+    for (uint32_t i = 0; i < g->shard_count; i++)
+        g->awaited += g->shards[i].derived_count > 0;
+    for (uint32_t i = 0; i < g->shard_count; i++) {
+        struct gather_shard *shard = &g->shards[i];
+        struct relay_frame frame = {.type = RELAY_FETCH,
+                                    .command = command_index(call->cmd),
+                                    .argc = shard->derived_count,
+                                    .db = g->db};
+        if (shard->derived_count > 0)
+            part_send(r, &call->parts[i], shard->shard, frame, shard->derived, (struct bytes){0});
+    }
+    if (g->awaited == 0)
+        gather_run(r, call);
 }
 
 /* ---- a consistent cut ---- */
@@ -484,13 +603,22 @@ void gather_serve_mark(struct router *r, uint32_t peer, const struct relay_frame
     buf_free(&out);
 }
 
+static void all_locked(struct router *r, struct call *call) {
+    if (call->gather->cut.id != 0)
+        send_marks(r, call);
+    else if (call->gather->derives)
+        gather_fetch(r, call);
+    else
+        gather_run(r, call);
+}
+
 void gather_answer(struct router *r, struct part *part, const struct relay_frame *frame,
                    struct bytes body) {
     struct call *call = part->call;
     struct gather *g = call->gather;
     uint32_t index = (uint32_t)(part - call->parts);
-    bool locking = g->phase == GATHER_LOCKING;
-    if (frame->type != (locking                      ? RELAY_LOCKED
+    bool locking = g->phase == GATHER_LOCKING, fetching = g->phase == GATHER_FETCHING;
+    if (frame->type != (locking || fetching          ? RELAY_LOCKED
                         : g->phase == GATHER_MARKING ? RELAY_MARKED
                                                      : RELAY_WRITTEN))
         return;
@@ -501,17 +629,21 @@ void gather_answer(struct router *r, struct part *part, const struct relay_frame
         gather_end(r, call, body);
         return;
     }
-    if (!locking) {
-        g->awaited--;
+    if (locking) {
+        buf_append_bytes(&g->shards[index].operands, body);
+        if (index + 1 < g->shard_count)
+            send_lock(r, call, index + 1);
+        else
+            all_locked(r, call);
+        return;
+    }
+    g->awaited--;
+    if (!fetching) {
         gather_advance(r, call);
         return;
     }
-    buf_append_bytes(&g->shards[index].operands, body);
-    if (index + 1 < g->shard_count)
-        send_lock(r, call, index + 1);
-    else if (g->cut.id != 0)
-        send_marks(r, call);
-    else
+    buf_append_bytes(&g->shards[index].fetched, body);
+    if (g->awaited == 0)
         gather_run(r, call);
 }
 
@@ -542,7 +674,7 @@ void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame
     r->lock.token = frame->token;
     const struct bytes *keys = frame_arguments(r, frame->argc, body);
     const char *refusal = NULL;
-    if ((frame->argc > 0 && !keys) || frame->command >= command_count)
+    if ((!keys && frame->argc > 0) || frame->command >= command_count)
         refusal = "ERR malformed relay frame";
     else if ((command_rows[frame->command].flags & CMD_WRITE) && r->env->persist)
         refusal = persist_write_refusal(r->env->persist);
@@ -559,6 +691,25 @@ void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame
             if (keyspace_count(r->ks, db) > 0 && keyspace_find(r->ks, db, keys[i], KEY_PEEK, &ref))
                 operand_append(out, i, &ref);
         }
+    }
+    serve_answer(r, peer, frame, RELAY_LOCKED, 0, buf_bytes(out));
+    buf_shrink(out, 64 * 1024);
+}
+
+void gather_serve_fetch(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                        struct bytes body) {
+    struct buf *out = &r->reply_scratch;
+    buf_clear(out);
+    const struct bytes *keys = frame_arguments(r, frame->argc, body);
+    if (!keys || frame->db >= keyspace_databases(r->ks)) {
+        serve_answer(r, peer, frame, RELAY_LOCKED, RELAY_ERROR,
+                     BYTES_LITERAL("-ERR malformed relay frame\r\n"));
+        return;
+    }
+    for (uint32_t i = 0; i < frame->argc; i++) {
+        struct keyref ref;
+        if (keyspace_find(r->ks, frame->db, keys[i], KEY_PEEK, &ref))
+            operand_append(out, i, &ref);
     }
     serve_answer(r, peer, frame, RELAY_LOCKED, 0, buf_bytes(out));
     buf_shrink(out, 64 * 1024);

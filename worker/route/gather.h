@@ -3,6 +3,9 @@
  *   coordinator (the client's worker)              shards, in ascending order
  *     LOCK, keys           --------------------->  finish what runs, take no more commands
  *                          <---------------------  LOCKED, the keys' values
+ *     SORT BY, GET: lock all shards, and now that the sorted key is here
+ *     FETCH, derived keys  --------------------->
+ *                          <---------------------  LOCKED, the keys' values
  *     all locked: run the ordinary handler in a scratch keyspace that holds just the operands
  *     WRITE_BACK, commands --------------------->  run and log them at the keys' owner
  *                          <---------------------  WRITTEN (synced, where that is promised)
@@ -16,7 +19,7 @@
  * Ascending order means that no two coordinators ever wait for each other. A shard whose lock holder
  * dies unlocks itself; a coordinator that loses a shard unlocks the others and says so.
  *
- * Bodies. LOCK: the keys, as arguments. LOCKED: per value { u32 argument, u32 db, i64 expire_ms, u32 len,
+ * Bodies. LOCK, FETCH: the keys, as arguments. LOCKED: per value { u32 argument, u32 db, i64 expire_ms, u32 len,
  * DUMP payload }, or with RELAY_ERROR the error line. WRITE_BACK: per command { u32 db, u32 argc,
  * argc times { u32 len, bytes } }; WRITTEN: empty, or the error line. MARK: { u64 cut, u64 try };
  * MARKED: empty, or the error line. */

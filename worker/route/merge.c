@@ -203,7 +203,8 @@ static void merge_mget(struct router *r, struct call *call, struct buf *out) {
 
 /* The elements of a part of a SPAN_STREAMS: pairs of a key and what was found there; none if nothing
  * was. false: it is no such reply. */
-static bool stream_pairs(struct bytes reply, uint8_t resp, struct bytes *pairs_r, int64_t *count_r) {
+static bool stream_pairs(struct bytes reply, uint8_t resp, struct bytes *pairs_r,
+                         int64_t *count_r) {
     char type;
     size_t header = resp_header(reply.ptr, reply.len, &type, count_r);
     bool none = header > 0 ? *count_r < 0 : reply.len > 0 && reply.ptr[0] == '_';
@@ -220,10 +221,10 @@ static bool stream_pairs(struct bytes reply, uint8_t resp, struct bytes *pairs_r
 static bool take_pair(struct bytes *rest, uint8_t resp, struct bytes key, struct bytes *pair_r) {
     char type;
     int64_t len;
-    size_t around = resp == 3 || rest->len == 0 ? 0 : resp_header(rest->ptr, rest->len, &type, &len);
-    size_t head = rest->len == around
-                      ? 0
-                      : resp_header(rest->ptr + around, rest->len - around, &type, &len);
+    size_t around =
+        resp == 3 || rest->len == 0 ? 0 : resp_header(rest->ptr, rest->len, &type, &len);
+    size_t head =
+        rest->len == around ? 0 : resp_header(rest->ptr + around, rest->len - around, &type, &len);
     size_t at = around + head;
     if (head == 0 || type != '$' || len != (int64_t)key.len || rest->len - at < key.len + 2 ||
         memcmp(rest->ptr + at, key.ptr, key.len) != 0)
@@ -307,12 +308,12 @@ static void merge_refresh(struct router *r, struct call *call, struct buf *out) 
 }
 
 static merge_function *const merge_by_span[] = {
-    [SPAN_KEYED] = merge_one,       [SPAN_SUM] = merge_sum,           [SPAN_MGET] = merge_mget,
-    [SPAN_MSET] = merge_first,      [SPAN_STREAMS] = merge_streams,   [SPAN_LOCAL] = merge_one,
-    [SPAN_ALL_SUM] = merge_sum,
-    [SPAN_ALL_OK] = merge_first,    [SPAN_ALL_FIRST] = merge_first,   [SPAN_ALL_MAX] = merge_max,
-    [SPAN_ALL_MIN] = merge_min,     [SPAN_ALL_CONCAT] = merge_concat, [SPAN_ALL_TEXT] = merge_text,
-    [SPAN_REFRESH] = merge_refresh, [SPAN_SCAN] = merge_scan,         [SPAN_RANDOM] = merge_random,
+    [SPAN_KEYED] = merge_one,     [SPAN_SUM] = merge_sum,         [SPAN_MGET] = merge_mget,
+    [SPAN_MSET] = merge_first,    [SPAN_STREAMS] = merge_streams, [SPAN_LOCAL] = merge_one,
+    [SPAN_ALL_SUM] = merge_sum,   [SPAN_ALL_OK] = merge_first,    [SPAN_ALL_FIRST] = merge_first,
+    [SPAN_ALL_MAX] = merge_max,   [SPAN_ALL_MIN] = merge_min,     [SPAN_ALL_CONCAT] = merge_concat,
+    [SPAN_ALL_TEXT] = merge_text, [SPAN_REFRESH] = merge_refresh, [SPAN_SCAN] = merge_scan,
+    [SPAN_RANDOM] = merge_random,
 };
 
 void merge_parts(struct router *r, struct call *call) {

@@ -29,6 +29,9 @@ struct pipeline {
     bool barrier;        /* the last command must end before another may begin */
     bool stalled;        /* a ring is full or the shard is locked: begin no command */
     uint32_t waits_for;  /* while stalled: the peer, or this shard for the lock */
+    /* Log offset when this shard last made a reply of this client's: what another shard made has
+     * waited for that shard's log, and need not wait for ours. */
+    uint64_t made_here_at;
     struct list stalled_link;
     void *client;
     /* More of `out` may be sent, or commands may begin again. Called outside of router_command(). */

@@ -137,7 +137,7 @@ static void receive_answer(struct router *r, uint32_t peer, const struct relay_f
         return;
     }
     if (frame->type == RELAY_BLOCKED)
-        wait_told(r, call);
+        wait_told(r, part);
     if (frame->type != RELAY_REPLY)
         return;
     if (call->parts_count == 1 && call->cmd->span < SPAN_LOCAL) {
@@ -269,7 +269,7 @@ void router_turn_end(struct router *r) {
 bool router_turn_was_short(struct router *r) {
     uint64_t handled = r->processed + r->served, commands = handled - r->handled_before;
     r->handled_before = handled;
-    return commands < SHORT_TURN_COMMANDS && r->slab_size - r->slab_free_count > r->waiting;
+    return commands < SHORT_TURN_COMMANDS && r->slab_size - r->slab_free_count > r->waiting_parts;
 }
 
 uint64_t router_next_ms(const struct router *r) {

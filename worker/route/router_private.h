@@ -17,6 +17,7 @@ struct part {
     uint8_t type; /* enum relay_type of the request */
     bool awaited;
     bool published; /* it may have run */
+    bool waits;     /* at its shard, for a key */
     uint16_t command;
     uint8_t flags;
     uint32_t argc, db;
@@ -34,6 +35,7 @@ struct call {
     bool silent;  /* CLIENT REPLY OFF: the reply is dropped */
     bool barrier; /* the client's next command waits for this one */
     bool waits;   /* in a blocking command, for a key */
+    bool served;  /* in a blocking command of several parts: one of them has something */
     uint8_t resp;
     uint32_t argc;
     uint32_t parts_count, parts_left;
@@ -92,6 +94,7 @@ struct router {
     struct list loopback;     /* struct parked: gather's messages to this shard itself */
     struct blocked *blocked;  /* who waits for keys of this shard */
     uint32_t waiting;         /* clients of ours that wait, for keys of any shard */
+    uint32_t waiting_parts;   /* of their calls, each at a shard */
     struct keyspace *scratch; /* gather's operands */
     struct gather *scratch_user;
 
@@ -125,6 +128,8 @@ void part_release(struct router *r, struct part *part);
 /* The part's reply is stored in part->reply (or an error is): when it was the last, merge. */
 void part_done(struct router *r, struct part *part);
 /* The call's reply is `resp`: put it in order and let it go. Frees the call. */
+/* A reply of this client's was made by this shard: it waits for our log. */
+void router_made_here(const struct router *r, struct pipeline *p);
 void call_finish(struct router *r, struct call *call, struct bytes resp);
 void call_barrier(struct call *call);
 void calls_free(struct router *r);
@@ -177,8 +182,12 @@ void park_frame(struct list *where, uint32_t peer, const struct relay_frame *fra
 /* ---- wait.c ---- */
 /* A client's own command that was run here waits: it becomes a call. */
 void wait_here(struct router *r, struct command_ctx *ctx);
+/* The same for one of several parts. */
+void wait_part_here(struct router *r, struct part *part, struct command_ctx *ctx);
+/* One of several parts has its reply: if it has something, the others need not wait. */
+void wait_part_done(struct router *r, struct part *part);
 /* Its owner says so of one that was relayed. */
-void wait_told(struct router *r, struct call *call);
+void wait_told(struct router *r, struct part *part);
 /* It ends. Does nothing to one that does not wait. */
 void wait_unmark(struct router *r, struct call *call);
 /* The client is gone: nobody awaits the call any more. false: it must run to its end. */
@@ -200,9 +209,10 @@ bool scan_cursor_split(struct bytes text, uint64_t *local_r, uint32_t *shard_r);
 void scan_cursor_rewrite(struct router *r, struct bytes reply, uint32_t shard, struct buf *out);
 
 /* ---- gather.c ---- */
+/* Gather the keys at these positions and, if `derives`, those that follow from what they hold. */
 void gather_begin(struct router *r, struct pipeline *p, struct session *session,
                   const struct command *cmd, const struct bytes *argv, uint32_t argc,
-                  const uint32_t *positions, uint32_t keys);
+                  const uint32_t *positions, uint32_t keys, bool derives);
 void gather_answer(struct router *r, struct part *part, const struct relay_frame *frame,
                    struct bytes body);
 /* End the call with an error that names a shard, and give back what locks it has. */
@@ -218,6 +228,8 @@ bool gather_is_locking(const struct gather *gather);
 uint64_t gather_patience_ms(const struct gather *gather);
 void gather_free(struct gather **gather);
 /* Serving side. */
+void gather_serve_fetch(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                        struct bytes body);
 void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame *frame,
                        struct bytes body);
 void gather_serve_write_back(struct router *r, uint32_t peer, const struct relay_frame *frame,

@@ -119,6 +119,14 @@ void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *fram
                          BYTES_LITERAL("-ERR the lock of a shard was lost; the command may or may "
                                        "not have been executed in part\r\n"));
         break;
+    case RELAY_FETCH:
+        if (is_lock_holder(r, peer, frame))
+            gather_serve_fetch(r, peer, frame, body);
+        else
+            serve_answer(r, peer, frame, RELAY_LOCKED, RELAY_ERROR,
+                         BYTES_LITERAL("-ERR the lock of a shard was lost; the command was not "
+                                       "executed\r\n"));
+        break;
     case RELAY_MARK:
         if (is_lock_holder(r, peer, frame))
             gather_serve_mark(r, peer, frame, body);

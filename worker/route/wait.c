@@ -7,6 +7,10 @@
  *                       <-----------------   REPLY              served, or its time is up
  *     CANCEL, argc how  ----------------->   CLIENT UNBLOCK; or the client is gone (no answer then)
  *
+ * Of keys of several shards (XREAD) each part of the call waits at its owner, and the first that has
+ * anything ends the others as if their time was up: they say that they have nothing, or what they were
+ * served meanwhile, so that all that was given away is in the reply.
+ *
  * Only the owner ends a wait, so that what was served is never called a timeout: a CANCEL that comes
  * too late finds nothing, and the REPLY that is on its way is the client's. */
 #include "worker/route/router_private.h"
@@ -15,10 +19,14 @@
 
 /* ---- at the client's worker ---- */
 
-static void mark(struct router *r, struct call *call) {
+/* A part of the call waits: it is registered. */
+static void mark(struct router *r, struct part *part) {
+    struct call *call = part->call;
+    part->waits = true;
+    r->waiting_parts++;
+    r->waiting += !call->waits;
     call->waits = true;
-    call->session->blocked_token = part_token(&call->single);
-    r->waiting++;
+    call->session->blocked_token = part_token(part);
 }
 
 void wait_unmark(struct router *r, struct call *call) {
@@ -30,19 +38,16 @@ void wait_unmark(struct router *r, struct call *call) {
         call->session->blocked_token = 0;
 }
 
+void wait_part_here(struct router *r, struct part *part, struct command_ctx *ctx) {
+    struct waiter_id id = {r->self, part_await(r, part, r->self)};
+    blocked_add(r->blocked, ctx, id);
+    mark(r, part);
+}
+
 void wait_here(struct router *r, struct command_ctx *ctx) {
     struct call *call = call_begin(r, ctx->client, ctx->session, ctx->cmd, 1);
     call_barrier(call);
-    struct waiter_id id = {r->self, part_await(r, &call->single, r->self)};
-    blocked_add(r->blocked, ctx, id);
-    mark(r, call);
-}
-
-void wait_told(struct router *r, struct call *call) {
-    if (!(call->cmd->flags & CMD_BLOCKING) || call->waits || !call->session)
-        return;
-    mark(r, call);
-    call->pipeline->wake(call->pipeline); /* to be read again: it may leave */
+    wait_part_here(r, &call->single, ctx);
 }
 
 static void cancel(struct router *r, const struct part *part, enum unblock_how how) {
@@ -56,11 +61,45 @@ static void cancel(struct router *r, const struct part *part, enum unblock_how h
                        (struct bytes){0});
 }
 
+static void cancel_waiting(struct router *r, struct call *call, enum unblock_how how) {
+    for (uint32_t i = 0; i < call->parts_count; i++)
+        if (call->parts[i].waits)
+            cancel(r, &call->parts[i], how);
+}
+
+void wait_told(struct router *r, struct part *part) {
+    struct call *call = part->call;
+    bool first = !call->waits;
+    if (!(call->cmd->flags & CMD_BLOCKING) || part->waits || !call->session)
+        return;
+    mark(r, part);
+    if (call->served)
+        cancel(r, part, UNBLOCK_TIMEOUT);
+    else if (first)
+        call->pipeline->wake(call->pipeline); /* to be read again: it may leave */
+}
+
+/* What a shard says that has nothing until the time is up. */
+static bool is_nothing(const struct buf *reply) {
+    struct bytes text = buf_bytes(reply);
+    return bytes_equal(text, BYTES_LITERAL("*-1\r\n")) || bytes_equal(text, BYTES_LITERAL("_\r\n"));
+}
+
+void wait_part_done(struct router *r, struct part *part) {
+    struct call *call = part->call;
+    if (!(call->cmd->flags & CMD_BLOCKING) || call->served || is_nothing(&part->reply))
+        return;
+    call->served = true;
+    cancel_waiting(r, call, UNBLOCK_TIMEOUT);
+}
+
 bool wait_forget(struct router *r, struct call *call) {
     if (!(call->cmd->flags & CMD_BLOCKING) || call->done || call->gather)
         return false;
     wait_unmark(r, call);
-    cancel(r, &call->single, UNBLOCK_FORGET);
+    for (uint32_t i = 0; i < call->parts_count; i++)
+        if (call->parts[i].awaited)
+            cancel(r, &call->parts[i], UNBLOCK_FORGET);
     return true;
 }
 
@@ -68,8 +107,9 @@ bool router_unblock(struct router *r, struct session *session, bool with_error) 
     struct part *part = session->blocked_token ? part_find(r, session->blocked_token) : NULL;
     if (!part)
         return false;
-    wait_unmark(r, part->call);
-    cancel(r, part, with_error ? UNBLOCK_ERROR : UNBLOCK_TIMEOUT);
+    struct call *call = part->call;
+    wait_unmark(r, call);
+    cancel_waiting(r, call, with_error ? UNBLOCK_ERROR : UNBLOCK_TIMEOUT);
     return true;
 }
 
@@ -90,7 +130,12 @@ void wait_serve_cancel(struct router *r, uint32_t peer, const struct relay_frame
 
 void wait_answer(void *arg, struct waiter_id id, struct bytes reply, bool failed) {
     struct router *r = arg;
-    if (id.peer == r->self)
+    struct part *part = id.peer == r->self ? part_find(r, id.token) : NULL;
+    if (part && part->call->parts_count > 1) {
+        buf_clear(&part->reply);
+        buf_append_bytes(&part->reply, reply);
+        part_done(r, part);
+    } else if (id.peer == r->self)
         router_answer(r, id.token, reply);
     else
         serve_answer(r, id.peer, &(struct relay_frame){.token = id.token}, RELAY_REPLY,

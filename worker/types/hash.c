@@ -10,6 +10,7 @@
 
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
+#include "worker/types/hash_timers.h"
 #include "worker/types/packed.h"
 
 enum {
@@ -20,6 +21,7 @@ enum {
 
 struct hash_object {
     struct table table;
+    struct hash_timers *timers; /* NULL: no field ever expired */
 };
 
 /* ---- entries ---- */
@@ -75,9 +77,14 @@ static const struct table_type entry_type = {.key = entry_field, .free = mem_fre
 /* The same entries, owned by another table. */
 static const struct table_type borrowed_entry_type = {.key = entry_field};
 
+static struct hash_object *object_of(const struct value *hash) {
+    ASSERT(hash->type == VALUE_HASH &&
+           (hash->encoding == ENCODING_HASHTABLE || hash->encoding == ENCODING_LISTPACK_EX));
+    return hash->object;
+}
+
 static struct table *table_of(const struct value *hash) {
-    ASSERT(hash->type == VALUE_HASH && hash->encoding == ENCODING_HASHTABLE);
-    return &((struct hash_object *)hash->object)->table;
+    return &object_of(hash)->table;
 }
 
 static bool is_packed(const struct value *hash) {
@@ -87,6 +94,7 @@ static bool is_packed(const struct value *hash) {
 
 static struct value object_create(uint64_t reserve) {
     struct hash_object *object = mem_alloc(sizeof(*object));
+    object->timers = NULL;
     table_init(&object->table, &entry_type);
     table_reserve(&object->table, reserve);
     return (struct value){.type = VALUE_HASH, .encoding = ENCODING_HASHTABLE, .object = object};
@@ -183,14 +191,39 @@ static bool object_set(struct value *hash, struct bytes field, struct bytes valu
     return false;
 }
 
+/* A small hash with timers is called a big one from the limits on. */
+static void outgrow(struct value *hash, struct bytes field, struct bytes value,
+                    const struct hash_limits *limits) {
+    if (hash->encoding == ENCODING_LISTPACK_EX &&
+        (field.len > limits->packed_bytes || value.len > limits->packed_bytes ||
+         hash_count(hash) > limits->packed_entries))
+        hash->encoding = ENCODING_HASHTABLE;
+}
+
+static void forget_expiry(struct value *hash, struct bytes field) {
+    struct hash_timers *timers = object_of(hash)->timers;
+    if (timers != NULL)
+        hash_timers_remove(timers, field);
+}
+
 bool hash_set(struct value *hash, struct bytes field, struct bytes value,
               const struct hash_limits *limits) {
+    if (!is_packed(hash))
+        forget_expiry(hash, field);
+    return hash_set_keeping(hash, field, value, limits);
+}
+
+bool hash_set_keeping(struct value *hash, struct bytes field, struct bytes value,
+                      const struct hash_limits *limits) {
     if (is_packed(hash) && (field.len > limits->packed_bytes || value.len > limits->packed_bytes ||
                             field.len > PACKED_BYTES_MAX || value.len > PACKED_BYTES_MAX ||
                             hash->packed.len > PACKED_BYTES_MAX))
         convert_to_table(hash);
-    if (!is_packed(hash))
-        return object_set(hash, field, value);
+    if (!is_packed(hash)) {
+        bool added = object_set(hash, field, value);
+        outgrow(hash, field, value, limits);
+        return added;
+    }
     bool new = packed_set(hash, field, value);
     if (new &&hash_count(hash) > limits->packed_entries)
         convert_to_table(hash);
@@ -199,6 +232,7 @@ bool hash_set(struct value *hash, struct bytes field, struct bytes value,
 
 bool hash_delete(struct value *hash, struct bytes field) {
     if (!is_packed(hash)) {
+        forget_expiry(hash, field);
         void *entry = table_remove(table_of(hash), table_hash(field), field);
         mem_free(entry);
         return entry != NULL;
@@ -210,6 +244,42 @@ bool hash_delete(struct value *hash, struct bytes field) {
     packed_delete(scratch, at, PAIR);
     hash->packed = buf_bytes(scratch);
     return true;
+}
+
+/* ---- fields that expire ---- */
+
+int64_t hash_field_expiry(const struct value *hash, struct bytes field) {
+    int64_t at_ms;
+    const struct hash_timers *timers = is_packed(hash) ? NULL : object_of(hash)->timers;
+    return timers != NULL && hash_timers_get(timers, field, &at_ms) ? at_ms : HASH_NO_EXPIRY;
+}
+
+void hash_set_field_expiry(struct value *hash, struct bytes field, int64_t at_ms,
+                           const struct hash_limits *limits) {
+    if (at_ms == HASH_NO_EXPIRY) {
+        if (!is_packed(hash))
+            forget_expiry(hash, field);
+        return;
+    }
+    if (is_packed(hash)) {
+        convert_to_table(hash);
+        hash->encoding = ENCODING_LISTPACK_EX;
+        outgrow(hash, bytes_of(NULL, 0), bytes_of(NULL, 0), limits);
+    }
+    struct hash_object *object = object_of(hash);
+    if (object->timers == NULL)
+        object->timers = hash_timers_create();
+    hash_timers_set(object->timers, field, at_ms);
+}
+
+uint64_t hash_timed_count(const struct value *hash) {
+    const struct hash_timers *timers = is_packed(hash) ? NULL : object_of(hash)->timers;
+    return timers != NULL ? hash_timers_count(timers) : 0;
+}
+
+bool hash_first_to_go(const struct value *hash, struct bytes *field_r, int64_t *at_ms_r) {
+    const struct hash_timers *timers = is_packed(hash) ? NULL : object_of(hash)->timers;
+    return timers != NULL && hash_timers_first(timers, field_r, at_ms_r);
 }
 
 /* ---- many fields ---- */
@@ -341,6 +411,7 @@ void hash_random_distinct(const struct value *hash, uint64_t count,
 void hash_free(struct value *hash) {
     if (is_packed(hash) || hash->object == NULL)
         return;
+    hash_timers_free(&object_of(hash)->timers);
     table_clear(table_of(hash));
     mem_free(hash->object);
     hash->object = NULL;
@@ -358,6 +429,8 @@ size_t hash_object_bytes(const struct value *hash, uint32_t samples) {
         looked_at++;
     }
     size_t bytes = mem_usable(hash->object) + table_bytes(table);
+    if (object_of(hash)->timers != NULL)
+        bytes += hash_timers_bytes(object_of(hash)->timers);
     return looked_at == 0
                ? bytes
                : bytes + (size_t)((double)entry_bytes / (double)looked_at * (double)count);
@@ -372,5 +445,8 @@ struct value hash_copy(const struct value *hash) {
     hash_iterate(hash, &it);
     while (hash_next(&it, &field, &value))
         object_insert(&copy, field, value);
+    copy.encoding = hash->encoding;
+    if (object_of(hash)->timers != NULL)
+        object_of(&copy)->timers = hash_timers_copy(object_of(hash)->timers);
     return copy;
 }

@@ -1,4 +1,5 @@
-/* hash.h - fields and values. LISTPACK: packed pairs; HASHTABLE: a table of field entries. */
+/* hash.h - fields and values. LISTPACK: packed pairs; HASHTABLE: a table of field entries. A hash some
+ * of whose fields expire is a table with timers; LISTPACK_EX is Redis's name for it while it is small. */
 #ifndef REMUDA_TYPES_HASH_H
 #define REMUDA_TYPES_HASH_H
 #include "worker/types/table.h"
@@ -15,11 +16,28 @@ uint64_t hash_count(const struct value *hash);
 /* The value of a field; borrowed until the hash changes. digits (BYTES_I64_MAX) holds packed
  * integers. false if absent. */
 bool hash_get(const struct value *hash, struct bytes field, char *digits, struct bytes *value_r);
-/* Returns true if the field is new. May turn a packed hash into a table at the limits. */
+/* Returns true if the field is new. May turn a packed hash into a table at the limits. The field does
+ * not expire any more. */
 bool hash_set(struct value *hash, struct bytes field, struct bytes value,
               const struct hash_limits *limits);
+/* The same, but a field that expires goes on to do so. */
+bool hash_set_keeping(struct value *hash, struct bytes field, struct bytes value,
+                      const struct hash_limits *limits);
 /* Returns true if the field was there. */
 bool hash_delete(struct value *hash, struct bytes field);
+
+/* ---- fields that expire ---- */
+enum { HASH_NO_EXPIRY = -1 };
+#define HASH_EXPIRY_MAX ((UINT64_C(1) << 46) - 1) /* milliseconds since 1970, Redis's limit */
+/* When a field goes, absolute milliseconds; HASH_NO_EXPIRY also if it is absent. */
+int64_t hash_field_expiry(const struct value *hash, struct bytes field);
+/* Set, change or (HASH_NO_EXPIRY) remove the expiry of a field, which is there. */
+void hash_set_field_expiry(struct value *hash, struct bytes field, int64_t at_ms,
+                           const struct hash_limits *limits);
+/* How many fields expire. */
+uint64_t hash_timed_count(const struct value *hash);
+/* The field that goes first, and when; false if none does. The name is borrowed until the hash changes. */
+bool hash_first_to_go(const struct value *hash, struct bytes *field_r, int64_t *at_ms_r);
 
 /* Walk all pairs in the order HGETALL replies. */
 struct hash_iterator {

@@ -83,8 +83,7 @@ static void leaf_unlink(struct idtree_leaf *leaf) {
 
 static void items_delete(const struct idtree *t, struct node *node, uint32_t height, uint32_t at) {
     char *to = item_at(t, node, height, at);
-    memmove(to, to + item_bytes(t, height),
-            (size_t)(node->used - at - 1) * item_bytes(t, height));
+    memmove(to, to + item_bytes(t, height), (size_t)(node->used - at - 1) * item_bytes(t, height));
     node->used--;
 }
 
@@ -272,8 +271,7 @@ void *idtree_insert(struct idtree *t, struct stream_id id) {
     void *record = insert_below(t, t->root, t->height, id, &right);
     if (right != NULL) {
         struct branch *b = node_create(t, t->height + 1, BRANCH_SLOTS);
-        b->slots[0] =
-            (struct slot){.first = id_at(t, t->root, t->height, 0), .child = t->root};
+        b->slots[0] = (struct slot){.first = id_at(t, t->root, t->height, 0), .child = t->root};
         b->slots[1] = (struct slot){.first = id_at(t, right, t->height, 0), .child = right};
         b->node.used = 2;
         t->root = b;

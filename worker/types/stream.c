@@ -83,8 +83,7 @@ static void append(struct stream *s, struct stream_id id, const struct bytes *ar
         return;
     }
     size_t old_bytes = mem_usable(b);
-    keep_block(s, first, b, old_bytes,
-               stream_block_append(b, first, id, argv, pairs, deleted));
+    keep_block(s, first, b, old_bytes, stream_block_append(b, first, id, argv, pairs, deleted));
 }
 
 static void seal(struct stream *s, struct stream_id first, struct stream_block *b) {

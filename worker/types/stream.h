@@ -47,7 +47,7 @@ void stream_load(struct stream *s, struct stream_id id, const struct bytes *argv
 bool stream_delete(struct stream *s, struct stream_id id);
 
 struct stream_trim {
-    bool by_id;           /* entries before min_id go, else the first ones beyond max_length */
+    bool by_id; /* entries before min_id go, else the first ones beyond max_length */
     struct stream_id min_id;
     uint64_t max_length;
     bool approximate; /* whole blocks only */

@@ -179,7 +179,8 @@ static bool fields_are_names(const struct stream_block *b, const struct bytes *a
  * and the fields unless they are the first entry's, the values, and how many elements all that is. */
 static uint64_t listpack_growth(struct stream_id first, struct stream_id id,
                                 const struct bytes *argv, uint32_t pairs, bool same) {
-    uint64_t bytes = listpack_integer_bytes(0) + listpack_integer_bytes((int64_t)(id.ms - first.ms)) +
+    uint64_t bytes = listpack_integer_bytes(0) +
+                     listpack_integer_bytes((int64_t)(id.ms - first.ms)) +
                      listpack_integer_bytes((int64_t)(id.seq - first.seq));
     bytes += same ? listpack_integer_bytes(pairs + (int64_t)3)
                   : listpack_integer_bytes(pairs) + listpack_integer_bytes(2 * (int64_t)pairs + 4);

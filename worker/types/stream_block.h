@@ -21,10 +21,10 @@
 #include "worker/types/stream_id.h"
 
 struct stream_block {
-    struct stream_id last; /* of the last entry, a deleted one too */
+    struct stream_id last;   /* of the last entry, a deleted one too */
     uint64_t listpack_bytes; /* without frame and counts */
     uint32_t live, deleted;
-    uint32_t used, room;   /* bytes of data */
+    uint32_t used, room; /* bytes of data */
     uint32_t entries_at;
     uint32_t names; /* of fields */
     char data[];
@@ -47,7 +47,8 @@ void stream_entry_pair(struct stream_entry *e, struct bytes *field_r, struct byt
 struct stream_block_cursor {
     const struct stream_block *block;
     size_t at;
-    struct stream_id id; /* forward: of the entry before `at`; backward: of the one that ends there */
+    struct stream_id
+        id; /* forward: of the entry before `at`; backward: of the one that ends there */
 };
 struct stream_block_cursor stream_block_first(const struct stream_block *b, struct stream_id first);
 struct stream_block_cursor stream_block_last(const struct stream_block *b);

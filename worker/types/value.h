@@ -29,6 +29,7 @@ const char *value_type_name(enum value_type type);
     X(EMBSTR, "embstr")                                                                            \
     X(RAW, "raw")                                                                                  \
     X(LISTPACK, "listpack")                                                                        \
+    X(LISTPACK_EX, "listpackex")                                                                   \
     X(HASHTABLE, "hashtable")                                                                      \
     X(INTSET, "intset") X(SKIPLIST, "skiplist") X(QUICKLIST, "quicklist") X(STREAM, "stream")
 enum value_encoding {

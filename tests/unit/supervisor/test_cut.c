@@ -83,18 +83,37 @@ static void a_barrier_is_tried_again_but_not_for_ever(void **state) {
 }
 
 static void a_lost_shard_matters_until_all_have_linked(void **state) {
-    static const enum cut_phase matters[] = {CUT_PREPARING, CUT_BARRIER, CUT_LINKING};
-    static const enum cut_phase not [] = {CUT_MAKING, CUT_PUBLISHING, CUT_REMOVING};
+    static const enum cut_phase before_all_have[] = {CUT_PREPARING, CUT_BARRIER, CUT_LINKING};
+    static const enum cut_phase after[] = {CUT_PUBLISHING, CUT_REMOVING};
+    struct cut cut = {0};
+    assert_int_equal(cut_shard_lost(&cut, 0), CUT_STAY);
     for (size_t i = 0; i < 3; i++) {
-        struct cut cut = cut_in(matters[i]);
+        cut = cut_in(before_all_have[i]);
         assert_int_equal(cut_shard_lost(&cut, SHARDS), CUT_STAY); /* the front */
         assert_int_equal(cut_shard_lost(&cut, 1), CUT_REMOVE);
         assert_string_equal(cut.error, "shard 1 went down while the snapshot was taken");
-        cut = cut_in(not [i]);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        cut = cut_in(after[i]);
         assert_int_equal(cut_shard_lost(&cut, 1), CUT_STAY);
     }
-    struct cut idle = {0};
-    assert_int_equal(cut_shard_lost(&idle, 0), CUT_STAY);
+}
+
+/* Whoever takes its place knows of no cut; but the process of MAKING ends first. */
+static void a_shard_lost_while_the_folder_is_made(void **state) {
+    static const char *const ends[] = {"", "no room"};
+    for (size_t i = 0; i < 2; i++) {
+        struct cut cut = cut_in(CUT_MAKING);
+        assert_int_equal(cut_shard_lost(&cut, 1), CUT_STAY);
+        assert_int_equal(cut_shard_lost(&cut, 2), CUT_STAY);
+        assert_int_equal(cut.phase, CUT_MAKING);
+        assert_int_equal(cut_process_ended(&cut, ends[i]), CUT_REMOVE);
+        assert_string_equal(cut.error,
+                            i ? "no room" : "shard 1 went down while the snapshot was taken");
+        assert_int_equal(cut_process_ended(&cut, ""), CUT_FINISH);
+        assert_int_equal(cut_begin(&cut, SHARDS), CUT_MAKE);
+        assert_int_equal(cut_process_ended(&cut, ""), CUT_PREPARE);
+    }
 }
 
 static void no_phase_lasts_for_ever(void **state) {
@@ -150,6 +169,7 @@ int main(void) {
         cmocka_unit_test(every_failure_removes_and_tells),
         cmocka_unit_test(a_barrier_is_tried_again_but_not_for_ever),
         cmocka_unit_test(a_lost_shard_matters_until_all_have_linked),
+        cmocka_unit_test(a_shard_lost_while_the_folder_is_made),
         cmocka_unit_test(no_phase_lasts_for_ever),
         cmocka_unit_test(nonsense_does_no_harm),
     };

@@ -110,6 +110,26 @@ static void test_cut_anywhere_is_refused(void **state) {
     assert_int_equal(parse(whole), 0);
 }
 
+/* A flip is refused, or leaves the same pool: white space, or the name of the checksum itself. */
+static void test_every_flipped_bit_is_found(void **state) {
+    static struct pool_file made;
+    pool_file_make(&made, 3);
+    char *text = pool_file_text(&made);
+    unsigned refused = 0, bits = (unsigned)strlen(text) * 8;
+    for (unsigned bit = 0; bit < bits; bit++) {
+        text[bit / 8] ^= (char)(1 << bit % 8);
+        char *found = parse(text) == 0 ? pool_file_text(&file) : NULL;
+        text[bit / 8] ^= (char)(1 << bit % 8);
+        refused += found == NULL;
+        if (found && strcmp(found, text) != 0)
+            fail_msg("bit %u of byte %u was not seen", bit % 8, bit / 8);
+        free(found);
+    }
+    print_message("%u of %u flips refused, the others harmless\n", refused, bits);
+    assert_true(refused > bits * 9 / 10);
+    free(text);
+}
+
 /* ---- on disk ---- */
 
 static char dir[64];
@@ -223,6 +243,7 @@ int main(void) {
         cmocka_unit_test(test_slot_map_follows_the_file),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_cut_anywhere_is_refused),
+        cmocka_unit_test(test_every_flipped_bit_is_found),
         cmocka_unit_test_setup_teardown(test_made_once_then_read, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_another_number_of_shards, make_dir, remove_dir),
         cmocka_unit_test(test_dealt_anew),

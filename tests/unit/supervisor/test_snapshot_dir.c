@@ -4,6 +4,7 @@
 #include "supervisor/snapshot_dir.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -257,6 +258,36 @@ static void what_is_partial_goes(void **state) {
     assert_int_equal(snapshot_drop(dir, "half", error, sizeof(error)), 0);
 }
 
+static _Atomic bool linking;
+
+/* A shard that goes on as if nobody had told it. */
+static void *link_on(void *arg) {
+    char path[512];
+    for (unsigned i = 0; linking; i++) {
+        snprintf(path, sizeof(path), "%s/snapshots/half.partial/shard-0000/log/file-%u", dir, i);
+        int fd = open(path, O_CREAT | O_WRONLY, 0644);
+        if (fd >= 0)
+            close(fd);
+    }
+    return NULL;
+}
+
+static void one_that_is_still_linked_into_goes_too(void **state) {
+    for (int i = 0; i < 20; i++) {
+        pthread_t thread;
+        linking = true;
+        make_shards("half");
+        assert_int_equal(pthread_create(&thread, NULL, link_on, NULL), 0);
+        usleep(2000);
+        if (snapshot_drop(dir, "half", error, sizeof(error)) != 0)
+            fail_msg("%s", error);
+        assert_false(there(in_dir("snapshots/half.partial")));
+        assert_false(there(in_dir("snapshots/half.gone.partial")));
+        linking = false;
+        pthread_join(thread, NULL);
+    }
+}
+
 /* ---- restore ---- */
 
 static int restore_to(const char *name) {
@@ -292,6 +323,26 @@ static void a_snapshot_is_restored(void **state) {
     assert_non_null(strstr(error, "holds a pool already"));
 }
 
+/* By root, for a pool that runs as somebody else. */
+static void what_is_restored_belongs_to_the_pools_user(void **state) {
+    enum { SOMEBODY = 12345 };
+    struct stat st;
+    take_at("one", 1, 0);
+    if (geteuid() != 0) {
+        print_message("skipped, only root gives files away\n");
+        skip();
+    }
+    assert_int_equal(chown(in_dir("snapshots/one"), SOMEBODY, SOMEBODY), 0);
+    assert_int_equal(restore_to("new"), 0);
+    static const char *const made[] = {"new", "new/shard-0001", "new/shard-0001/log",
+                                       "new/shard-0001/log/b.incr"};
+    for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++) {
+        assert_int_equal(stat(in_dir("%s", made[i]), &st), 0);
+        assert_int_equal(st.st_uid, SOMEBODY);
+        assert_int_equal(st.st_gid, SOMEBODY);
+    }
+}
+
 static void a_killed_restore_is_run_again(void **state) {
     take_at("one", 1, 0);
     assert_int_equal(mkdir(in_dir("new"), 0755), 0);
@@ -299,6 +350,13 @@ static void a_killed_restore_is_run_again(void **state) {
     assert_int_equal(restore_to("new"), -1);
     assert_non_null(strstr(error, "no restore has made"));
     write_text(in_dir("new/" RESTORE_MARK), "x");
+    /* No pool starts there meanwhile, whatever is there or not. */
+    static struct pool_file pool;
+    assert_int_equal(pool_file_open(in_dir("new"), 2, &pool, error, sizeof(error)), -1);
+    assert_int_equal(rmdir(in_dir("new/shard-0000")), 0);
+    assert_int_equal(pool_file_open(in_dir("new"), 2, &pool, error, sizeof(error)), -1);
+    assert_non_null(strstr(error, "is of a restore that was cut off: run it again"));
+    assert_int_equal(mkdir(in_dir("new/shard-0000"), 0755), 0);
     write_text(in_dir("new/shard-0000/rest"), "x");
     assert_int_equal(restore_to("new"), 0);
     assert_false(there(in_dir("new/shard-0000/rest")));
@@ -335,7 +393,9 @@ int main(void) {
         T(a_snapshot_is_made),
         T(the_oldest_go),
         T(what_is_partial_goes),
+        T(one_that_is_still_linked_into_goes_too),
         T(a_snapshot_is_restored),
+        T(what_is_restored_belongs_to_the_pools_user),
         T(a_killed_restore_is_run_again),
         T(a_damaged_snapshot_is_refused),
     };

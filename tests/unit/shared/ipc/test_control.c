@@ -40,6 +40,19 @@ static void messages_arrive_whole_and_in_order(void **state) {
     assert_int_equal(body[CONTROL_BODY_MAX], 0);
 }
 
+/* Orders it never read are no reason to lose what a child said last. */
+static void last_words_are_heard(void **state) {
+    assert_int_equal(control_send(ends[0], CONTROL_ORDER_FORK, 7, 1, 0, (struct bytes){0}),
+                     CONTROL_OK);
+    assert_int_equal(control_send(ends[1], CONTROL_REPORT_FAILED, 7, 0, 0, BYTES_LITERAL("why")),
+                     CONTROL_OK);
+    close(ends[1]);
+    assert_int_equal(control_receive(ends[0], &header, body), CONTROL_OK);
+    assert_string_equal(body, "why");
+    assert_int_equal(control_receive(ends[0], &header, body), CONTROL_CLOSED);
+    ends[1] = dup(ends[0]);
+}
+
 static void too_long_a_body_is_not_sent(void **state) {
     static char big[CONTROL_BODY_MAX + 1];
     assert_int_equal(control_send(ends[0], CONTROL_ORDER_STOP, 1, 0, 0, bytes_of(big, sizeof big)),
@@ -132,6 +145,7 @@ static void types_have_names(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(messages_arrive_whole_and_in_order, open_ends, close_ends),
+        cmocka_unit_test_setup_teardown(last_words_are_heard, open_ends, close_ends),
         cmocka_unit_test_setup_teardown(too_long_a_body_is_not_sent, open_ends, close_ends),
         cmocka_unit_test_setup_teardown(garbage_is_dropped, open_ends, close_ends),
         cmocka_unit_test_setup_teardown(random_garbage_is_survived, open_ends, close_ends),

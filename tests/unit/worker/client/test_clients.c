@@ -276,6 +276,37 @@ static void relayed_replies_wait_for_the_sync(void **state) {
     client_free(&far);
 }
 
+/* Another shard's reply has waited for that shard's log: ours is no matter, but for what was asked
+ * here before it. */
+static void another_shards_replies_do_not_wait_for_ours(void **state) {
+    struct client_world *w = *state;
+    char line[200];
+    int writer = world_connect(w), reader = world_connect(w), both = world_connect(w);
+    snprintf(line, sizeof(line), "SET %s 1\r\n", w->there);
+    say(w, reader, line);
+    expect(w, reader, "+OK\r\n");
+    world_hold_syncs(true);
+    snprintf(line, sizeof(line), "SET %s 2\r\n", w->here);
+    say(w, writer, line);
+    world_expect_silence(w, writer);
+    snprintf(line, sizeof(line), "GET %s\r\n", w->there);
+    say(w, reader, line);
+    expect(w, reader, "$1\r\n1\r\n");
+    snprintf(line, sizeof(line), "GET %s\r\nGET %s\r\n", w->here, w->there);
+    say(w, both, line);
+    world_expect_silence(w, both);
+    snprintf(line, sizeof(line), "MGET %s %s\r\n", w->there, w->here);
+    say(w, reader, line);
+    world_expect_silence(w, reader);
+    world_hold_syncs(false);
+    expect(w, writer, "+OK\r\n");
+    expect(w, both, "$1\r\n2\r\n$1\r\n1\r\n");
+    expect(w, reader, "*2\r\n$1\r\n1\r\n$1\r\n2\r\n");
+    close(writer);
+    close(reader);
+    close(both);
+}
+
 static void a_client_leaves_while_its_replies_wait(void **state) {
     struct client_world *w = *state;
     char line[200];
@@ -375,6 +406,7 @@ int main(void) {
         T(small_commands_with_big_replies_take_many_turns),
         T(replies_wait_for_the_sync_and_so_do_later_reads),
         T(relayed_replies_wait_for_the_sync),
+        T(another_shards_replies_do_not_wait_for_ours),
         T(a_client_leaves_while_its_replies_wait),
         T(a_client_that_does_not_read_is_closed_at_its_limit),
         T(idle_clients_are_closed),

@@ -181,12 +181,36 @@ static void specifications_come_from_the_syntax(void **state) {
     expect_spec(&specs[1], 2, 0, 1, "RO");
 }
 
+static void keys_stand_behind_a_word(void **state) {
+    const struct command *xread = command_by_name(text("xread"));
+    const struct command *xreadgroup = command_by_name(text("xreadgroup"));
+    struct key_spec specs[KEY_SPECS_MAX];
+    uint32_t at[8];
+    assert_true(bytes_equal(command_keys_word(xread), text("STREAMS")));
+    assert_int_equal(command_key_specs(xreadgroup, specs), 1);
+    expect_spec(&specs[0], 4, -1, 1, "RO,access");
+    assert_true(bytes_equal(specs[0].word, text("STREAMS")));
+    const struct bytes call[] = {text("XREAD"),   text("COUNT"), text("1"),
+                                 text("streams"), text("a"),     text("b"),
+                                 text("0"),       text("1"),     text("2")};
+    assert_int_equal(command_key_positions(xread, call, 8, at, 8), 2);
+    assert_int_equal(at[0], 4);
+    assert_int_equal(at[1], 5);
+    assert_int_equal(command_key_positions(xread, call, 9, at, 8), 2);
+    assert_int_equal(command_key_positions(xread, call, 5, at, 8), -1);
+    assert_int_equal(command_key_positions(xread, call, 3, at, 8), -1);
+    const struct bytes grouped[] = {text("XREADGROUP"), text("GROUP"), text("STREAMS"), text("c"),
+                                    text("STREAMS"),    text("a"),     text(">")};
+    assert_int_equal(command_key_positions(xreadgroup, grouped, 7, at, 8), 1);
+    assert_int_equal(at[0], 5);
+}
+
 static void every_position_of_a_row_is_in_a_specification(void **state) {
     for (uint32_t i = 0; i < command_count; i++) {
         struct key_spec specs[KEY_SPECS_MAX];
         const struct command *c = &command_rows[i];
         uint32_t count = command_key_specs(c, specs);
-        assert_int_equal(count > 0, c->first_key > 0 || c->numkeys_at > 0);
+        assert_int_equal(count > 0, c->first_key > 0 || c->numkeys_at != 0);
         if (c->first_key > 0)
             assert_int_equal(specs[0].index, c->first_key);
     }
@@ -308,6 +332,7 @@ int main(void) {
         cmocka_unit_test(malformed_numbers_of_keys_are_refused),
         cmocka_unit_test(positions_are_counted_past_the_room_for_them),
         cmocka_unit_test(specifications_come_from_the_syntax),
+        cmocka_unit_test(keys_stand_behind_a_word),
         cmocka_unit_test(every_position_of_a_row_is_in_a_specification),
         cmocka_unit_test(every_row_is_described_in_whole_values),
         cmocka_unit_test(command_info_has_the_structure_of_redis_7),

@@ -32,7 +32,8 @@ static void on_changed(void *arg, uint32_t db, struct bytes key) {
 void fixture_begin(struct fixture *f) {
     *f = (struct fixture){0};
     const uint64_t seed[2] = {17, 42};
-    const struct keyspace_hooks hooks = {f, on_expired, on_evicted, on_changed};
+    const struct keyspace_hooks hooks = {
+        .arg = f, .expired = on_expired, .evicted = on_evicted, .changed = on_changed};
     f->ks = keyspace_create(FIXTURE_DATABASES, seed, &hooks);
     keyspace_set_now(f->ks, FIXTURE_NOW_MS);
 }

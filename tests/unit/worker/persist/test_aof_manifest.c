@@ -10,11 +10,15 @@
 
 #include "shared/base/clock.h"
 
+enum { CHECKSUM_LINE_BYTES = 24 };
+
+/* The text, and one line more: its checksum. */
 static void expect_text(const struct aof_manifest *m, const char *want) {
     struct buf out = {0};
     aof_manifest_format(m, &out);
-    assert_int_equal(out.len, strlen(want));
-    assert_memory_equal(out.data, want, out.len);
+    assert_int_equal(out.len, strlen(want) + CHECKSUM_LINE_BYTES);
+    assert_memory_equal(out.data, want, strlen(want));
+    assert_memory_equal(out.data + strlen(want), "#crc64 ", 7);
     buf_free(&out);
 }
 
@@ -86,6 +90,7 @@ static void what_is_wrong_is_said(void **state) {
         {"file a seq 2 type i\nfile b seq 1 type i\n", "increment 1 stands behind 2"},
         {"file a seq 2 type i\nfile b seq 2 type i\n", "increment 2 stands behind 2"},
         {"file a seq 1 type b\nfile a seq 1 type i\n", "named twice"},
+        {"file a seq 1 type i\nfile b seq 3 type i\n", "missing between 'a' and 'b'"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct aof_manifest m = {0};
@@ -96,6 +101,37 @@ static void what_is_wrong_is_said(void **state) {
             fail_msg("'%s' is not in '%s'", bad[i].words, error);
         assert_null(m.files);
     }
+}
+
+/* Whatever bit is flipped: it is refused, or was in the word that names the checksum and changed nothing. */
+static void every_flipped_bit_is_found(void **state) {
+    struct aof_manifest m = {0}, back = {0};
+    struct buf out = {0};
+    char error[256];
+    unsigned harmless = 0;
+    assert_int_equal(aof_manifest_parse(&m, bytes_of_text(usual), error, sizeof error), 0);
+    aof_manifest_format(&m, &out);
+    for (size_t bit = 0; bit < out.len * 8; bit++) {
+        out.data[bit / 8] ^= (char)(1 << bit % 8);
+        if (aof_manifest_parse(&back, buf_bytes(&out), error, sizeof error) == 0) {
+            size_t word = strlen(usual);
+            if (bit / 8 < word || bit / 8 >= word + 7)
+                fail_msg("bit %zu of byte %zu was not seen", bit % 8, bit / 8);
+            expect_text(&back, usual);
+            harmless++;
+        }
+        aof_manifest_free(&back);
+        out.data[bit / 8] ^= (char)(1 << bit % 8);
+    }
+    assert_true(harmless > 0 && harmless <= 7 * 8);
+    /* A line that is missing, or one more. */
+    assert_int_equal(
+        aof_manifest_parse(&back, bytes_of(out.data + 44, out.len - 44), error, sizeof error), -1);
+    assert_non_null(strstr(error, "wrong checksum"));
+    buf_append_text(&out, "# more\n");
+    assert_int_equal(aof_manifest_parse(&back, buf_bytes(&out), error, sizeof error), -1);
+    aof_manifest_free(&m);
+    buf_free(&out);
 }
 
 static void lengths_are_bounded(void **state) {
@@ -151,6 +187,7 @@ int main(void) {
         cmocka_unit_test(strange_names_are_quoted),
         cmocka_unit_test(comments_and_unknown_words_are_passed_over),
         cmocka_unit_test(what_is_wrong_is_said),
+        cmocka_unit_test(every_flipped_bit_is_found),
         cmocka_unit_test(lengths_are_bounded),
         cmocka_unit_test(noise_does_no_harm),
     };

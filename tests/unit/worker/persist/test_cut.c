@@ -87,6 +87,14 @@ static void expect_cut(struct shard *s, const char *digest) {
     shard_free(&cut);
 }
 
+/* The whole of it, now. */
+static void expect_good_cut(struct shard *s, uint64_t cut, const char *digest) {
+    prepare(s, cut, 1);
+    mark(s, cut, 1);
+    await_linked(s, cut, 1);
+    expect_cut(s, digest);
+}
+
 static void write_some(struct shard *s, int from, int count) {
     char line[64];
     for (int i = from; i < from + count; i++) {
@@ -143,11 +151,8 @@ static void a_cut_without_changes_makes_no_increment(void **state) {
     write_some(s, 0, 10);
     char *digest = shard_digest(s->ks);
     for (uint64_t cut = 1; cut <= 3; cut++) {
-        prepare(s, cut, 1);
-        mark(s, cut, 1);
-        await_linked(s, cut, 1);
+        expect_good_cut(s, cut, digest);
         persist_cut_end(s->persist, cut);
-        expect_cut(s, digest);
     }
     assert_true(shard_file_exists(s, "appendonlydir/appendonly.aof.2.incr.aof"));
     assert_false(shard_file_exists(s, "appendonlydir/appendonly.aof.3.incr.aof"));
@@ -246,10 +251,7 @@ static void the_temporary_log_waits_for_its_turn_to_fork(void **state) {
     assert_false(shard_file_exists(s, "snapshot-log"));
     s->withhold_turns = false;
     char *digest = shard_digest(s->ks);
-    prepare(s, 2, 1);
-    mark(s, 2, 1);
-    await_linked(s, 2, 1);
-    expect_cut(s, digest);
+    expect_good_cut(s, 2, digest);
     free(digest);
     shard_free(&s);
 }
@@ -275,10 +277,7 @@ static void a_failed_sync_fails_the_cut_and_not_the_shard(void **state) {
     shard_expect(s, "SET a 1", "+OK\r\n"); /* nobody relied on that log */
     shard_await(s, temporary_is_gone, "the temporary log to be gone");
     char *digest = shard_digest(s->ks);
-    prepare(s, 2, 1);
-    mark(s, 2, 1);
-    await_linked(s, 2, 1);
-    expect_cut(s, digest);
+    expect_good_cut(s, 2, digest);
     free(digest);
     shard_free(&s);
 }
@@ -327,6 +326,113 @@ static void a_start_removes_the_temporary_log(void **state) {
     shard_free(&s);
 }
 
+/* The new increment is in the manifest before the old one has ended. */
+static void a_crash_while_prepared_loses_nothing(void **state) {
+    for (int torn = 0; torn < 2; torn++) {
+        struct shard *s = open_shard("yes");
+        char path[512];
+        struct stat st;
+        write_some(s, 0, 20);
+        prepare(s, 1, 1);
+        assert_true(s->persist->spare_incr);
+        write_some(s, 20, 5);
+        shard_turn(s);
+        char *digest = shard_digest(s->ks);
+        shard_run(s, "SET lost 1");
+        if (torn)
+            shard_turn(s);
+        shard_crash(s);
+        shard_path(s, "appendonlydir/appendonly.aof.1.incr.aof", path);
+        assert_int_equal(stat(path, &st), 0);
+        if (torn)
+            assert_int_equal(truncate(path, st.st_size - 40), 0);
+        assert_int_equal(shard_open(s), 0);
+        shard_expect_digest(s, digest);
+        /* It goes on in the new one, and the next cut is right. */
+        write_some(s, 30, 5);
+        shard_turn(s);
+        free(digest);
+        digest = shard_digest(s->ks);
+        expect_good_cut(s, 1, digest);
+        free(digest);
+        shard_free(&s);
+    }
+}
+
+static bool rotation_is_over(struct shard *s) {
+    return !s->persist->cut.rotation.turn.asked;
+}
+
+/* Called off when the new increment is there already, or is being made: the log goes on in it. */
+static void a_cut_called_off_late_ends_the_increment(void **state) {
+    for (int late = 0; late < 2; late++) {
+        struct shard *s = open_shard("yes");
+        write_some(s, 0, 20);
+        if (late)
+            prepare(s, 1, 1);
+        else
+            ask_prepare(s, 1, 1);
+        persist_cut_end(s->persist, 1);
+        write_some(s, 20, 5);
+        shard_await(s, rotation_is_over, "the rotation");
+        assert_false(s->persist->spare_incr);
+        write_some(s, 25, 5);
+        shard_turn(s);
+        char *digest = shard_digest(s->ks);
+        expect_good_cut(s, 2, digest);
+        shard_close(s);
+        assert_int_equal(shard_open(s), 0);
+        shard_expect_digest(s, digest);
+        free(digest);
+        shard_free(&s);
+    }
+}
+
+static int syncs_left;
+static int sync_then_fail(int fd) {
+    if (syncs_left-- > 0)
+        return fdatasync(fd);
+    errno = EIO;
+    return -1;
+}
+
+/* The sync before ready fails, or the one at the mark: the log is in trouble, and says so. */
+static void a_log_that_cannot_be_synced_fails_the_cut(void **state) {
+    for (int good = 0; good < 2; good++) {
+        struct shard *s = open_shard("yes");
+        shard_configure(s, "appendfsync", "no");
+        write_some(s, 0, 20);
+        shard_turn(s);
+        syncs_left = good;
+        aof_fdatasync = sync_then_fail;
+        ask_prepare(s, 1, 1);
+        if (good) {
+            shard_await(s, is_prepared, "the preparation");
+            shard_run(s, "SET a 1");
+            mark(s, 1, 1);
+            shard_await(s, is_linked, "the end of the cut");
+            assert_int_equal(s->cut_report[0], '-');
+        } else {
+            shard_await(s, is_prepared, "the preparation");
+            assert_non_null(strstr(s->cut_error, strerror(EIO)));
+        }
+        assert_non_null(persist_write_refusal(s->persist));
+        aof_fdatasync = fdatasync;
+        persist_cut_end(s->persist, 1);
+        char *digest = shard_digest(s->ks);
+        s->prepared_cut = 0;
+        for (int i = 0; i < 2000 && persist_write_refusal(s->persist) != NULL; i++) {
+            usleep(5000);
+            persist_cron(s->persist);
+            shard_turn(s);
+        }
+        assert_null(persist_write_refusal(s->persist)); /* afresh */
+        expect_good_cut(s, 2, digest);
+        free(digest);
+        shard_free(&s);
+    }
+}
+
 static void a_shard_stops_in_the_middle(void **state) {
     for (int stage = 0; stage < 4; stage++) {
         for (int own = 0; own < 2; own++) {
@@ -350,6 +456,49 @@ static void a_shard_stops_in_the_middle(void **state) {
             shard_free(&s);
         }
     }
+}
+
+static bool own_log_is_on(struct shard *s) {
+    return persist_log_is_truth(s->persist) && s->persist->log.state == LOG_ON;
+}
+
+/* CONFIG SET appendonly yes while a temporary log is on: it comes next, whoever wants a cut. */
+static void a_log_of_its_own_comes_before_the_next_cut(void **state) {
+    struct shard *s = open_shard("no");
+    write_some(s, 0, 10);
+    prepare(s, 1, 1);
+    shard_configure(s, "appendonly", "yes");
+    mark(s, 1, 1);
+    await_linked(s, 1, 1);
+    persist_cut_end(s->persist, 1);
+    prepare(s, 2, 1);
+    assert_true(own_log_is_on(s));
+    write_some(s, 10, 10);
+    char *digest = shard_digest(s->ks);
+    mark(s, 2, 1);
+    await_linked(s, 2, 1);
+    expect_cut(s, digest);
+    shard_close(s);
+    assert_int_equal(shard_open(s), 0);
+    shard_expect_digest(s, digest);
+    free(digest);
+    shard_free(&s);
+}
+
+/* Stopped before that: the temporary log is not what a start loads. */
+static void a_stop_before_the_own_log_is_on_saves(void **state) {
+    struct shard *s = open_shard("no");
+    write_some(s, 0, 10);
+    prepare(s, 1, 1);
+    shard_configure(s, "appendonly", "yes");
+    write_some(s, 10, 10);
+    char *digest = shard_digest(s->ks);
+    assert_true(s->persist->log.temporary && s->persist->log.state == LOG_ON);
+    shard_close(s);
+    assert_int_equal(shard_open(s), 0);
+    shard_expect_digest(s, digest);
+    free(digest);
+    shard_free(&s);
 }
 
 /* Each cut leaves an increment: too many, and the log is rewritten by itself. */
@@ -410,7 +559,12 @@ int main(void) {
         cmocka_unit_test(a_child_that_dies_fails_the_cut),
         cmocka_unit_test(a_target_that_cannot_be_made_fails_the_cut),
         cmocka_unit_test(a_start_removes_the_temporary_log),
+        cmocka_unit_test(a_crash_while_prepared_loses_nothing),
+        cmocka_unit_test(a_cut_called_off_late_ends_the_increment),
+        cmocka_unit_test(a_log_that_cannot_be_synced_fails_the_cut),
         cmocka_unit_test(a_shard_stops_in_the_middle),
+        cmocka_unit_test(a_log_of_its_own_comes_before_the_next_cut),
+        cmocka_unit_test(a_stop_before_the_own_log_is_on_saves),
         cmocka_unit_test(many_cuts_end_in_a_rewrite),
         cmocka_unit_test(a_real_server_loads_it),
     };

@@ -198,6 +198,12 @@ static struct buf small_snapshot(struct shard *s) {
     shard_run(s, "SET number 12345");
     shard_run(s, "SET lzf aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
     shard_run(s, "HSET hash f v g 1");
+    shard_run(s, "RPUSH list a b 3");
+    shard_run(s, "SADD set a b");
+    shard_run(s, "SADD integers 1 70000");
+    shard_run(s, "ZADD zset 1.5 a -inf b");
+    shard_run(s, "XADD stream 1-1 f v");
+    shard_run(s, "XGROUP CREATE stream group 0");
     shard_run(s, "SAVE");
     shard_crash(s);
     return shard_read_file(s, "dump.rdb");

@@ -112,22 +112,27 @@ static void real_snapshot_is_loaded(void **state) {
     shard_copy_fixture(s, "redis-7.0-stream.rdb", "dump.rdb");
     if (shard_open(s) != 0)
         fail_msg("%s", s->error);
-    shard_expect(s, "XRANGE \"a stream\" - +", "*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n");
+    shard_expect(s, "XRANGE \"a stream\" - +",
+                 "*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n");
     shard_expect(s, "XLEN long", ":247\r\n");
-    shard_expect(s, "XRANGE long 300 + COUNT 1",
-                 "*1\r\n*2\r\n$5\r\n300-0\r\n*4\r\n$1\r\na\r\n$3\r\n300\r\n$1\r\nb\r\n$5\r\nv-300\r\n");
-    shard_expect(s, "XPENDING long g",
-                 "*4\r\n:4\r\n$4\r\n54-0\r\n$4\r\n61-0\r\n*2\r\n*2\r\n$5\r\nalice\r\n$1\r\n3\r\n*2\r\n"
-                 "$3\r\nbob\r\n$1\r\n1\r\n");
-    shard_expect(s, "XINFO GROUPS long",
-                 "*2\r\n*12\r\n$4\r\nname\r\n$1\r\ng\r\n$9\r\nconsumers\r\n:3\r\n$7\r\npending\r\n:4\r\n"
-                 "$17\r\nlast-delivered-id\r\n$4\r\n61-0\r\n$12\r\nentries-read\r\n:61\r\n"
-                 "$3\r\nlag\r\n:239\r\n*12\r\n$4\r\nname\r\n$4\r\nlate\r\n$9\r\nconsumers\r\n:0\r\n"
-                 "$7\r\npending\r\n:0\r\n$17\r\nlast-delivered-id\r\n$5\r\n300-0\r\n$12\r\nentries-read"
-                 "\r\n:300\r\n$3\r\nlag\r\n:0\r\n");
+    shard_expect(
+        s, "XRANGE long 300 + COUNT 1",
+        "*1\r\n*2\r\n$5\r\n300-0\r\n*4\r\n$1\r\na\r\n$3\r\n300\r\n$1\r\nb\r\n$5\r\nv-300\r\n");
+    shard_expect(
+        s, "XPENDING long g",
+        "*4\r\n:4\r\n$4\r\n54-0\r\n$4\r\n61-0\r\n*2\r\n*2\r\n$5\r\nalice\r\n$1\r\n3\r\n*2\r\n"
+        "$3\r\nbob\r\n$1\r\n1\r\n");
+    shard_expect(
+        s, "XINFO GROUPS long",
+        "*2\r\n*12\r\n$4\r\nname\r\n$1\r\ng\r\n$9\r\nconsumers\r\n:3\r\n$7\r\npending\r\n:4\r\n"
+        "$17\r\nlast-delivered-id\r\n$4\r\n61-0\r\n$12\r\nentries-read\r\n:61\r\n"
+        "$3\r\nlag\r\n:239\r\n*12\r\n$4\r\nname\r\n$4\r\nlate\r\n$9\r\nconsumers\r\n:0\r\n"
+        "$7\r\npending\r\n:0\r\n$17\r\nlast-delivered-id\r\n$5\r\n300-0\r\n$12\r\nentries-read"
+        "\r\n:300\r\n$3\r\nlag\r\n:0\r\n");
     shard_expect(s, "XLEN empty", ":0\r\n");
-    shard_expect(s, "XADD empty 1-1 f v",
-                 "-ERR The ID specified in XADD is equal or smaller than the target stream top item\r\n");
+    shard_expect(
+        s, "XADD empty 1-1 f v",
+        "-ERR The ID specified in XADD is equal or smaller than the target stream top item\r\n");
     shard_free(&s);
 }
 
@@ -136,8 +141,8 @@ static void real_snapshot_is_loaded(void **state) {
 /* What may be wrong with it. */
 struct form {
     uint8_t type;
-    int64_t live, deleted, names, ends;         /* of the master entry */
-    int64_t flags, ms, seq, fields, elements;   /* of its second entry */
+    int64_t live, deleted, names, ends;       /* of the master entry */
+    int64_t flags, ms, seq, fields, elements; /* of its second entry */
     uint64_t nodes, length, last_ms, key_bytes;
     uint64_t consumer_pending, group_pending, second_consumer;
     uint64_t pending_ms, consumer_ms, entries_read, active;
@@ -146,10 +151,25 @@ struct form {
 };
 
 static struct form right(uint8_t type) {
-    return (struct form){.type = type, .live = 1, .deleted = 1, .names = 1, .flags = 1, .ms = 2,
-                         .fields = 2, .elements = 8, .nodes = 1, .length = 1, .last_ms = 9,
-                         .key_bytes = 16, .consumer_pending = 1, .group_pending = 1, .pending_ms = 7,
-                         .consumer_ms = 7, .entries_read = 2, .seen = 50, .active = 40};
+    return (struct form){.type = type,
+                         .live = 1,
+                         .deleted = 1,
+                         .names = 1,
+                         .flags = 1,
+                         .ms = 2,
+                         .fields = 2,
+                         .elements = 8,
+                         .nodes = 1,
+                         .length = 1,
+                         .last_ms = 9,
+                         .key_bytes = 16,
+                         .consumer_pending = 1,
+                         .group_pending = 1,
+                         .pending_ms = 7,
+                         .consumer_ms = 7,
+                         .entries_read = 2,
+                         .seen = 50,
+                         .active = 40};
 }
 
 static void put_listpack(struct rdb_out *out, const struct form *f) {

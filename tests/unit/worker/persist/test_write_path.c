@@ -387,6 +387,25 @@ static void replies_of_a_change_of_files_wait_for_the_new_one(void **state) {
     shard_free(&s);
 }
 
+/* What the child writes would have to reach the disk before the syncs that hold up replies. */
+static void a_rewrites_child_lets_the_change_of_files_go_first(void **state) {
+    struct shard *s = open_logged("everysec");
+    char temp[128];
+    snprintf(temp, sizeof temp, "appendonlydir/temp-rewriteaof-%d.rdb", (int)getpid());
+    shard_run(s, "SET a 1");
+    shard_turn(s);
+    set_hold(true);
+    assert_int_equal(persist_bgrewriteaof(s->persist), REWRITE_STARTED);
+    await_waiting();
+    usleep(50000);
+    assert_false(shard_file_exists(s, temp));
+    set_hold(false);
+    shard_await(s, shard_no_child, "the rewrite");
+    assert_true(shard_file_exists(s, "appendonlydir/appendonly.aof.2.base.rdb"));
+    crash_and_compare(s);
+    shard_free(&s);
+}
+
 static void an_abandoned_shard_is_synced(void **state) {
     struct shard *s = open_logged("everysec");
     shard_run(s, "SET a 1");
@@ -412,6 +431,7 @@ int main(void) {
         cmocka_unit_test_setup(a_failed_sync_at_the_stop_is_said, setup),
         cmocka_unit_test_setup(a_sync_that_fails_at_a_rewrites_start_starts_afresh, setup),
         cmocka_unit_test_setup(replies_of_a_change_of_files_wait_for_the_new_one, setup),
+        cmocka_unit_test_setup(a_rewrites_child_lets_the_change_of_files_go_first, setup),
         cmocka_unit_test_setup(an_abandoned_shard_is_synced, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

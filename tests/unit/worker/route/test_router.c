@@ -589,6 +589,62 @@ static void clients_may_leave_with_commands_in_flight(void **state) {
     assert_true(router_idle(s->pool->shard[0].router));
 }
 
+/* Elements in one shard, weights and names in all three. */
+static void fill_for_sort(struct setting *s) {
+    ask(s, "RPUSH %s 1 2 3 4 5 6 7 8 9", K0);
+    for (int i = 1; i <= 9; i++)
+        ask(s, "MSET w_%d %d n_%d name%d", i, (i * 7) % 10, i, i);
+    ask(s, "HSET h_3 f three");
+}
+
+static void sort_brings_the_keys_it_derives(void **state) {
+    struct setting *s = *state;
+    fill_for_sort(s);
+    assert_string_equal(ask(s, "SORT %s BY w_* LIMIT 0 3 GET # GET n_*", K0),
+                        "*6\r\n$1\r\n3\r\n$5\r\nname3\r\n$1\r\n6\r\n$5\r\nname6\r\n$1\r\n9\r\n$5"
+                        "\r\nname9\r\n");
+    assert_string_equal(ask(s, "SORT_RO %s LIMIT 2 1 GET h_*->f", K0), "*1\r\n$5\r\nthree\r\n");
+    assert_string_equal(ask(s, "SORT %s BY w_* DESC LIMIT 0 2 STORE %s", K0, K2), ":2\r\n");
+    assert_string_equal(ask(s, "LRANGE %s 0 -1", K2), "*2\r\n$1\r\n7\r\n$1\r\n4\r\n");
+    assert_string_equal(ask(s, "SORT %s DESC LIMIT 0 1 STORE %s", K0, K1), ":1\r\n");
+    assert_string_equal(ask(s, "LRANGE %s 0 -1", K1), "*1\r\n$1\r\n9\r\n");
+    assert_string_equal(ask(s, "SORT none BY w_* STORE %s", K1), ":0\r\n");
+    assert_string_equal(ask(s, "EXISTS %s", K1), ":0\r\n");
+    ask(s, "SET %s text", K1);
+    assert_string_equal(ask(s, "SORT %s BY w_*", K1),
+                        "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n");
+    for (int i = 0; i < 3; i++)
+        assert_false(s->pool->shard[i].router->lock.held);
+}
+
+/* However far a SORT has come when a shard dies: it is answered, and nobody stays locked. */
+static void a_sort_survives_the_death_of_a_shard(void **state) {
+    struct setting *s = *state;
+    enum { TURNS_MAX = 40 };
+    unsigned failed = 0, done = 0;
+    for (uint32_t turns = 0; turns < TURNS_MAX; turns++) {
+        ask(s, "FLUSHALL");
+        fill_for_sort(s);
+        send(s, "SORT %s BY w_* GET n_* STORE %s", K0, K1);
+        for (uint32_t turn = 0; turn < turns; turn++)
+            pool_turn(s->pool, turn % 3);
+        kill_and_tell(s, 2);
+        pool_turns(s->pool, 5);
+        pool_revive(s->pool, 2); /* a lock that waited goes on with it */
+        pool_turns(s->pool, 10);
+        const char *answer = client_take(s->client);
+        bool ok = strcmp(answer, ":9\r\n") == 0;
+        if (!ok && memcmp(answer, "-ERR shard 2 ", strlen("-ERR shard 2 ")) != 0)
+            fail_msg("after %u turns: %s", turns, answer);
+        failed += !ok;
+        done += ok;
+        for (int i = 0; i < 3; i++)
+            assert_false(s->pool->shard[i].router->lock.held);
+    }
+    assert_in_range(failed, 1, TURNS_MAX);
+    assert_in_range(done, 1, TURNS_MAX);
+}
+
 static void garbage_in_a_ring_does_no_harm(void **state) {
     struct setting *s = *state;
     struct ring_writer w;
@@ -636,6 +692,8 @@ int main(void) {
         T(scan_walks_all_shards_with_one_cursor),
         T(gather_runs_commands_over_shards),
         T(gathers_are_atomic_in_any_order_of_turns),
+        T(sort_brings_the_keys_it_derives),
+        T(a_sort_survives_the_death_of_a_shard),
         T(a_locked_shard_makes_its_clients_wait),
         T(a_dead_lock_holder_frees_the_shard),
         T(a_shard_lost_during_gather_unlocks_the_others),

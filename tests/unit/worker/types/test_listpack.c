@@ -49,9 +49,8 @@ static void texts(void **state) {
 static void long_texts(void **state) {
     static const struct {
         size_t len, head, back;
-    } cases[] = {{63, 1, 1},       {64, 2, 1},        {125, 2, 1},       {126, 2, 2},
-                 {4095, 2, 2},     {4096, 5, 2},      {16377, 5, 2},     {16378, 5, 3},
-                 {2097145, 5, 3},  {2097146, 5, 4}};
+    } cases[] = {{63, 1, 1},   {64, 2, 1},    {125, 2, 1},   {126, 2, 2},     {4095, 2, 2},
+                 {4096, 5, 2}, {16377, 5, 2}, {16378, 5, 3}, {2097145, 5, 3}, {2097146, 5, 4}};
     char *text = malloc(3 << 20);
     memset(text, 'x', 3 << 20);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -76,7 +75,8 @@ static void whole(void **state) {
     listpack_put(&out, bytes_of_text("a"));
     listpack_end(&out, begin, 2);
     assert_int_equal(out.len, 6 + LISTPACK_FRAME_BYTES + listpack_integer_bytes(5) + 3);
-    assert_memory_equal(out.data, "before\x0c\x00\x00\x00\x02\x00\x05\x01\x81\x61\x02\xff", out.len);
+    assert_memory_equal(out.data, "before\x0c\x00\x00\x00\x02\x00\x05\x01\x81\x61\x02\xff",
+                        out.len);
     listpack_end(&out, 6, 70000);
     assert_memory_equal(out.data + 10, "\xff\xff", 2);
     buf_free(&out);

@@ -26,7 +26,8 @@ static uint32_t model_count;
 static unsigned seed;
 
 static void draw_text(char *text, uint32_t *len) {
-    static const char *const some[] = {"", "7", "-12345", "9223372036854775807", "007", "temperature"};
+    static const char *const some[] = {"",    "7",          "-12345", "9223372036854775807",
+                                       "007", "temperature"};
     unsigned kind = (unsigned)rand() % 8;
     if (kind < 6) {
         *len = (uint32_t)sprintf(text, "%s", some[kind]);
@@ -170,7 +171,8 @@ static void random_changes(const struct stream_limits *limits) {
 }
 
 static void any_changes(void **state) {
-    static const struct stream_limits limits[] = {{4096, 100}, {0, 0}, {0, 1}, {200, 0}, {1, 1}, {0, 7}};
+    static const struct stream_limits limits[] = {{4096, 100}, {0, 0}, {0, 1},
+                                                  {200, 0},    {1, 1}, {0, 7}};
     model = calloc(MODEL_MAX, sizeof(*model));
     seed = (unsigned)time(NULL);
     srand(seed);
@@ -254,8 +256,7 @@ static void entries_are_small(void **state) {
     uint64_t used = mem_used();
     char a[16], b[16];
     for (uint64_t i = 1; i <= ENTRIES; i++) {
-        struct bytes argv[4] = {bytes_of_text("name"),
-                                bytes_of(a, (size_t)sprintf(a, "n%07lu", i)),
+        struct bytes argv[4] = {bytes_of_text("name"), bytes_of(a, (size_t)sprintf(a, "n%07lu", i)),
                                 bytes_of_text("text"),
                                 bytes_of(b, (size_t)sprintf(b, "t%07lu", i))};
         stream_append(s, (struct stream_id){1700000000000 + i / 10, i % 10}, argv, 2, &usual);

@@ -42,6 +42,7 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
     if (!follow_is_service(argv[0]))
         run(link, argc, argv);
     backlog_append(backlog_of(link), raw);
+    backlog_of(link)->db = link->session.db;
     return true;
 }
 
@@ -91,6 +92,8 @@ void follow_shard_begin(struct follow *f, uint32_t port) {
     f->mode = FOLLOW_SHARD;
     propagate_set_backlog(w->propagate, NULL);
     struct follow_link *link = follow_link_create(f, port, "shard", &hooks);
+    if (s->db > 0)
+        link->session.db = (uint32_t)s->db;
     /* What we have may be the beginning of what the primary has: it will say. */
     upstream_start(link->upstream, s->kept ? s->id : "", s->end);
 }

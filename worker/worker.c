@@ -36,6 +36,16 @@ static void on_fork_done(void *arg, uint64_t id) {
     control_report(arg, CONTROL_REPORT_FORK_DONE, id, 0, (struct bytes){0});
 }
 
+static bool on_origin(void *arg, struct rdb_origin *origin_r) {
+    struct worker *w = arg;
+    return primary_origin(w->primary, origin_r);
+}
+
+static void on_origin_found(void *arg, const struct rdb_origin *origin) {
+    struct worker *w = arg;
+    w->origin = *origin;
+}
+
 static void on_snapshot_forked(void *arg) {
     struct worker *w = arg;
     primary_snapshot_forked(w->primary);
@@ -62,6 +72,10 @@ static void on_cut_linked(void *arg, uint64_t cut, uint64_t try, struct bytes re
 static int on_apply(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                     size_t error_bytes) {
     struct worker *w = arg;
+    if (propagate_mark_parse(argc, argv, &w->origin))
+        return 0;
+    if (!bytes_equal_nocase(argv[0], "select"))
+        w->origin.id[0] = '\0'; /* changed since, and nothing says how far the stream was then */
     return replay_command(w->ks, &w->loader, &w->env, argc, argv, error_r, error_bytes);
 }
 
@@ -126,6 +140,8 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
                                   .fork_want = on_fork_want,
                                   .fork_done = on_fork_done,
                                   .log_began = on_log_began,
+                                  .origin = on_origin,
+                                  .origin_found = on_origin_found,
                                   .snapshot_forked = on_snapshot_forked,
                                   .snapshot_ended = on_snapshot_ended,
                                   .cut_prepared = on_cut_prepared,
@@ -193,6 +209,7 @@ static int load(struct worker *w) {
     w->env.loading = false;
     w->propagate = propagate_create(persist_aof(w->persist), primary_backlog(w->primary));
     primary_open(w->primary, w->persist, w->propagate);
+    primary_restore(w->primary, &w->origin, w->config->replicaof[0] == '\0');
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();
     log_notice("Loaded %llu keys in %.3f seconds", (unsigned long long)keyspace_count_all(w->ks),

@@ -36,7 +36,8 @@ struct worker {
     struct follow *follow;
     struct command_env env;
     struct list sessions;
-    struct session loader; /* commands of the log run with it */
+    struct session loader;    /* commands of the log run with it */
+    struct rdb_origin origin; /* where what was loaded stands in a stream; "": nowhere known */
 
     ev_io control_io, doorbell_io;
     ev_prepare prepare;

@@ -7,6 +7,7 @@
 #include <sched.h>
 
 void worker_send(struct worker *w) {
+    primary_mark(w->primary);
     persist_turn_end(w->persist);
     primary_turn_end(w->primary);
     clients_turn_end(w->clients);

@@ -35,16 +35,15 @@ static void on_save_progress(void *arg, uint64_t keys, uint64_t bytes) {
     persist_tell_progress(p);
 }
 
-struct rdb_save_job persist_save_job(const struct persist *p, bool aof_base) {
-    union { /* the callback wants what this function only passes on */
-        const struct persist *in;
-        void *out;
-    } self = {p};
+struct rdb_save_job persist_save_job(struct persist *p, bool aof_base) {
+    if (p->hooks.origin == NULL || !p->hooks.origin(p->hooks.arg, &p->origin))
+        p->origin.id[0] = '\0';
     return (struct rdb_save_job){.ks = p->ks,
                                  .config = p->config,
                                  .aof_base = aof_base,
+                                 .origin = &p->origin,
                                  .progress = on_save_progress,
-                                 .arg = self.out};
+                                 .arg = p};
 }
 
 /* ---- turns to fork ---- */

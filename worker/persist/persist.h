@@ -9,6 +9,7 @@
 #include "shared/ipc/control.h"
 #include "shared/ipc/status_page.h"
 #include "worker/keyspace/keyspace.h"
+#include "worker/persist/rdb_part.h"
 
 struct persist;
 struct aof;
@@ -32,6 +33,10 @@ struct persist_hooks {
     /* A new log file begins, or a log ends: take persist_aof() anew, and the next command must repeat
      * its SELECT. May be NULL. */
     void (*log_began)(void *arg);
+    /* Where the data stand in a stream of replication: asked when a file is written, told when one was
+     * loaded that says so. origin returns false if they stand in none. May be NULL. */
+    bool (*origin)(void *arg, struct rdb_origin *origin_r);
+    void (*origin_found)(void *arg, const struct rdb_origin *origin);
     /* A snapshot's child was forked: it has the keyspace of this moment. / It has ended. May be NULL. */
     void (*snapshot_forked)(void *arg);
     void (*snapshot_ended)(void *arg, enum snapshot_end how);

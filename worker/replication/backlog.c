@@ -50,7 +50,7 @@ static void drop_block(struct backlog_block *block) {
 }
 
 void backlog_init(struct backlog *s) {
-    *s = (struct backlog){0};
+    *s = (struct backlog){.db = BACKLOG_NO_DB};
     random_id(s->id);
     list_init(&s->blocks);
 }
@@ -70,6 +70,7 @@ void backlog_become(struct backlog *s, const char *id, uint64_t offset) {
     snprintf(s->id, sizeof s->id, "%s", id);
     s->previous_id[0] = '\0';
     s->end = offset;
+    s->db = BACKLOG_NO_DB;
 }
 
 void backlog_branch_off(struct backlog *s) {

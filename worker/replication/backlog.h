@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { BACKLOG_NO_DB = -1 };
 enum { REPLICATION_ID_BYTES = 41 }; /* 40 hex digits and a NUL */
 
 struct backlog_block;
@@ -23,6 +24,7 @@ struct backlog {
     char previous_id[REPLICATION_ID_BYTES];
     uint64_t previous_end;
     uint64_t end; /* bytes produced so far: master_repl_offset */
+    int64_t db;   /* the database a reader is in at the end, BACKLOG_NO_DB: it must be told */
     struct list blocks;
     bool kept; /* there is a backlog; without one nothing is stored or counted */
 };

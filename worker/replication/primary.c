@@ -6,6 +6,8 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 
+#include <string.h>
+
 enum { CRON_HZ = 10 };
 
 struct primary *primary_create(void *loop, const char *dir, const struct config *config,
@@ -68,7 +70,29 @@ void primary_become(struct primary *p, const char *id, uint64_t offset) {
 void primary_branch_off(struct primary *p) {
     drop_all(p, "this server is a primary of its own now");
     backlog_branch_off(&p->backlog);
-    propagate_forget_replica_db(p->propagate);
+    p->backlog.db = BACKLOG_NO_DB;
+}
+
+void primary_restore(struct primary *p, const struct rdb_origin *origin, bool as_primary) {
+    if (origin->id[0] == '\0')
+        return;
+    backlog_become(&p->backlog, origin->id, origin->offset);
+    /* Replicas may have got more from a life that ended badly: not under this name. */
+    if (as_primary)
+        backlog_branch_off(&p->backlog);
+    else
+        p->backlog.db = origin->db;
+    backlog_keep(&p->backlog);
+    p->offered = p->marked = p->backlog.end;
+}
+
+bool primary_origin(const struct primary *p, struct rdb_origin *origin_r) {
+    if (!p->backlog.kept)
+        return false;
+    memcpy(origin_r->id, p->backlog.id, sizeof origin_r->id);
+    origin_r->offset = p->backlog.end;
+    origin_r->db = p->backlog.db > 0 ? (uint32_t)p->backlog.db : 0;
+    return true;
 }
 
 /* ---- the shared snapshot ---- */
@@ -85,7 +109,7 @@ void primary_snapshot_forked(struct primary *p) {
     if (!p->backlog.kept)
         return;
     backlog_cursor_open(&p->fork, &p->backlog, p->backlog.end);
-    propagate_forget_replica_db(p->propagate);
+    p->backlog.db = BACKLOG_NO_DB; /* whoever begins here must be told */
     LIST_EACH(node, &p->replicas) {
         struct replica *r = primary_replica_of(node);
         if (r->state == REPLICA_WAIT_FORK)
@@ -113,6 +137,25 @@ static void want_snapshot(struct primary *p) {
 }
 
 /* ---- the stream ---- */
+void primary_mark(struct primary *p) {
+    if (!p->backlog.kept || p->backlog.end == p->marked)
+        return;
+    p->marked = p->backlog.end;
+    propagate_mark(p->propagate, &p->backlog);
+}
+
+bool primary_drained(struct primary *p) {
+    bool drained = true;
+    LIST_EACH(node, &p->replicas) {
+        struct replica *r = primary_replica_of(node);
+        if (r->state != REPLICA_ONLINE)
+            continue;
+        replica_write(r);
+        drained = drained && r->cursor.offset == p->backlog.end;
+    }
+    return drained;
+}
+
 void primary_turn_end(struct primary *p) {
     if (!p->backlog.kept || p->backlog.end == p->offered)
         return;

@@ -41,6 +41,11 @@ void primary_become(struct primary *primary, const char *id, uint64_t offset);
 /* It goes on as its own from here on: replicas come again and continue. */
 void primary_branch_off(struct primary *primary);
 
+/* At start: what was loaded stands there. A primary goes on under a new id, its replicas know the old one. */
+void primary_restore(struct primary *primary, const struct rdb_origin *origin, bool as_primary);
+/* Where the data stand now; false if nobody would know. */
+bool primary_origin(const struct primary *primary, struct rdb_origin *origin_r);
+
 /* ---- a replica's connection ---- */
 /* For a connection that says REPLCONF or PSYNC; client is the client layer's own. */
 struct replica *replica_create(struct primary *primary, void *client, int fd, const char *peer);
@@ -58,6 +63,10 @@ void replica_may_write(struct replica *replica);
 void replica_acknowledge(struct replica *replica, uint64_t offset, uint64_t synced_offset);
 
 /* ---- the loop ---- */
+/* End of a turn, before the log is written: it says how far it is in the stream. */
+void primary_mark(struct primary *primary);
+/* For stopping: write on; true if all replicas that are online have got everything. */
+bool primary_drained(struct primary *primary);
 /* End of a turn: hand what was propagated to the replicas. */
 void primary_turn_end(struct primary *primary);
 void primary_cron(struct primary *primary); /* ten times a second */

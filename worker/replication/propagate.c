@@ -11,19 +11,26 @@
 #include "worker/persist/aof.h"
 #include "worker/replication/backlog.h"
 
-enum { DB_UNKNOWN = -1, SCRATCH_KEEP_BYTES = 64 * 1024 };
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SCRATCH_KEEP_BYTES = 64 * 1024 };
+
+/* "PING repl:<id>:<offset>:<db>" in the log: harmless to whoever runs it. */
+static const char mark_prefix[] = "repl:";
+enum { PROPAGATE_MARK_BYTES = 100 };
 
 struct propagate {
     struct aof *aof;
     struct backlog *backlog;
-    int64_t log_db, replica_db; /* each reader's, DB_UNKNOWN at its start */
+    int64_t log_db; /* the log's reader's, BACKLOG_NO_DB at its start */
     struct buf scratch;
 };
 
 struct propagate *propagate_create(struct aof *aof, struct backlog *backlog) {
     struct propagate *p = mem_alloc(sizeof(*p));
-    *p = (struct propagate){
-        .aof = aof, .backlog = backlog, .log_db = DB_UNKNOWN, .replica_db = DB_UNKNOWN};
+    *p = (struct propagate){.aof = aof, .backlog = backlog, .log_db = BACKLOG_NO_DB};
     return p;
 }
 
@@ -59,7 +66,7 @@ static void select_db(struct propagate *p, uint32_t db) {
     struct bytes argv[] = {BYTES_LITERAL("SELECT"), {digits, bytes_from_i64(digits, db)}};
     if (p->aof != NULL && moves(&p->log_db, db))
         aof_append_command(p->aof, 2, argv);
-    if (has_backlog(p) && moves(&p->replica_db, db))
+    if (has_backlog(p) && moves(&p->backlog->db, db))
         propagate_to_replicas(p, 2, argv);
 }
 
@@ -87,14 +94,33 @@ void propagate_delete(struct propagate *p, uint32_t db, struct bytes key) {
 
 void propagate_to(struct propagate *p, struct aof *aof) {
     p->aof = aof;
-    p->log_db = DB_UNKNOWN;
+    p->log_db = BACKLOG_NO_DB;
 }
 
 void propagate_set_backlog(struct propagate *p, struct backlog *backlog) {
     p->backlog = backlog;
-    p->replica_db = DB_UNKNOWN;
 }
 
-void propagate_forget_replica_db(struct propagate *p) {
-    p->replica_db = DB_UNKNOWN;
+void propagate_mark(struct propagate *p, const struct backlog *backlog) {
+    char text[PROPAGATE_MARK_BYTES];
+    if (p->aof == NULL)
+        return;
+    int len = snprintf(text, sizeof text, "%s%s:%" PRIu64 ":%" PRId64, mark_prefix, backlog->id,
+                       backlog->end, backlog->db > 0 ? backlog->db : 0);
+    const struct bytes argv[] = {BYTES_LITERAL("PING"), {text, (size_t)len}};
+    aof_append_command(p->aof, 2, argv);
+}
+
+bool propagate_mark_parse(uint32_t argc, const struct bytes *argv, struct rdb_origin *origin_r) {
+    char text[PROPAGATE_MARK_BYTES];
+    size_t prefix = sizeof mark_prefix - 1;
+    if (argc != 2 || !bytes_equal_nocase(argv[0], "ping") || argv[1].len >= sizeof text ||
+        argv[1].len < prefix || memcmp(argv[1].ptr, mark_prefix, prefix) != 0)
+        return false;
+    snprintf(text, sizeof text, "%.*s", (int)(argv[1].len - prefix), argv[1].ptr + prefix);
+    if (sscanf(text, "%40[0-9a-f]:%" SCNu64 ":%u", origin_r->id, &origin_r->offset,
+               &origin_r->db) != 3 ||
+        strlen(origin_r->id) != sizeof origin_r->id - 1)
+        origin_r->id[0] = '\0';
+    return true;
 }

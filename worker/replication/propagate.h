@@ -3,6 +3,8 @@
 #ifndef REMUDA_REPLICATION_PROPAGATE_H
 #define REMUDA_REPLICATION_PROPAGATE_H
 #include "shared/base/bytes.h"
+#include "worker/persist/rdb_part.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct propagate;
@@ -20,8 +22,10 @@ void propagate_raw(struct propagate *p, uint32_t db, struct bytes commands);
 void propagate_delete(struct propagate *p, uint32_t db, struct bytes key);
 /* A new log file begins, or (NULL) none takes anything: the next command repeats SELECT. */
 void propagate_to(struct propagate *p, struct aof *aof);
-/* The same for the stream: a replica begins here with a snapshot. */
-void propagate_forget_replica_db(struct propagate *p);
+/* Say in the log that what it holds up to here is the stream up to its end. */
+void propagate_mark(struct propagate *p, const struct backlog *backlog);
+/* Is this command of a log such a mark? Then *origin_r is where (without id if it makes no sense). */
+bool propagate_mark_parse(uint32_t argc, const struct bytes *argv, struct rdb_origin *origin_r);
 /* Of a replica: its primary's bytes make the stream, not what it executes. NULL: none. */
 void propagate_set_backlog(struct propagate *p, struct backlog *backlog);
 /* For replicas only: PING, REPLCONF GETACK. */

@@ -65,6 +65,7 @@ static void refresh_keyspace(struct worker *w) {
     status_set(w->status, METRIC_keyspace_hits, stats->hits);
     status_set(w->status, METRIC_keyspace_misses, stats->misses);
     status_set(w->status, METRIC_expired_keys, stats->expired);
+    status_set(w->status, METRIC_expired_fields, stats->expired_fields);
     status_set(w->status, METRIC_evicted_keys, stats->evicted);
     status_set(w->status, METRIC_lazyfree_pending, keyspace_lazyfree_pending(w->ks));
     status_set(w->status, METRIC_lazyfreed, keyspace_lazyfreed(w->ks));

@@ -83,7 +83,7 @@ timed_save() {
         -v rate="$ticks_per_second" 'BEGIN { print wall, ticks / rate }'
 }
 
-# reload ROW SETUP [option ...]: stop, start on the same data, twice REPEATS
+# reload ROW SETUP [option ...]: stop, and start on the same data
 reload() {
     local row=$1 setup=$2
     stop "$setup"
@@ -192,7 +192,8 @@ pss_mb() {
         mapfile -t -O "${#list[@]}" list < <(cat /proc/"$pid"/task/*/children 2>/dev/null | tr ' ' '\n' | grep .)
     done
     for pid in $(printf '%s\n' "${list[@]}" | sort -u); do files+=("/proc/$pid/smaps_rollup"); done
-    cat "${files[@]}" 2>/dev/null | awk '/^Pss:/ { kb += $2 } END { printf "%d\n", kb / 1024 }'
+    # A child may be gone by now.
+    { cat "${files[@]}" 2>/dev/null || true; } | awk '/^Pss:/ { kb += $2 } END { printf "%d\n", kb / 1024 }'
 }
 
 run_cow() {

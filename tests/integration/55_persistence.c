@@ -48,14 +48,7 @@ static void check_data(redisContext *c) {
 
 /* Kill all processes at once, start again. */
 static void crash_and_start_again(struct pool *pool) {
-    pid_t pids[POOL_WORKERS_MAX + 2];
-    unsigned count = pool_pids(pool, pids);
-    pool_signal(pool, SIGKILL);
-    for (unsigned i = 0; i < count; i++)
-        kill(pids[i], SIGKILL);
-    assert_int_equal(pool_await_exit(pool), -SIGKILL);
-    for (unsigned i = 0; i < count; i++)
-        AWAIT(process_gone(pids[i]));
+    pool_crash(pool);
     pool_start_again(pool);
 }
 

@@ -30,18 +30,6 @@ static bool anywhere(const struct pool *pool, const char *name) {
     return any;
 }
 
-/* Kill all processes at once. */
-static void crash(struct pool *pool) {
-    pid_t pids[POOL_WORKERS_MAX + 2];
-    unsigned count = pool_pids(pool, pids);
-    pool_signal(pool, SIGKILL);
-    for (unsigned i = 0; i < count; i++)
-        kill(pids[i], SIGKILL);
-    assert_int_equal(pool_await_exit(pool), -SIGKILL);
-    for (unsigned i = 0; i < count; i++)
-        AWAIT(process_gone(pids[i]));
-}
-
 static void start_with(struct pool *pool, const char *appendonly) {
     int at = 0;
     while (pool->options.options[at] && strcmp(pool->options.options[at], "--appendonly") != 0)
@@ -96,7 +84,7 @@ static void test_killed_while_it_begins(void **state) {
                 memcpy(sure, now, sizeof(sure));
         }
         redisFree(c);
-        crash(pool);
+        pool_crash(pool);
         start_with(pool, rand_r(&seed) % 2 ? "yes" : "no");
         c = pool_connect(pool);
         expect_between(c, pool, sure, now);
@@ -123,7 +111,7 @@ static void test_on_under_load(void **state) {
     for (unsigned i = 0; i < SHARDS; i++)
         load_await(&load, i, 50);
     redisFree(c);
-    crash(pool);
+    pool_crash(pool);
     start_with(pool, "yes");
     load_stop(&load);
     load_check(&load, pool);
@@ -141,7 +129,7 @@ static void test_the_switch_is_kept_in_the_file(void **state) {
     AWAIT(log_is_on(c));
     count_up(c, pool, value);
     redisFree(c);
-    crash(pool);
+    pool_crash(pool);
     pool_start_again(pool);
     c = pool_connect(pool);
     assert_true(log_is_on(c));
@@ -196,7 +184,7 @@ static void test_off_under_load(void **state) {
     assert_true(info_is(c, "aof_enabled", "0"));
     expect_text(c, "OK", "SAVE");
     redisFree(c);
-    crash(pool);
+    pool_crash(pool);
     start_with(pool, "no");
     load_check(&load, pool);
     pool_end(&pool);
@@ -215,7 +203,7 @@ static void test_killed_after_off(void **state) {
     AWAIT(!anywhere(pool, "appendonlydir"));
     assert_true(file_is_there(pool, 0, "appendonlydir.retired"));
     redisFree(c);
-    crash(pool);
+    pool_crash(pool);
     start_with(pool, "no");
     c = pool_connect(pool);
     expect_between(c, pool, logged, now);
@@ -235,7 +223,7 @@ static void test_edited_between_starts(void **state) {
     count_up(c, pool, value);
     for (unsigned i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
         redisFree(c);
-        crash(pool);
+        pool_crash(pool);
         start_with(pool, settings[i]);
         c = pool_connect(pool);
         expect_between(c, pool, value, value);

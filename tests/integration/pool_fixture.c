@@ -178,6 +178,17 @@ int pool_await_exit(struct pool *pool) {
     return exit_code(status);
 }
 
+void pool_crash(struct pool *pool) {
+    pid_t pids[POOL_WORKERS_MAX + 2];
+    unsigned count = pool_pids(pool, pids);
+    pool_signal(pool, SIGKILL);
+    for (unsigned i = 0; i < count; i++)
+        kill(pids[i], SIGKILL);
+    assert_int_equal(pool_await_exit(pool), -SIGKILL);
+    for (unsigned i = 0; i < count; i++)
+        AWAIT(process_gone(pids[i]));
+}
+
 int pool_stop(struct pool *pool) {
     pool_signal(pool, SIGTERM);
     return pool_await_exit(pool);

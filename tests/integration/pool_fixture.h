@@ -72,6 +72,8 @@ void pool_await_ready(struct pool *pool);
 void pool_begin_below(struct pool *pool, const char *const *wrapper);
 /* The same, until it came up: true; or ended: false, with its exit code or minus the signal. */
 bool pool_start_below(struct pool *pool, const char *const *wrapper, int *code_r);
+/* Kill all processes at once, as a power cut would, and wait until they are gone. */
+void pool_crash(struct pool *pool);
 /* Send a signal to the supervisor; wait for its end: the exit code, or minus the signal. */
 void pool_signal(struct pool *pool, int signal_number);
 int pool_await_exit(struct pool *pool);

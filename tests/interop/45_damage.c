@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-enum { SHARDS = 8, SEQUENCE = 60, ROUNDS_OF_CUTS = 8, ROUNDS_OF_FLIPS = 6, PATH_BYTES = 256 };
+enum { SHARDS = 8, SEQUENCE = 60, ROUNDS_OF_CUTS = 6, ROUNDS_OF_FLIPS = 4, PATH_BYTES = 256 };
 
 #define BASE     "appendonlydir/appendonly.aof.2.base.rdb"
 #define INCR     "appendonlydir/appendonly.aof.2.incr.aof"

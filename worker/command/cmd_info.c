@@ -371,6 +371,7 @@ static void section_stats(const struct info *info) {
         {"sync_partial_ok", FIGURE_ZERO, 0},
         {"sync_partial_err", FIGURE_ZERO, 0},
         {"expired_keys", FIGURE_COUNTED, METRIC_expired_keys},
+        {"expired_subkeys", FIGURE_COUNTED, METRIC_expired_fields},
         {"evicted_keys", FIGURE_COUNTED, METRIC_evicted_keys},
         {"evicted_clients", FIGURE_ZERO, 0},
         {"keyspace_hits", FIGURE_COUNTED, METRIC_keyspace_hits},

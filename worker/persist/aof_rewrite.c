@@ -99,9 +99,15 @@ static void make_history(struct aof_manifest *m, uint64_t keep_from) {
 /* The log becomes the shard's truth with its manifest: until then dump.rdb was, and what that has got
  * must be on disk here too. */
 static int sync_first_incr(struct rewrite *w) {
-    if (!w->first || aof_fdatasync(w->incr_fd) == 0)
+    if (!w->first)
         return 0;
-    snprintf(w->error, sizeof w->error, "fdatasync: %s", strerror(errno));
+    /* A sync of this file that failed while this job waited must not be repeated here. */
+    int error = w->rotation.p->aof.sync_errno;
+    if (error == 0 && aof_fdatasync(w->incr_fd) != 0)
+        error = errno;
+    if (error == 0)
+        return 0;
+    snprintf(w->error, sizeof w->error, "fdatasync: %s", strerror(error));
     return -1;
 }
 

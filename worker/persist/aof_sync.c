@@ -133,7 +133,8 @@ static void sync_if_due(struct aof *aof, bool child_alive) {
     if (!sync_is_due(aof) || !may_sync(aof) || !group_is_whole(aof))
         return;
     sync_begins(aof);
-    if (child_alive || aof->group.quick < QUICK_IN_A_ROW) {
+    /* A job of the thread may sync the same file, and only one of two hears of a failure. */
+    if (child_alive || aof->group.quick < QUICK_IN_A_ROW || background_is_busy(aof->background)) {
         background_submit(aof->background, &aof->sync_job);
         return;
     }

@@ -123,6 +123,13 @@ void background_submit(struct background *b, struct background_job *job) {
     pthread_mutex_unlock(&b->lock);
 }
 
+bool background_is_busy(struct background *b) {
+    pthread_mutex_lock(&b->lock);
+    bool busy = b->busy || !list_empty(&b->todo);
+    pthread_mutex_unlock(&b->lock);
+    return busy;
+}
+
 void background_drain(struct background *b) {
     bool more = true;
     while (more) {

@@ -3,6 +3,7 @@
 #ifndef REMUDA_PERSIST_BACKGROUND_H
 #define REMUDA_PERSIST_BACKGROUND_H
 #include "shared/base/list.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 struct background;
@@ -16,6 +17,8 @@ struct background_job {
 /* NULL with a text if there are no resources. */
 struct background *background_create(void *loop, char *error_r, size_t error_bytes);
 void background_submit(struct background *b, struct background_job *job);
+/* Does a job run or wait to run? */
+bool background_is_busy(struct background *b);
 /* Wait until all jobs are done, and tell their ends; for stopping, when no loop turns any more. */
 void background_drain(struct background *b);
 /* Drains, ends the thread. */

@@ -128,6 +128,9 @@ int persist_load_snapshot(struct persist *p, bool must_exist, char *error_r, siz
     file_done(p, &s);
     if (result != 0)
         return name_file(&s, text, error_r, error_bytes);
+    /* A flipped bit can put the end, and zeros for a checksum, anywhere into a value. */
+    if (loaded.end < s.bytes && !loaded.checksum)
+        return name_file(&s, "it has no checksum, and bytes behind its end", error_r, error_bytes);
     if (loaded.end < s.bytes)
         log_warning("%s: %" PRIu64 " bytes behind the end of the snapshot are ignored", s.path,
                     s.bytes - loaded.end);

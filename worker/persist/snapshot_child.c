@@ -33,6 +33,8 @@ enum {
     COW_EVERY_US = 1000000,
     GO_WAIT_SECONDS = 5
 };
+void (*snapshot_child_begins)(void);
+
 enum report_kind { REPORT_PROGRESS, REPORT_GOOD, REPORT_FAILED };
 enum { EXIT_GOOD = 0, EXIT_SAVE_FAILED = 1, EXIT_ORPHANED = 2 };
 
@@ -175,6 +177,8 @@ static _Noreturn void child_main(const struct snapshot_order *order, pid_t paren
     struct rdb_saved saved = {0};
     char error[CHILD_TEXT_BYTES] = "";
     become_child(parent, pipe);
+    if (snapshot_child_begins != NULL)
+        snapshot_child_begins();
     if (order->waits)
         wait_for_go();
     mine.job.progress = on_progress;

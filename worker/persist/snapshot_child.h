@@ -37,6 +37,9 @@ struct snapshot_child {
     void *arg;
 };
 
+/* Called in the child before it writes anything, if not NULL: a test can have it wait there. */
+extern void (*snapshot_child_begins)(void);
+
 /* Fork. Nothing of order is needed afterwards. 0, or -1 with a text (done is not called then). */
 int snapshot_child_start(struct snapshot_child *child, void *loop,
                          const struct snapshot_order *order, void (*done)(void *arg, bool ok),

@@ -510,7 +510,8 @@ static int compare_derived(const void *a, const void *b, void *arg) {
 
 /* Give each shard the keys that are its own, each once. All shards are there, in order. */
 static void distribute_derived(struct router *r, struct gather *g) {
-    qsort_r(g->derived, g->derived_count, sizeof(*g->derived), compare_derived, g);
+    if (g->derived_count > 0)
+        qsort_r(g->derived, g->derived_count, sizeof(*g->derived), compare_derived, g);
     for (uint32_t i = 0; i < g->shard_count; i++)
         g->shards[i].derived = mem_alloc((g->derived_count + 1) * sizeof(struct bytes));
     for (uint32_t i = 0; i < g->derived_count; i++) {

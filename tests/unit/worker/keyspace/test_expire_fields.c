@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -143,6 +144,8 @@ static void test_listed(void **state) {
     keyspace_set_now(f.ks, FIXTURE_NOW_MS + 11);
     keyspace_expire_cycle(f.ks, LONG_ENOUGH_US, 1);
     assert_int_equal(keyspace_count(f.ks, 2), 0);
+    while (keyspace_lazyfree_pending(f.ks))
+        usleep(100);
     fixture_end(&f);
 }
 

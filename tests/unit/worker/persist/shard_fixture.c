@@ -189,6 +189,7 @@ void shard_close(struct shard *s) {
 void shard_free(struct shard **s) {
     struct shard *it = *s;
     char command[128];
+    snapshot_child_begins = NULL;
     if (it->persist != NULL)
         close_all(it);
     session_free(&it->session);
@@ -232,6 +233,25 @@ bool shard_all_synced(struct shard *s) {
 }
 bool shard_no_child(struct shard *s) {
     return !persist_child_busy(s->persist);
+}
+
+/* ---- children ---- */
+static void stop_here(void) {
+    raise(SIGSTOP);
+}
+void shard_stop_children(struct shard *s) {
+    snapshot_child_begins = stop_here;
+}
+void shard_await_stopped_child(struct shard *s) {
+    int status;
+    assert_true(snapshot_child_alive(&s->persist->child));
+    assert_int_equal(waitpid(s->persist->child.pid, &status, WUNTRACED), s->persist->child.pid);
+    assert_true(WIFSTOPPED(status));
+}
+void shard_let_children_go(struct shard *s) {
+    snapshot_child_begins = NULL;
+    if (s->persist != NULL && snapshot_child_alive(&s->persist->child))
+        kill(s->persist->child.pid, SIGCONT);
 }
 
 /* ---- digest ---- */

@@ -48,6 +48,12 @@ void shard_turn(struct shard *s);
 void shard_await(struct shard *s, bool (*condition)(struct shard *s), const char *what);
 bool shard_all_synced(struct shard *s);
 bool shard_no_child(struct shard *s);
+/* Children forked from here on stop before they write anything; until the shard is freed. */
+void shard_stop_children(struct shard *s);
+/* Wait until the child that was forked has stopped. It goes on (and the later ones do not stop) with
+ * shard_let_children_go(). */
+void shard_await_stopped_child(struct shard *s);
+void shard_let_children_go(struct shard *s);
 /* Everything in the keyspace as sorted text lines, to compare two states. Free with free(). */
 char *shard_digest(const struct keyspace *ks);
 void shard_expect_digest(struct shard *s, const char *digest);

@@ -164,8 +164,9 @@ static void one_that_is_withdrawn_lets_the_next_go(void **state) {
 static void a_rewrite_keeps_what_was_rotated_meanwhile(void **state) {
     struct shard *s = open_logged();
     shard_run(s, "INCR a");
+    shard_stop_children(s);
     shard_run(s, "BGREWRITEAOF");
-    kill(s->persist->child.pid, SIGSTOP);
+    shard_await_stopped_child(s);
     shard_run(s, "INCR a");
     rotation_ask(&first.rotation, ROTATE_ONWARD);
     shard_await(s, first_ended, "the rotation");
@@ -176,7 +177,7 @@ static void a_rewrite_keeps_what_was_rotated_meanwhile(void **state) {
                        "file appendonly.aof.1.incr.aof seq 1 type i\n"
                        "file appendonly.aof.2.incr.aof seq 2 type i\n"
                        "file appendonly.aof.3.incr.aof seq 3 type i\n");
-    kill(s->persist->child.pid, SIGCONT);
+    shard_let_children_go(s);
     shard_await(s, shard_no_child, "the rewrite");
     assert_true(s->persist->rewrite.last_ok);
     expect_manifest(s, "file appendonly.aof.2.base.rdb seq 2 type b\n"

@@ -61,6 +61,12 @@ static void child_forked(struct shard *s) {
     assert_true(snapshot_child_alive(&s->persist->child));
 }
 
+static void child_stopped(struct shard *s) {
+    shard_stop_children(s);
+    child_forked(s);
+    shard_await_stopped_child(s);
+}
+
 static void a_temporary_log_holds_everything(void **state) {
     struct shard *s = open_plain();
     shard_run(s, "SET before 1");
@@ -68,15 +74,14 @@ static void a_temporary_log_holds_everything(void **state) {
     begin_temporary(s);
     shard_run(s, "INCR a"); /* comes with the base */
     assert_null(persist_aof(s->persist));
-    child_forked(s);
+    child_stopped(s);
     assert_non_null(persist_aof(s->persist));
-    kill(s->persist->child.pid, SIGSTOP);
     shard_run(s, "SELECT 5");
     shard_run(s, "INCR a"); /* while the base is written */
     assert_int_equal(persist_reply_gate(s->persist), 0);
     shard_turn(s);
     assert_false(shard_file_exists(s, "cut/appendonly.aof.manifest"));
-    kill(s->persist->child.pid, SIGCONT);
+    shard_let_children_go(s);
     shard_await(s, is_on, "the log to be on");
     assert_true(shard_file_exists(s, "cut/appendonly.aof.manifest"));
     shard_run(s, "SELECT 0");
@@ -138,8 +143,9 @@ static void a_full_disk_ends_it_and_no_write_is_refused(void **state) {
 static void a_killed_child_ends_it(void **state) {
     struct shard *s = open_plain();
     begin_temporary(s);
-    child_forked(s);
+    child_stopped(s);
     kill(s->persist->child.pid, SIGKILL);
+    shard_let_children_go(s);
     shard_await(s, is_off, "the end of the log");
     assert_non_null(strstr(told_error, "killed by signal 9"));
     assert_int_equal(s->turns_given_back, 1);
@@ -262,8 +268,7 @@ static void a_crash_before_the_base_leaves_the_snapshot(void **state) {
         shard_expect(s, "SAVE", "+OK\r\n");
         char *saved = shard_digest(s->ks);
         set_appendonly(s, "yes");
-        child_forked(s);
-        kill(s->persist->child.pid, SIGSTOP);
+        child_stopped(s);
         shard_run(s, "SET lost 1");
         for (int turns = 0; turns < 5; turns++) {
             shard_turn(s);
@@ -312,8 +317,9 @@ static void a_failed_first_base_is_tried_again(void **state) {
     struct shard *s = open_plain();
     shard_run(s, "SET a 1");
     set_appendonly(s, "yes");
-    child_forked(s);
+    child_stopped(s);
     kill(s->persist->child.pid, SIGKILL);
+    shard_let_children_go(s);
     shard_await(s, own_is_off, "the end of the first try");
     expect_info(s, "aof_enabled:1\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:1\r\n");
     expect_info(s, "aof_last_bgrewrite_status:err\r\n");
@@ -329,8 +335,8 @@ static void a_failed_first_base_is_tried_again(void **state) {
 static void no_write_is_refused_before_it_is_on(void **state) {
     struct shard *s = open_plain();
     set_appendonly(s, "yes");
-    child_forked(s);
-    kill(s->persist->child.pid, SIGSTOP);
+    child_stopped(s);
+    snapshot_child_begins = NULL;
     while (s->persist->aof.fd < 0)
         shard_turn(s);
     int full = open("/dev/full", O_WRONLY);
@@ -438,11 +444,13 @@ static void a_snapshot_under_way_is_taken_again(void **state) {
     struct shard *s = open_plain();
     set_appendonly(s, "yes");
     shard_await(s, own_is_on, "the log to be on");
+    shard_stop_children(s);
     shard_run(s, "BGSAVE");
-    kill(s->persist->child.pid, SIGSTOP);
+    shard_await_stopped_child(s);
     shard_run(s, "SET a 1");
     shard_turn(s);
     set_appendonly(s, "no");
+    shard_let_children_go(s);
     expect_info(s, "rdb_bgsave_in_progress:1\r\n");
     shard_await(s, no_retired, "the log to be off");
     shard_await(s, saved_once, "the snapshot");

@@ -201,6 +201,29 @@ static void beside_a_child_the_thread_syncs(void **state) {
     assert_false(on_loops_thread());
 }
 
+static void run_held_job(struct background_job *job) {
+    pthread_mutex_lock(&lock);
+    while (hold)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+}
+static void nothing_done(struct background_job *job) {
+}
+
+static void behind_a_job_of_the_thread_the_thread_syncs(void **state) {
+    struct shard *s = *state;
+    struct background_job job = {.run = run_held_job, .done = nothing_done};
+    log_of(s)->group.quick = 1000;
+    set_hold(true);
+    background_submit(s->persist->background, &job);
+    write_keys(s, 1);
+    persist_turn_end(s->persist);
+    assert_int_equal(calls, 0);
+    set_hold(false);
+    shard_await(s, all_synced, "the sync");
+    assert_false(on_loops_thread());
+}
+
 static void one_slow_sync_brings_the_thread_back(void **state) {
     struct shard *s = *state;
     log_of(s)->group.quick = 1000;
@@ -246,6 +269,7 @@ int main(void) {
         T(a_new_log_is_synced_by_the_thread),
         T(a_quick_disk_is_synced_by_the_loop),
         T(beside_a_child_the_thread_syncs),
+        T(behind_a_job_of_the_thread_the_thread_syncs),
         T(one_slow_sync_brings_the_thread_back),
         T(a_sync_that_fails_on_the_loop_is_never_repeated),
     };

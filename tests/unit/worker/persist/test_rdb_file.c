@@ -192,6 +192,17 @@ static int load_bytes(struct shard *s, struct bytes content) {
     return result;
 }
 
+/* With the bytes of a value that a flipped length has let out. */
+static void an_end_before_the_end_is_found(void **state) {
+    static const char text[] = "REDIS0010\x00\x01k\x01v\xff\0\0\0\0\0\0\0\0"
+                               "\x00\x01l\x01v\xff\0\0\0\0\0\0\0\0";
+    struct shard *s = shard_create();
+    assert_int_equal(load_bytes(s, bytes_of(text, sizeof text - 1)), -1);
+    assert_non_null(strstr(s->error, "bytes behind its end"));
+    assert_int_equal(load_bytes(s, bytes_of(text, 23)), 0);
+    shard_free(&s);
+}
+
 static struct buf small_snapshot(struct shard *s) {
     assert_int_equal(shard_open(s), 0);
     shard_run(s, "SET key value PXAT 4102444800000");
@@ -334,6 +345,7 @@ int main(void) {
         cmocka_unit_test(our_snapshot_is_loaded_by_redis),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(every_flipped_bit_is_found),
+        cmocka_unit_test(an_end_before_the_end_is_found),
         cmocka_unit_test(module_data_and_newer_opcodes_are_passed_over),
         cmocka_unit_test(nonsense_is_refused_with_its_place),
         cmocka_unit_test(a_file_of_redis_1_has_no_checksum),

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -137,12 +138,44 @@ static void refusals(void **state) {
                "t\2\xff"); /* no number */
 }
 
+/* Damage of any kind is refused or makes another hash: nothing worse. */
+static void damaged(void **state) {
+    unsigned seed = (unsigned)time(NULL);
+    print_message("seed %u\n", seed);
+    struct buf whole[2] = {{0}};
+    struct hash_limits l = limits();
+    struct value hash = hash_create();
+    for (char c = 'a'; c < 'k'; c++) {
+        hash_set(&hash, bytes_of(&c, 1), BYTES_LITERAL("content"), &l);
+        if (c % 2)
+            hash_set_field_expiry(&hash, bytes_of(&c, 1), 33000000000000 + c, &l);
+    }
+    rdb_value_write(&whole[0], &hash, true);
+    hash_free(&hash);
+    buf_append(&whole[1],
+               "\x19\xe8\3\0\0\0\0\0\0\x18\x18\0\0\0\6\0\x81"
+               "a\2\x81x\2\xc3\xe8\2\x81"
+               "b\2\x81y\2\0\1\xff",
+               34);
+    for (int round = 0; round < 40000; round++) {
+        struct buf data = {0};
+        buf_append_bytes(&data, buf_bytes(&whole[round % 2]));
+        for (int n = rand_r(&seed) % 4; n >= 0; n--)
+            data.data[1 + (size_t)rand_r(&seed) % (data.len - 1)] = (char)rand_r(&seed);
+        if (rand_r(&seed) % 4 == 0)
+            data.len = (size_t)rand_r(&seed) % data.len;
+        if (read_hash(data.data, data.len, &hash) == 0)
+            hash_free(&hash);
+        buf_free(&data);
+    }
+    buf_free(&whole[0]);
+    buf_free(&whole[1]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trips),
-        cmocka_unit_test(plain_stays_plain),
-        cmocka_unit_test(forms),
-        cmocka_unit_test(refusals),
+        cmocka_unit_test(round_trips), cmocka_unit_test(plain_stays_plain), cmocka_unit_test(forms),
+        cmocka_unit_test(refusals),    cmocka_unit_test(damaged),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

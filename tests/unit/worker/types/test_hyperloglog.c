@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -124,11 +126,39 @@ static void test_hostile(void **state) {
     assert_false(hll_is_valid(BYTES_LITERAL("HYLL\0\0\0\0\0\0\0\0\0\0\0\0\x7f\xff")));
 }
 
+/* Runs at random: read, raised, merged, made dense, never beyond their bytes. */
+static void test_any_runs(void **state) {
+    unsigned seed = (unsigned)time(NULL);
+    print_message("seed %u\n", seed);
+    for (int round = 0; round < 20000; round++) {
+        uint8_t registers[HLL_REGISTERS] = {0};
+        struct buf hll = {0}, text = {0};
+        hll_create(&hll);
+        if (rand_r(&seed) % 2)
+            hll.len = HLL_HEADER_BYTES;
+        for (int n = rand_r(&seed) % 12; n > 0; n--) {
+            char op = (char)rand_r(&seed);
+            buf_append(&hll, &op, 1);
+        }
+        char *exact = mem_alloc(hll.len); /* so that a sanitizer sees what is read behind it */
+        memcpy(exact, hll.data, hll.len);
+        bool whole = hll_merge(registers, bytes_of(exact, hll.len));
+        assert_int_equal(hll_describe(bytes_of(exact, hll.len), &text), whole);
+        mem_free(exact);
+        for (int n = 0; n < 8; n++)
+            hll_raise(&hll, (uint32_t)rand_r(&seed) % HLL_REGISTERS,
+                      (uint8_t)(1 + rand_r(&seed) % 40), (uint64_t)rand_r(&seed) % 40);
+        hll_make_dense(&hll);
+        buf_free(&hll);
+        buf_free(&text);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sparse_runs), cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_forms_agree), cmocka_unit_test(test_cached),
-        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_hostile),     cmocka_unit_test(test_any_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

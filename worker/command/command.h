@@ -160,7 +160,7 @@ struct command_env {
     void (*crash)(void *upper, const char *how); /* DEBUG SEGFAULT, DEBUG PANIC */
     int64_t loaded_wall_ms;                      /* when this worker began to serve */
     bool loading;
-    bool syncing;       /* a primary's snapshot comes in, here or at another worker: nothing is shown */
+    bool syncing; /* a primary's snapshot comes in, here or at another worker: nothing is shown */
     bool primary_is_up; /* of a replica: all links that should be there are */
     /* Bring syncing up to date: a command of a link is about to run. */
     void (*look_at_primary)(void *upper);

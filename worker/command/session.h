@@ -45,7 +45,7 @@ struct session {
     uint64_t last_active_mono_ms;
     const struct command *last_command;
     struct replica *replica; /* the connection is one's; NULL: it is not. Owned */
-    uint64_t blocked_token; /* of its call that waits in a blocking command; 0: none */
+    uint64_t blocked_token;  /* of its call that waits in a blocking command; 0: none */
     /* Kept up to date by the client layer for CLIENT LIST. */
     uint64_t query_bytes, query_free_bytes, args_bytes, reply_bytes, memory_bytes;
     uint64_t net_in_bytes, net_out_bytes, commands;

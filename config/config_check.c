@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-enum { PORT_MAX = 65535, BIND_MAX = 15, STATUS_BIND_MAX = 8 };
+enum { PORT_MAX = 65535, BIND_MAX = 15, STATUS_BIND_MAX = 8, REPLICAOF_HOST_MAX = 256 };
 
 typedef int check(const struct config *config, char *error_r);
 
@@ -130,10 +130,23 @@ static int check_restart(const struct config *config, char *error_r) {
     return 0;
 }
 
+/* "host port", or nothing. */
+static int check_replicaof(const struct config *config, char *error_r) {
+    struct bytes rest = bytes_of_text(config->replicaof), host, port;
+    uint64_t number;
+    if (config_trim(rest).len == 0)
+        return 0;
+    if (config_next_word(&rest, &host) && config_next_word(&rest, &port) &&
+        config_trim(rest).len == 0 && host.len < REPLICAOF_HOST_MAX &&
+        bytes_to_u64(port, &number) && number > 0 && number <= UINT16_MAX)
+        return 0;
+    return config_error(error_r, "replicaof = '%s': must be a host and a port", config->replicaof);
+}
+
 static check *const checks[] = {
     check_workers,    check_dir,         check_listens_somewhere, check_ports,
     check_bind,       check_status_bind, check_announced,         check_unixsocketperm,
-    check_relay_ring, check_file_names,  check_restart,
+    check_relay_ring, check_file_names,  check_restart,           check_replicaof,
 };
 
 int config_check(const struct config *config, char *error_r) {

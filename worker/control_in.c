@@ -27,6 +27,7 @@ static void apply_config(struct worker *w, char error_r[CONFIG_ERROR_BYTES]) {
     keyspace_configure(w->ks, w->config);
     if (!w->env.loading && persist_config_changed(w->persist, error_r, CONFIG_ERROR_BYTES) != 0)
         log_warning("%s", error_r);
+    follow_configure(w->follow);
 }
 
 /* The supervisor has checked the lines as a whole; ours is the same table, so this cannot fail. */
@@ -46,6 +47,7 @@ static void on_fork(struct worker *w, const struct control_header *order, struct
 
 static void on_peer_down(struct worker *w, const struct control_header *order, struct bytes body) {
     router_peer_down(w->router, (uint32_t)order->number, (uint32_t)order->id);
+    follow_peer_down(w->follow);
 }
 
 static void on_peer_up(struct worker *w, const struct control_header *order, struct bytes body) {

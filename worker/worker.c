@@ -36,6 +36,26 @@ static void on_fork_done(void *arg, uint64_t id) {
     control_report(arg, CONTROL_REPORT_FORK_DONE, id, 0, (struct bytes){0});
 }
 
+static bool on_origin(void *arg, struct rdb_origin *origin_r) {
+    struct worker *w = arg;
+    return primary_origin(w->primary, origin_r);
+}
+
+static void on_origin_found(void *arg, const struct rdb_origin *origin) {
+    struct worker *w = arg;
+    w->origin = *origin;
+}
+
+static void on_snapshot_forked(void *arg) {
+    struct worker *w = arg;
+    primary_snapshot_forked(w->primary);
+}
+
+static void on_snapshot_ended(void *arg, enum snapshot_end how) {
+    struct worker *w = arg;
+    primary_snapshot_ended(w->primary, how);
+}
+
 static bool on_owns(void *arg, struct bytes key) {
     struct worker *w = arg;
     return w->segment.slots->owner[slot_of_key(key)] == w->env.shard;
@@ -52,6 +72,10 @@ static void on_cut_linked(void *arg, uint64_t cut, uint64_t try, struct bytes re
 static int on_apply(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                     size_t error_bytes) {
     struct worker *w = arg;
+    if (propagate_mark_parse(argc, argv, &w->origin))
+        return 0;
+    if (!bytes_equal_nocase(argv[0], "select"))
+        w->origin.id[0] = '\0'; /* changed since, and nothing says how far the stream was then */
     return replay_command(w->ks, &w->loader, &w->env, argc, argv, error_r, error_bytes);
 }
 
@@ -60,7 +84,7 @@ static void on_progress(void *arg) {
     struct worker *w = arg;
     worker_heartbeat(w);
     persist_refresh_status(w->persist);
-    if (!w->env.loading)
+    if (!w->env.loading && !w->env.syncing)
         return;
     ev_run(w->loop, EVRUN_NOWAIT);
     clients_turn_begin(w->clients);
@@ -96,14 +120,30 @@ static uint32_t env_listeners(void) {
     return text && bytes_to_u64(bytes_of_text(text), &n) && n < 64 ? (uint32_t)n : 0;
 }
 
+static void drop_replica(void *arg, void *client) {
+    struct worker *w = arg;
+    clients_kill(w->clients, client, false);
+}
+
+static void open_primary(struct worker *w, const char *dir) {
+    struct primary_hooks hooks = {.arg = w, .drop = drop_replica};
+    w->primary = primary_create(w->loop, dir, w->config, w->status, &hooks);
+    w->env.primary = w->primary;
+}
+
 static int open_persist(struct worker *w, uint32_t shard, char *error, size_t error_bytes) {
     char dir[1024];
     snprintf(dir, sizeof(dir), "%s/shard-%04u", w->config->dir, shard);
+    open_primary(w, dir);
     struct persist_hooks hooks = {.arg = w,
                                   .synced = on_synced,
                                   .fork_want = on_fork_want,
                                   .fork_done = on_fork_done,
                                   .log_began = on_log_began,
+                                  .origin = on_origin,
+                                  .origin_found = on_origin_found,
+                                  .snapshot_forked = on_snapshot_forked,
+                                  .snapshot_ended = on_snapshot_ended,
                                   .cut_prepared = on_cut_prepared,
                                   .cut_linked = on_cut_linked,
                                   .apply = on_apply,
@@ -149,6 +189,7 @@ int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
         return fail(w, EXIT_LOAD_FAILED, error);
     w->env.persist = w->persist;
     w->router = router_create(&w->env, w->ks);
+    w->follow = follow_create(w);
     w->clients = clients_create(w->loop, &w->env, w->router, env_listeners());
     control_in_start(w);
     return 0;
@@ -166,7 +207,9 @@ static int load(struct worker *w) {
     if (persist_load(w->persist, error, sizeof(error)) != 0)
         return fail(w, EXIT_LOAD_FAILED, error);
     w->env.loading = false;
-    w->propagate = propagate_create(persist_aof(w->persist));
+    w->propagate = propagate_create(persist_aof(w->persist), primary_backlog(w->primary));
+    primary_open(w->primary, w->persist, w->propagate);
+    primary_restore(w->primary, &w->origin, w->config->replicaof[0] == '\0');
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();
     log_notice("Loaded %llu keys in %.3f seconds", (unsigned long long)keyspace_count_all(w->ks),
@@ -181,6 +224,7 @@ int worker_run(struct worker *w) {
     worker_turns_start(w);
     worker_refresh_status(w);
     worker_set_state(w, CHILD_UP);
+    follow_configure(w->follow);
     clients_open_handover(w->clients);
     control_report(w, CONTROL_REPORT_READY, 0, 0, (struct bytes){0});
     ev_run(w->loop, 0);

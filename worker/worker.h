@@ -12,7 +12,9 @@
 #include "shared/ipc/control.h"
 #include "worker/client/clients.h"
 #include "worker/command/command.h"
+#include "worker/follow.h"
 #include "worker/persist/persist.h"
+#include "worker/replication/primary.h"
 #include "worker/replication/propagate.h"
 #include "worker/route/router.h"
 
@@ -28,11 +30,14 @@ struct worker {
     struct keyspace *ks;
     struct persist *persist;
     struct propagate *propagate;
+    struct primary *primary;
     struct router *router;
     struct clients *clients;
+    struct follow *follow;
     struct command_env env;
     struct list sessions;
-    struct session loader; /* commands of the log run with it */
+    struct session loader;    /* commands of the log run with it */
+    struct rdb_origin origin; /* where what was loaded stands in a stream; "": nowhere known */
 
     ev_io control_io, doorbell_io;
     ev_prepare prepare;

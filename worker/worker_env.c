@@ -78,6 +78,11 @@ static void refresh(void *upper) {
     worker_refresh_status(upper);
 }
 
+static void look_at_primary(void *upper) {
+    struct worker *w = upper;
+    follow_look(w->follow);
+}
+
 static void crash(void *upper, const char *how) {
     log_warning("Crash on demand: %s", how);
     if (strcmp(how, "segfault") == 0)
@@ -107,5 +112,6 @@ void worker_env_open(struct worker *w, uint32_t shard, uint32_t generation) {
                                   .monitor = monitor,
                                   .slow = slow,
                                   .refresh_status = refresh,
+                                  .look_at_primary = look_at_primary,
                                   .crash = crash};
 }

@@ -19,7 +19,8 @@ static void drain(struct worker *w) {
         clients_synced(w->clients);
         clients_turn_end(w->clients);
         router_turn_end(w->router);
-        if (clients_drained(w->clients))
+        bool replicas_have_it = primary_drained(w->primary);
+        if (clients_drained(w->clients) && replicas_have_it)
             return;
         poll(NULL, 0, 5);
         worker_heartbeat(w);

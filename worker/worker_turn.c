@@ -8,10 +8,12 @@
 #include <sched.h>
 
 void worker_send(struct worker *w) {
+    primary_mark(w->primary);
     uint64_t start_us = w->config->latency_monitor_threshold > 0 ? clock_mono_us() : 0;
     persist_turn_end(w->persist);
     if (start_us > 0)
         latency_event(&w->env, LATENCY_AOF_WRITE, clock_mono_us() - start_us);
+    primary_turn_end(w->primary);
     clients_turn_end(w->clients);
     router_turn_end(w->router);
 }
@@ -43,14 +45,15 @@ static void set_alarm(struct worker *w, uint64_t at_ms) {
 static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) {
     struct worker *w = prepare->data;
     status_beat(w->status);
+    follow_turn(w->follow);
     clients_turn_begin(w->clients);
-    if (w->config->maxmemory > 0)
+    if (w->config->maxmemory > 0 && w->config->replicaof[0] == '\0')
         memory_relieve(&w->env, w->ks);
     worker_send(w);
     worker_heartbeat(w);
     if (router_next_ms(w->router) != w->alarm_ms)
         set_alarm(w, router_next_ms(w->router));
-    bool more = w->more_work || clients_waiting(w->clients);
+    bool more = w->more_work || clients_waiting(w->clients) || follow_waiting(w->follow);
     if (!more)
         let_others_run(w);
     if (more || router_sleep(w->router))
@@ -70,6 +73,7 @@ static void after_sleep(struct ev_loop *loop, ev_check *check, int events) {
     router_awake(w->router);
     keyspace_set_now(w->ks, clock_wall_ms());
     w->more_work = router_turn_begin(w->router);
+    follow_look(w->follow);
     status_beat(w->status);
 }
 
@@ -85,6 +89,8 @@ static void on_cron(struct ev_loop *loop, ev_timer *timer, int events) {
     struct worker *w = timer->data;
     w->cron_count++;
     persist_cron(w->persist);
+    primary_cron(w->primary);
+    follow_cron(w->follow);
     router_cron(w->router);
     clients_cron(w->clients);
     worker_cron_status(w);

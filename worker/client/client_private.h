@@ -3,6 +3,7 @@
 #define REMUDA_CLIENT_PRIVATE_H
 #include "worker/client/clients.h"
 #include "worker/persist/persist.h"
+#include "worker/replication/primary.h"
 #include "worker/resp/parse.h"
 
 #include <ev.h>

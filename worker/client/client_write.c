@@ -173,6 +173,8 @@ void client_flush(struct client *c, uint64_t gate) {
     }
     size_t unsent = client_unsent(c);
     c->session.reply_bytes = unsent;
+    if (replica_is_attached(c->session.replica) && unsent == 0)
+        replica_may_write(c->session.replica);
     check_output_limits(c, unsent + c->pipeline.queued_bytes);
     if (c->mark_count > 0 && !c->session.close_now) {
         list_push_back(&c->owner->gated, &c->flush_link);

@@ -142,8 +142,9 @@ static void client_close(struct client *c) {
         resp_parser_free(c->parser);
         mem_free(c->parser);
     }
-    close(c->session.fd);
-    session_free(&c->session);
+    int fd = c->session.fd;
+    session_free(&c->session); /* a replica's watches the descriptor */
+    close(fd);
     count_address(clients, c->address_class, -1);
     clients->connected--;
     status_set(clients->env->status, METRIC_connected_clients, clients->connected);
@@ -316,7 +317,8 @@ static void check_idle(struct clients *clients) {
     LIST_EACH(node, clients->env->sessions) {
         struct client *c = client_of_session(LIST_ENTRY(node, struct session, link));
         uint64_t idle_ms = now_ms - c->session.last_active_mono_ms;
-        if (timeout_ms && idle_ms > timeout_ms && c->pipeline.in_flight == 0) {
+        if (timeout_ms && idle_ms > timeout_ms && c->pipeline.in_flight == 0 &&
+            !replica_is_attached(c->session.replica)) {
             log_verbose("Closing idle client");
             client_close_later(c);
         } else if (client_unsent(c) > 0) {

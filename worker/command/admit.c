@@ -72,6 +72,25 @@ static void refuse_arity(struct command_ctx *ctx) {
                            ctx->cmd->name);
 }
 
+/* What a replica does not do for its clients. */
+static bool refuse_on_replica(struct command_ctx *ctx) {
+    const struct config *config = ctx_config(ctx);
+    const char *refusal = NULL;
+    if (ctx->session->upstream)
+        return false;
+    if ((ctx->cmd->flags & CMD_WRITE) && config->replica_read_only)
+        refusal = "READONLY You can't write against a read only replica.";
+    else if (!ctx->env->primary_is_up && !config->replica_serve_stale_data &&
+             !(ctx->cmd->flags & CMD_STALE))
+        refusal = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to "
+                  "'no'.";
+    if (refusal == NULL)
+        return false;
+    reply_error(&ctx->reply, refusal);
+    execute_stats()[command_index(ctx->cmd)].rejected_calls++;
+    return true;
+}
+
 /* Writes the refusal and returns true, or returns false if the command may run. */
 static bool refuse(struct command_ctx *ctx) {
     const struct command *c = ctx->cmd;
@@ -81,8 +100,11 @@ static bool refuse(struct command_ctx *ctx) {
         refuse_debug(ctx);
     else if (!(c->flags & CMD_NO_AUTH) && ctx_needs_auth(ctx))
         reply_error(&ctx->reply, "NOAUTH Authentication required.");
-    else if (ctx->env->loading && !(c->flags & CMD_LOADING))
-        reply_error(&ctx->reply, "LOADING Redis is loading the dataset in memory");
+    else if ((ctx->env->loading || ctx->env->syncing) && !(c->flags & CMD_LOADING) &&
+             !ctx->session->upstream)
+        reply_error(&ctx->reply, reply_err_loading);
+    else if (ctx_config(ctx)->replicaof[0] != '\0' && refuse_on_replica(ctx))
+        return true;
     else
         return false;
     execute_stats()[command_index(c)].rejected_calls++;

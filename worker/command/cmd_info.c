@@ -9,6 +9,7 @@
 #include "shared/base/clock.h"
 #include "worker/command/error_stats.h"
 
+#include <stdio.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -394,17 +395,61 @@ static void section_stats(const struct info *info) {
     PUT_FIGURES(info, rest);
 }
 
+/* The primary that is followed. The link is up when all links of the pool are. */
+static void put_primary(const struct info *info) {
+    const struct config *config = ctx_config(info->ctx);
+    char host[320] = "", port[16] = "";
+    bool up = info->ctx->env->primary_is_up;
+    uint64_t total = sum(info, METRIC_primary_sync_total_bytes);
+    uint64_t done = sum(info, METRIC_primary_sync_done_bytes);
+    bool transfer = !up && done < total;
+    (void)!sscanf(config->replicaof, "%319s %15s", host, port);
+    put_text(info, "role", "slave");
+    put_text(info, "master_host", host);
+    put_text(info, "master_port", port);
+    put_text(info, "master_link_status", up ? "up" : "down");
+    buf_printf(info->out, "master_last_io_seconds_ago:%lld\r\n",
+               up ? (long long)(largest(info, METRIC_primary_silent_ms) / 1000) : -1LL);
+    put(info, "master_sync_in_progress", transfer || sum(info, METRIC_primary_syncing) > 0);
+    put(info, "slave_read_repl_offset", sum(info, METRIC_primary_offset));
+    put(info, "slave_repl_offset", sum(info, METRIC_primary_offset));
+    if (transfer) {
+        put(info, "master_sync_total_bytes", total);
+        put(info, "master_sync_read_bytes", done);
+        put(info, "master_sync_left_bytes", total - done);
+        buf_printf(info->out, "master_sync_perc:%.2f\r\n", (double)done * 100 / (double)total);
+    }
+    if (!up)
+        put(info, "master_link_down_since_seconds", largest(info, METRIC_primary_silent_ms) / 1000);
+    put(info, "slave_priority", (uint64_t)config->replica_priority);
+    put(info, "slave_read_only", config->replica_read_only);
+    put(info, "replica_announced", 1);
+}
+
+/* A shard's own; for the pool the figures that add up. */
 static void section_replication(const struct info *info) {
     const struct segment *segment = info->ctx->env->segment;
-    put_text(info, "role", "master");
-    put(info, "connected_slaves", 0);
+    const struct primary *primary = info->ctx->env->primary;
+    if (!info->pool && primary != NULL) {
+        if (ctx_config(info->ctx)->replicaof[0] == '\0')
+            put_text(info, "role", "master");
+        else
+            put_primary(info);
+        replication_info(primary, ctx_config(info->ctx), info->out);
+        return;
+    }
+    if (ctx_config(info->ctx)->replicaof[0] == '\0')
+        put_text(info, "role", "master");
+    else
+        put_primary(info);
+    put(info, "connected_slaves", sum(info, METRIC_connected_replicas));
     put_text(info, "master_failover_state", "no-failover");
     put_text(info, "master_replid", segment != NULL ? segment->header->run_id : "");
     put_text(info, "master_replid2", "0000000000000000000000000000000000000000");
-    put(info, "master_repl_offset", 0);
+    put(info, "master_repl_offset", sum(info, METRIC_replication_offset));
     put_text(info, "second_repl_offset", "-1");
     put(info, "repl_backlog_active", 0);
-    put(info, "repl_backlog_size", 0);
+    put(info, "repl_backlog_size", (uint64_t)ctx_config(info->ctx)->repl_backlog_size);
     put(info, "repl_backlog_first_byte_offset", 0);
     put(info, "repl_backlog_histlen", 0);
 }
@@ -509,6 +554,7 @@ static void section_pool(const struct info *info) {
         return;
     put_text(info, "pool_id", segment->header->pool_id);
     put(info, "pool_workers", segment->workers);
+    put(info, "pool_worker_port_base", segment->slots->port[0]);
     put(info, "pool_answered_by", info->ctx->env->shard);
     PUT_FIGURES(info, figures);
     for (uint32_t i = 0; i < info->count; i++)

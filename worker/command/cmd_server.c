@@ -1,4 +1,4 @@
-/* cmd_server.c - DBSIZE, FLUSHDB, FLUSHALL, SWAPDB, TIME, SAVE and its kin, SHUTDOWN, ROLE.
+/* cmd_server.c - DBSIZE, FLUSHDB, FLUSHALL, SWAPDB, TIME, SAVE and its kin, SHUTDOWN.
  *
  * A handler acts on this shard; that a command reaches all shards is a matter of its row's span. */
 #include "worker/command/server_private.h"
@@ -101,13 +101,6 @@ void cmd_time(struct command_ctx *ctx) {
     reply_array(&ctx->reply, 2);
     reply_bulk_integer(&ctx->reply, now_us / 1000000);
     reply_bulk_integer(&ctx->reply, now_us % 1000000);
-}
-
-void cmd_role(struct command_ctx *ctx) {
-    reply_array(&ctx->reply, 3);
-    reply_bulk_text(&ctx->reply, "master");
-    reply_integer(&ctx->reply, 0);
-    reply_array(&ctx->reply, 0);
 }
 
 /* ---- files ---- */

@@ -136,6 +136,7 @@ struct command_env {
     struct list *sessions;        /* of all connected clients of this worker */
     struct persist *persist;      /* worker/persist/persist.h; NULL in unit tests */
     struct propagate *propagate;  /* worker/replication/propagate.h; NULL: nothing is logged */
+    struct primary *primary;      /* worker/replication/primary.h; NULL in unit tests */
     struct blocked *blocked;      /* worker/command/blocked.h; NULL: nobody waits here for keys */
     bool keys_ready;              /* and a key that somebody waits for has changed */
     struct latency_page *latency; /* of the segment; NULL: nothing is counted */
@@ -170,6 +171,10 @@ struct command_env {
     void (*crash)(void *upper, const char *how); /* DEBUG SEGFAULT, DEBUG PANIC */
     int64_t loaded_wall_ms;                      /* when this worker began to serve */
     bool loading;
+    bool syncing; /* a primary's snapshot comes in, here or at another worker: nothing is shown */
+    bool primary_is_up; /* of a replica: all links that should be there are */
+    /* Bring syncing up to date: a command of a link is about to run. */
+    void (*look_at_primary)(void *upper);
     bool active_expiry_paused; /* DEBUG SET-ACTIVE-EXPIRE 0: the loop leaves expired keys alone */
 };
 

@@ -14,6 +14,7 @@
 #include "shared/base/panic.h"
 #include "worker/persist/aof.h"
 #include "worker/persist/persist.h"
+#include "worker/replication/primary.h"
 #include "worker/replication/propagate.h"
 
 /* A handler may run commands itself; each level has its own buffer for what is logged instead. */
@@ -43,10 +44,18 @@ uint64_t execute_ended_us(void) {
     return last_end_us;
 }
 
+static bool lacks_replicas(const struct command_ctx *ctx) {
+    const struct config *config = ctx_config(ctx);
+    return config->min_replicas_to_write > 0 && config->min_replicas_max_lag > 0 &&
+           ctx->env->primary != NULL &&
+           primary_good_replicas(ctx->env->primary) < (uint64_t)config->min_replicas_to_write;
+}
+
 /* What was accepted once, as the commands of a log being loaded were, is never refused. */
 static bool refuse(struct command_ctx *ctx) {
     uint32_t flags = ctx->cmd->flags;
-    if (!(flags & (CMD_WRITE | CMD_DENYOOM)) || ctx->accepted || ctx->env->loading)
+    if (!(flags & (CMD_WRITE | CMD_DENYOOM)) || ctx->accepted || ctx->session->upstream ||
+        ctx->env->loading)
         return false;
     if ((flags & CMD_DENYOOM) && ctx_config(ctx)->maxmemory > 0 && !memory_admit(ctx)) {
         reply_error(&ctx->reply, reply_err_oom);
@@ -55,6 +64,8 @@ static bool refuse(struct command_ctx *ctx) {
     if (!(flags & CMD_WRITE) || ctx->env->persist == NULL)
         return false;
     const char *refusal = persist_write_refusal(ctx->env->persist);
+    if (refusal == NULL && lacks_replicas(ctx))
+        refusal = "NOREPLICAS Not enough good replicas to write.";
     if (refusal == NULL)
         return false;
     reply_error(&ctx->reply, refusal);
@@ -81,12 +92,23 @@ static void propagate(struct command_ctx *ctx) {
         propagate_command(env->propagate, ctx_db(ctx), ctx->argc, ctx->argv);
 }
 
+/* What a primary sends sees the keys that only the primary may find past their time. */
+static void call_handler(struct command_ctx *ctx) {
+    if (__builtin_expect(ctx->session->upstream, 0)) {
+        keyspace_set_expiry_passive(ctx->ks, true);
+        ctx->cmd->handler(ctx);
+        keyspace_set_expiry_passive(ctx->ks, false);
+    } else {
+        ctx->cmd->handler(ctx);
+    }
+}
+
 static void run(struct command_ctx *ctx, struct command_stats *row) {
     uint64_t start_us = last_end_us != 0 ? last_end_us : clock_mono_us();
     uint32_t errors = ctx->reply.errors;
     ASSERT(depth < DEPTH_MAX);
     depth++;
-    ctx->cmd->handler(ctx);
+    call_handler(ctx);
     depth--;
     last_end_us = clock_mono_us();
     row->calls += ctx->waiter == NULL; /* one that waits counts when it is served */

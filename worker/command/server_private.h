@@ -61,6 +61,11 @@ struct bytes command_key_flags(const struct command *c, uint32_t argc, uint32_t 
 /* An array or set of the words of a list separated by one character, as simple strings. */
 void reply_words_as_set(struct reply *r, struct bytes list, char separator);
 
+/* ---- cmd_replication.c ---- */
+struct primary;
+/* The lines of INFO replication for this shard. */
+void replication_info(const struct primary *primary, const struct config *config, struct buf *out);
+
 /* ---- command_docs.c ---- */
 /* The `arguments` array of COMMAND DOCS from the row's syntax. */
 void docs_reply_arguments(struct reply *r, const struct command *c);

@@ -4,6 +4,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/mem.h"
 #include "worker/command/command.h"
+#include "worker/replication/primary.h"
 
 void session_init(struct session *s, enum session_port port) {
     *s = (struct session){.port = port, .resp = 2, .fd = -1};
@@ -19,6 +20,7 @@ static void free_text(char **text) {
 
 void session_free(struct session *s) {
     list_remove(&s->link);
+    replica_free(&s->replica);
     free_text(&s->name);
     free_text(&s->lib_name);
     free_text(&s->lib_version);
@@ -38,9 +40,15 @@ static void append_flags(const struct session *s, struct buf *out) {
         bool on;
         char letter;
     } flags[] = {
-        {s->monitor, 'O'},   {s->blocked_token != 0, 'b'}, {s->close_after_reply, 'c'},
-        {s->close_now, 'A'}, {s->unix_socket, 'U'},        {s->readonly_mode, 'r'},
-        {s->no_evict, 'e'},  {s->no_touch, 'T'},
+        {replica_is_attached(s->replica), 'S'},
+        {s->monitor, 'O'},
+        {s->blocked_token != 0, 'b'},
+        {s->close_after_reply, 'c'},
+        {s->close_now, 'A'},
+        {s->unix_socket, 'U'},
+        {s->readonly_mode, 'r'},
+        {s->no_evict, 'e'},
+        {s->no_touch, 'T'},
     };
     size_t before = out->len;
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)

@@ -20,6 +20,8 @@ enum session_reply_mode {
     SESSION_REPLY_SKIP
 };
 
+struct replica;
+
 struct session {
     struct list link; /* in the worker's registry */
     uint64_t id;      /* CLIENT ID, unique in the pool */
@@ -32,6 +34,7 @@ struct session {
     bool authenticated;
     bool readonly_mode; /* READONLY on a node port */
     bool asking;
+    bool upstream; /* says what the primary says: accepted already, and nothing may refuse it */
     bool no_evict, no_touch;
     bool monitor;           /* is told of the commands of others */
     bool close_after_reply; /* QUIT, protocol errors */
@@ -45,7 +48,8 @@ struct session {
     int64_t created_wall_ms;
     uint64_t last_active_mono_ms;
     const struct command *last_command;
-    uint64_t blocked_token; /* of its call that waits in a blocking command; 0: none */
+    struct replica *replica; /* the connection is one's; NULL: it is not. Owned */
+    uint64_t blocked_token;  /* of its call that waits in a blocking command; 0: none */
     /* Kept up to date by the client layer for CLIENT LIST. */
     uint64_t query_bytes, query_free_bytes, args_bytes, reply_bytes, memory_bytes;
     uint64_t net_in_bytes, net_out_bytes, commands;

@@ -54,6 +54,10 @@ int64_t keyspace_now_ms(const struct keyspace *ks) {
     return ks->now_ms;
 }
 
+void keyspace_set_replica(struct keyspace *ks, bool replica) {
+    ks->replica = replica;
+}
+
 void keyspace_set_expiry_passive(struct keyspace *ks, bool passive) {
     ks->expiry_passive = passive;
 }

@@ -93,7 +93,7 @@ static void expire_fields(struct keyspace *ks, uint64_t end, uint32_t effort) {
 
 uint64_t keyspace_expire_cycle(struct keyspace *ks, uint64_t budget_us, uint32_t effort) {
     uint64_t end = clock_mono_us() + budget_us, expired = 0;
-    if (ks->expiry_passive)
+    if (ks->expiry_passive || ks->replica)
         return 0;
     /* Half of the time at most, whatever there is to do. */
     expire_fields(ks, end - budget_us / 2, effort);

@@ -48,8 +48,11 @@ bool keyspace_find(struct keyspace *ks, uint32_t db, struct bytes key, enum key_
     struct entry *e = table_find(&ks->databases[db].keys, hash, key);
     *ref_r = (struct keyref){ks, db, key, hash, e};
     if (e && __builtin_expect(entry_is_gone(ks, e), 0)) {
-        keyspace_remove(ref_r, REMOVAL_EXPIRED);
-        e = NULL;
+        if (!ks->replica)
+            keyspace_remove(ref_r, REMOVAL_EXPIRED);
+        else if (access != KEY_WRITE)
+            ref_r->entry = NULL;
+        e = ref_r->entry;
     }
     if (e && __builtin_expect(entry_is_timed(e), 0) && !ks->expiry_passive) {
         keyspace_expire_fields(ref_r, UINT64_MAX);

@@ -40,8 +40,10 @@ void keyspace_set_now(struct keyspace *ks, int64_t now_ms);
 int64_t keyspace_now_ms(const struct keyspace *ks);
 /* LRU clock or LFU counters, from maxmemory-policy and the lfu-* options. */
 void keyspace_configure(struct keyspace *ks, const struct config *config);
-/* Replaying a log or serving as a replica: keys past their time are kept and seen until deleted. */
+/* Replaying a log or what a primary sends: keys past their time are kept and seen until deleted. */
 void keyspace_set_expiry_passive(struct keyspace *ks, bool passive);
+/* Of a replica: keys past their time are kept until the primary deletes them, and hidden from readers. */
+void keyspace_set_replica(struct keyspace *ks, bool replica);
 
 /* ---- one key ---- */
 struct keyref {

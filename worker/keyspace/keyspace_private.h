@@ -27,7 +27,7 @@ struct keyspace {
     uint32_t access_clock; /* what an entry touched now gets: LRU seconds */
     bool lfu;
     uint32_t lfu_log_factor, lfu_decay_minutes;
-    bool expiry_passive;
+    bool expiry_passive, replica; /* see the setters */
     bool child_alive;
     uint32_t expire_db; /* where the next expire cycle begins */
     uint32_t evict_db;  /* where the next random eviction looks */

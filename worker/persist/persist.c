@@ -35,16 +35,15 @@ static void on_save_progress(void *arg, uint64_t keys, uint64_t bytes) {
     persist_tell_progress(p);
 }
 
-struct rdb_save_job persist_save_job(const struct persist *p, bool aof_base) {
-    union { /* the callback wants what this function only passes on */
-        const struct persist *in;
-        void *out;
-    } self = {p};
+struct rdb_save_job persist_save_job(struct persist *p, bool aof_base) {
+    if (p->hooks.origin == NULL || !p->hooks.origin(p->hooks.arg, &p->origin))
+        p->origin.id[0] = '\0';
     return (struct rdb_save_job){.ks = p->ks,
                                  .config = p->config,
                                  .aof_base = aof_base,
+                                 .origin = &p->origin,
                                  .progress = on_save_progress,
-                                 .arg = self.out};
+                                 .arg = p};
 }
 
 /* ---- turns to fork ---- */
@@ -219,6 +218,17 @@ void persist_free(struct persist **p) {
 
 struct aof *persist_aof(struct persist *p) {
     return p->log.taking ? &p->aof : NULL;
+}
+
+int persist_replace(struct persist *p, char *error_r, size_t error_bytes) {
+    end_children(p);
+    log_end(p);
+    keyspace_flush_all(p->ks, true);
+    keyspace_set_expiry_passive(p->ks, true);
+    int result = persist_load_snapshot(p, true, error_r, error_bytes);
+    keyspace_set_expiry_passive(p->ks, false);
+    p->snapshots.dirty = 0;
+    return result;
 }
 
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes) {

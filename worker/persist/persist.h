@@ -9,9 +9,12 @@
 #include "shared/ipc/control.h"
 #include "shared/ipc/status_page.h"
 #include "worker/keyspace/keyspace.h"
+#include "worker/persist/rdb_part.h"
 
 struct persist;
 struct aof;
+
+enum snapshot_end { SNAPSHOT_GOOD, SNAPSHOT_FAILED, SNAPSHOT_ABORTED };
 
 struct persist_hooks {
     void *arg;
@@ -30,6 +33,13 @@ struct persist_hooks {
     /* A new log file begins, or a log ends: take persist_aof() anew, and the next command must repeat
      * its SELECT. May be NULL. */
     void (*log_began)(void *arg);
+    /* Where the data stand in a stream of replication: asked when a file is written, told when one was
+     * loaded that says so. origin returns false if they stand in none. May be NULL. */
+    bool (*origin)(void *arg, struct rdb_origin *origin_r);
+    void (*origin_found)(void *arg, const struct rdb_origin *origin);
+    /* A snapshot's child was forked: it has the keyspace of this moment. / It has ended. May be NULL. */
+    void (*snapshot_forked)(void *arg);
+    void (*snapshot_ended)(void *arg, enum snapshot_end how);
     /* persist_cut_prepare() is done: error is "", or why not. Then, after the mark, the files are linked
      * and synced: report as in CONTROL_REPORT_CUT_LINKED. May be NULL. */
     void (*cut_prepared)(void *arg, uint64_t cut, uint64_t try, const char *error);
@@ -78,6 +88,9 @@ uint64_t persist_dirty(const struct persist *p);
 const char *persist_write_refusal(const struct persist *p);
 /* FLUSHALL: the old snapshot child is of no use; ends it, and saves if there are save points. */
 void persist_flushed_all(struct persist *p);
+/* dump.rdb was replaced by a primary's snapshot: it becomes the data, and the log begins anew. For the caller
+ * the shard is as at load: hooks.progress is called. 0, or -1 with a text: the keyspace is empty. */
+int persist_replace(struct persist *p, char *error_r, size_t error_bytes);
 /* DEBUG RELOAD: save, empty, load. */
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes);
 

@@ -102,6 +102,11 @@ static void file_done(struct persist *p, const struct source *s) {
     close(s->fd);
 }
 
+static void tell_origin(struct persist *p, const struct rdb_origin *origin) {
+    if (origin->id[0] != '\0' && p->hooks.origin_found != NULL)
+        p->hooks.origin_found(p->hooks.arg, origin);
+}
+
 /* ---- dump.rdb ---- */
 int persist_load_snapshot(struct persist *p, bool must_exist, char *error_r, size_t error_bytes) {
     struct source s;
@@ -129,6 +134,7 @@ int persist_load_snapshot(struct persist *p, bool must_exist, char *error_r, siz
     if (loaded.end < s.bytes)
         log_warning("%s: %" PRIu64 " bytes behind the end of the snapshot are ignored", s.path,
                     s.bytes - loaded.end);
+    tell_origin(p, &loaded.origin);
     p->snapshots.loaded_keys = loaded.keys;
     p->snapshots.expired_on_load = loaded.expired;
     log_notice("DB loaded from disk: %" PRIu64 " keys, %" PRIu64 " expired, %" PRIu64
@@ -197,6 +203,7 @@ static int load_log_file(struct persist *p, const char *dir, const char *name, b
     file_done(p, s);
     if (result != 0)
         return name_file(s, text, error_r, error_bytes);
+    tell_origin(p, &end->loaded.rdb.origin);
     log_notice("Log file %s loaded: %" PRIu64 " keys, %" PRIu64 " commands, %" PRIu64
                " batches verified",
                s->path, end->loaded.keys, end->loaded.commands, end->loaded.checksums);

@@ -146,6 +146,7 @@ struct persist {
     uint64_t load_done_before; /* bytes of the files loaded before the one at hand */
     uint64_t progress_at_us;
 
+    struct rdb_origin origin; /* of the file that is about to be written */
     struct fork_turn turn;
     struct snapshot_child child;
     struct snapshots snapshots;
@@ -263,7 +264,7 @@ void persist_end_turn(struct persist *p);
 void persist_tell_progress(struct persist *p);
 /* So many bytes are loaded (persist_info.c). */
 void persist_refresh_load(struct persist *p, uint64_t done);
-struct rdb_save_job persist_save_job(const struct persist *p, bool aof_base);
+struct rdb_save_job persist_save_job(struct persist *p, bool aof_base);
 int64_t persist_now_s(void);
 
 #endif

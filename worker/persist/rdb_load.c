@@ -103,8 +103,23 @@ static int read_slot_info(struct loader *l) {
     return 0;
 }
 
+static void take_origin(struct rdb_origin *origin, struct bytes name, struct bytes value) {
+    uint64_t number;
+    bool is_number = bytes_to_u64(value, &number);
+    if (bytes_equal(name, BYTES_LITERAL("repl-id")) && value.len == sizeof origin->id - 1)
+        snprintf(origin->id, sizeof origin->id, "%.*s", (int)value.len, value.ptr);
+    else if (bytes_equal(name, BYTES_LITERAL("repl-offset")) && is_number)
+        origin->offset = number;
+    else if (bytes_equal(name, BYTES_LITERAL("repl-stream-db")) && is_number)
+        origin->db = number < UINT32_MAX ? (uint32_t)number : 0;
+}
+
 static int read_aux(struct loader *l) {
-    return rdb_skip_string(&l->in) != 0 || rdb_skip_string(&l->in) != 0 ? -1 : 0;
+    struct bytes name, value;
+    if (rdb_get_kept_string(&l->in, &name) != 0 || rdb_get_string(&l->in, 1, &value) != 0)
+        return -1;
+    take_origin(&l->loaded->origin, name, value);
+    return 0;
 }
 
 static int read_function(struct loader *l) {

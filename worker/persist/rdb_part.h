@@ -14,6 +14,12 @@ struct rdb_entry {
     int64_t idle_ms;   /* -1: not told */
     int32_t frequency; /* -1: not told */
 };
+/* Where in a stream of replication the data of a file stand. */
+struct rdb_origin {
+    char id[41];     /* of the stream's history, 40 hex digits; "": unknown */
+    uint64_t offset; /* bytes of it that are in the data */
+    uint32_t db;     /* the database its reader is in there */
+};
 enum { RDB_VERSION_PLAIN = 10 }; /* Redis 7.0 and later */
 struct rdb_saved {
     uint64_t bytes, crc, keys;

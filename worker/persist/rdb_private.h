@@ -199,6 +199,7 @@ struct rdb_save_job {
     const struct keyspace *ks;
     const struct config *config;
     bool aof_base;                                              /* says so in the file */
+    const struct rdb_origin *origin;                            /* NULL or without id: none */
     void (*progress)(void *arg, uint64_t keys, uint64_t bytes); /* may be NULL */
     void *arg;
 };
@@ -229,6 +230,7 @@ struct rdb_loaded {
     uint64_t functions, module_parts; /* skipped */
     uint32_t version;
     bool checksum; /* there was one, and it was right */
+    struct rdb_origin origin;
 };
 /* Read an RDB that starts at fd's beginning into the keyspace. 0, or -1 with a text that begins
  * with the offset. */

@@ -52,6 +52,14 @@ void rdb_put_header(struct rdb_out *out, int version, bool aof_base) {
     put_aux_number(out, "aof-base", aof_base ? 1 : 0);
 }
 
+static void put_origin(struct rdb_out *out, const struct rdb_origin *origin) {
+    if (origin == NULL || origin->id[0] == '\0')
+        return;
+    put_aux_number(out, "repl-stream-db", origin->db);
+    put_aux(out, "repl-id", origin->id);
+    put_aux_number(out, "repl-offset", origin->offset);
+}
+
 struct rdb_entry rdb_entry_of(const struct keyref *ref, const struct value *value,
                               const struct config *config) {
     struct rdb_entry entry = {.db = ref->db,
@@ -132,6 +140,7 @@ int rdb_save_fd(int fd, const struct rdb_save_job *job, struct rdb_saved *saved_
                              .drained = report_block,
                              .arg = &s};
     rdb_put_header(&s.out, rdb_version_for(job->ks), job->aof_base);
+    put_origin(&s.out, job->origin);
     for (uint32_t db = 0; db < keyspace_databases(job->ks) && s.out.error == 0; db++)
         put_database(&s, db);
     uint64_t crc = rdb_put_trailer(&s.out, job->config->rdbchecksum);

@@ -70,6 +70,11 @@ int persist_save(struct persist *p, char *error_r, size_t error_bytes) {
     return 0;
 }
 
+static void tell_end(struct persist *p, enum snapshot_end how) {
+    if (p->hooks.snapshot_ended != NULL)
+        p->hooks.snapshot_ended(p->hooks.arg, how);
+}
+
 static void on_child_done(void *arg, bool ok) {
     struct persist *p = arg;
     struct snapshots *s = &p->snapshots;
@@ -84,6 +89,7 @@ static void on_child_done(void *arg, bool ok) {
         log_warning("Background saving error: %s", p->child.error);
     }
     persist_end_turn(p);
+    tell_end(p, ok ? SNAPSHOT_GOOD : SNAPSHOT_FAILED);
 }
 
 void snapshot_granted(struct persist *p) {
@@ -100,10 +106,13 @@ void snapshot_granted(struct persist *p) {
         log_warning("%s", text);
         note_bad(p, text);
         persist_end_turn(p);
+        tell_end(p, SNAPSHOT_FAILED);
         return;
     }
     s->fork_us = p->child.fork_us;
     keyspace_set_child_alive(p->ks, true);
+    if (p->hooks.snapshot_forked != NULL)
+        p->hooks.snapshot_forked(p->hooks.arg);
     log_notice("Background saving started by pid %d", (int)p->child.pid);
 }
 
@@ -159,6 +168,7 @@ void snapshot_abort(struct persist *p) {
         return;
     snapshot_child_kill(&p->child);
     persist_end_turn(p);
+    tell_end(p, SNAPSHOT_ABORTED);
 }
 
 void persist_flushed_all(struct persist *p) {

@@ -1,53 +1,90 @@
-/* propagate.c - changes on their way to the append-only log's buffer, in client protocol.
+/* propagate.c - changes on their way to the append-only log's buffer and the replication stream, in client
+ * protocol.
  *
- * Knows which database the log's reader is in, and puts a SELECT before the first change of
- * another. Cheap: no system call. Cannot fail; a log that can no longer be written says so through
+ * Knows which database the reader of each is in, and puts a SELECT before the first change of another.
+ * Cheap: no system call. Cannot fail; a log that can no longer be written says so through
  * persist_write_refusal(). */
 #include "worker/replication/propagate.h"
 
+#include "shared/base/buf.h"
 #include "shared/base/mem.h"
 #include "worker/persist/aof.h"
+#include "worker/replication/backlog.h"
 
-enum { DB_UNKNOWN = -1 };
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SCRATCH_KEEP_BYTES = 64 * 1024 };
+
+/* "PING repl:<id>:<offset>:<db>" in the log: harmless to whoever runs it. */
+static const char mark_prefix[] = "repl:";
+enum { PROPAGATE_MARK_BYTES = 100 };
 
 struct propagate {
     struct aof *aof;
-    int64_t db; /* the reader's, DB_UNKNOWN at the start of a file */
+    struct backlog *backlog;
+    int64_t log_db; /* the log's reader's, BACKLOG_NO_DB at its start */
+    struct buf scratch;
 };
 
-struct propagate *propagate_create(struct aof *aof) {
+struct propagate *propagate_create(struct aof *aof, struct backlog *backlog) {
     struct propagate *p = mem_alloc(sizeof(*p));
-    *p = (struct propagate){.aof = aof, .db = DB_UNKNOWN};
+    *p = (struct propagate){.aof = aof, .backlog = backlog, .log_db = BACKLOG_NO_DB};
     return p;
 }
 
 void propagate_free(struct propagate **p) {
+    if (*p != NULL)
+        buf_free(&(*p)->scratch);
     mem_free(*p);
     *p = NULL;
 }
 
-static void select_db(struct propagate *p, uint32_t db) {
-    if (p->db == (int64_t)db)
+static bool has_backlog(const struct propagate *p) {
+    return p->backlog != NULL && p->backlog->kept;
+}
+
+void propagate_to_replicas(struct propagate *p, uint32_t argc, const struct bytes *argv) {
+    if (!has_backlog(p))
         return;
+    buf_clear(&p->scratch);
+    aof_format_command(&p->scratch, argc, argv);
+    backlog_append(p->backlog, buf_bytes(&p->scratch));
+    buf_shrink(&p->scratch, SCRATCH_KEEP_BYTES);
+}
+
+/* Is the reader elsewhere? Then it is in db from here on. */
+static bool moves(int64_t *reader_db, uint32_t db) {
+    bool elsewhere = *reader_db != (int64_t)db;
+    *reader_db = db;
+    return elsewhere;
+}
+
+static void select_db(struct propagate *p, uint32_t db) {
     char digits[BYTES_I64_MAX];
-    const struct bytes argv[] = {BYTES_LITERAL("SELECT"),
-                                 bytes_of(digits, bytes_from_i64(digits, db))};
-    aof_append_command(p->aof, 2, argv);
-    p->db = db;
+    struct bytes argv[] = {BYTES_LITERAL("SELECT"), {digits, bytes_from_i64(digits, db)}};
+    if (p->aof != NULL && moves(&p->log_db, db))
+        aof_append_command(p->aof, 2, argv);
+    if (has_backlog(p) && moves(&p->backlog->db, db))
+        propagate_to_replicas(p, 2, argv);
 }
 
 void propagate_command(struct propagate *p, uint32_t db, uint32_t argc, const struct bytes *argv) {
-    if (p->aof == NULL)
-        return;
     select_db(p, db);
-    aof_append_command(p->aof, argc, argv);
+    if (p->aof != NULL)
+        aof_append_command(p->aof, argc, argv);
+    propagate_to_replicas(p, argc, argv);
 }
 
 void propagate_raw(struct propagate *p, uint32_t db, struct bytes commands) {
-    if (p->aof == NULL || commands.len == 0)
+    if (commands.len == 0)
         return;
     select_db(p, db);
-    aof_append_raw(p->aof, commands);
+    if (p->aof != NULL)
+        aof_append_raw(p->aof, commands);
+    if (has_backlog(p))
+        backlog_append(p->backlog, commands);
 }
 
 void propagate_delete(struct propagate *p, uint32_t db, struct bytes key) {
@@ -57,5 +94,33 @@ void propagate_delete(struct propagate *p, uint32_t db, struct bytes key) {
 
 void propagate_to(struct propagate *p, struct aof *aof) {
     p->aof = aof;
-    p->db = DB_UNKNOWN;
+    p->log_db = BACKLOG_NO_DB;
+}
+
+void propagate_set_backlog(struct propagate *p, struct backlog *backlog) {
+    p->backlog = backlog;
+}
+
+void propagate_mark(struct propagate *p, const struct backlog *backlog) {
+    char text[PROPAGATE_MARK_BYTES];
+    if (p->aof == NULL)
+        return;
+    int len = snprintf(text, sizeof text, "%s%s:%" PRIu64 ":%" PRId64, mark_prefix, backlog->id,
+                       backlog->end, backlog->db > 0 ? backlog->db : 0);
+    const struct bytes argv[] = {BYTES_LITERAL("PING"), {text, (size_t)len}};
+    aof_append_command(p->aof, 2, argv);
+}
+
+bool propagate_mark_parse(uint32_t argc, const struct bytes *argv, struct rdb_origin *origin_r) {
+    char text[PROPAGATE_MARK_BYTES];
+    size_t prefix = sizeof mark_prefix - 1;
+    if (argc != 2 || !bytes_equal_nocase(argv[0], "ping") || argv[1].len >= sizeof text ||
+        argv[1].len < prefix || memcmp(argv[1].ptr, mark_prefix, prefix) != 0)
+        return false;
+    snprintf(text, sizeof text, "%.*s", (int)(argv[1].len - prefix), argv[1].ptr + prefix);
+    if (sscanf(text, "%40[0-9a-f]:%" SCNu64 ":%u", origin_r->id, &origin_r->offset,
+               &origin_r->db) != 3 ||
+        strlen(origin_r->id) != sizeof origin_r->id - 1)
+        origin_r->id[0] = '\0';
+    return true;
 }

@@ -1,15 +1,18 @@
-/* propagate.h - where a change goes after it was executed: the append-only log's buffer, later the
- * replication backlog too. In client protocol, with SELECT put in where the database changes. */
+/* propagate.h - where a change goes after it was executed: the append-only log's buffer, and the
+ * replication stream. In client protocol, with SELECT put in where the database changes. */
 #ifndef REMUDA_REPLICATION_PROPAGATE_H
 #define REMUDA_REPLICATION_PROPAGATE_H
 #include "shared/base/bytes.h"
+#include "worker/persist/rdb_part.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct propagate;
 struct aof;
+struct backlog;
 
-/* aof may be NULL: counts only. */
-struct propagate *propagate_create(struct aof *aof);
+/* aof may be NULL: there is no log. stream may be NULL: there are no replicas. */
+struct propagate *propagate_create(struct aof *aof, struct backlog *backlog);
 void propagate_free(struct propagate **p);
 /* One command of database db. */
 void propagate_command(struct propagate *p, uint32_t db, uint32_t argc, const struct bytes *argv);
@@ -19,5 +22,13 @@ void propagate_raw(struct propagate *p, uint32_t db, struct bytes commands);
 void propagate_delete(struct propagate *p, uint32_t db, struct bytes key);
 /* A new log file begins, or (NULL) none takes anything: the next command repeats SELECT. */
 void propagate_to(struct propagate *p, struct aof *aof);
+/* Say in the log that what it holds up to here is the stream up to its end. */
+void propagate_mark(struct propagate *p, const struct backlog *backlog);
+/* Is this command of a log such a mark? Then *origin_r is where (without id if it makes no sense). */
+bool propagate_mark_parse(uint32_t argc, const struct bytes *argv, struct rdb_origin *origin_r);
+/* Of a replica: its primary's bytes make the stream, not what it executes. NULL: none. */
+void propagate_set_backlog(struct propagate *p, struct backlog *backlog);
+/* For replicas only: PING, REPLCONF GETACK. */
+void propagate_to_replicas(struct propagate *p, uint32_t argc, const struct bytes *argv);
 
 #endif

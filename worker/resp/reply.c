@@ -13,6 +13,7 @@ const char reply_err_not_integer[] = "ERR value is not an integer or out of rang
 const char reply_err_not_float[] = "ERR value is not a valid float";
 const char reply_err_no_key[] = "ERR no such key";
 const char reply_err_out_of_range[] = "ERR index out of range";
+const char reply_err_loading[] = "LOADING Redis is loading the dataset in memory";
 const char reply_err_oom[] = "OOM command not allowed when used memory > 'maxmemory'.";
 const char reply_err_overflow[] = "ERR increment or decrement would overflow";
 

@@ -47,6 +47,7 @@ extern const char reply_err_not_integer[];  /* ERR value is not an integer or ou
 extern const char reply_err_not_float[];    /* ERR value is not a valid float */
 extern const char reply_err_no_key[];       /* ERR no such key */
 extern const char reply_err_out_of_range[]; /* ERR index out of range */
+extern const char reply_err_loading[];      /* LOADING Redis is loading the dataset in memory */
 extern const char reply_err_oom[]; /* OOM command not allowed when used memory > 'maxmemory'. */
 extern const char reply_err_overflow[]; /* ERR increment or decrement would overflow */
 

@@ -65,12 +65,13 @@ static bool shard_takes(struct request *q, uint32_t shard) {
 
 static struct relay_frame request_frame(const struct request *q) {
     const struct session *s = q->session;
-    return (struct relay_frame){
-        .type = RELAY_REQUEST,
-        .flags = (uint8_t)((s->resp == 3 ? RELAY_RESP3 : 0) | (s->no_touch ? RELAY_NOTOUCH : 0)),
-        .command = command_index(q->ctx->cmd),
-        .argc = q->ctx->argc,
-        .db = s->db};
+    return (struct relay_frame){.type = RELAY_REQUEST,
+                                .flags = (uint8_t)((s->resp == 3 ? RELAY_RESP3 : 0) |
+                                                   (s->no_touch ? RELAY_NOTOUCH : 0) |
+                                                   (s->upstream ? RELAY_UPSTREAM : 0)),
+                                .command = command_index(q->ctx->cmd),
+                                .argc = q->ctx->argc,
+                                .db = s->db};
 }
 
 static void send_part(struct request *q, struct part *part, uint32_t shard,

@@ -37,6 +37,9 @@ static void serve_request(struct router *r, uint32_t peer, const struct relay_fr
     const struct bytes *argv = frame_arguments(r, frame->argc, body);
     s->resp = frame->flags & RELAY_RESP3 ? 3 : 2;
     s->no_touch = frame->flags & RELAY_NOTOUCH;
+    s->upstream = frame->flags & RELAY_UPSTREAM;
+    if (s->upstream && r->env->look_at_primary != NULL)
+        r->env->look_at_primary(r->env->upper);
     s->db = frame->db;
     s->of_peer = peer;
     s->of_token = frame->token;
@@ -46,6 +49,8 @@ static void serve_request(struct router *r, uint32_t peer, const struct relay_fr
         frame->db >= keyspace_databases(r->ks)) {
         log_warning("Relay frame from shard %u refused: it makes no command", peer);
         reply_error(&ctx.reply, "ERR malformed relay frame");
+    } else if (r->env->syncing && !s->upstream && !(cmd->flags & CMD_LOADING)) {
+        reply_error(&ctx.reply, reply_err_loading);
     } else if (cmd->span == SPAN_REFRESH) {
         r->env->refresh_status(r->env->upper);
     } else {

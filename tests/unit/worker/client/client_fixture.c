@@ -70,7 +70,7 @@ struct client_world *world_create(void) {
                                 sizeof(error));
     if (!w->persist || persist_load(w->persist, error, sizeof(error)) != 0)
         PANIC("%s", error);
-    w->propagate = propagate_create(persist_aof(w->persist));
+    w->propagate = propagate_create(persist_aof(w->persist), NULL);
     s->env.persist = w->persist;
     s->env.propagate = w->propagate;
     s->env.kill_session = kill_session;

@@ -170,7 +170,7 @@ int shard_open(struct shard *s) {
         close_all(s);
         return -1;
     }
-    s->propagate = propagate_create(persist_aof(s->persist));
+    s->propagate = propagate_create(persist_aof(s->persist), NULL);
     s->env.propagate = s->propagate;
     s->session.db = 0;
     return 0;

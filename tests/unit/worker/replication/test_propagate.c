@@ -94,7 +94,7 @@ static void executed_commands_are_logged_as_their_handlers_say(void **state) {
 }
 
 static void without_a_log_nothing_is_done(void **state) {
-    struct propagate *p = propagate_create(NULL);
+    struct propagate *p = propagate_create(NULL, NULL);
     propagate_delete(p, 0, BYTES_LITERAL("a"));
     propagate_raw(p, 1, BYTES_LITERAL("*1\r\n$1\r\nA\r\n"));
     propagate_free(&p);

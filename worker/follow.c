@@ -1,0 +1,228 @@
+/* follow.c - whom this worker follows, and how: begun, changed and ended with the option replicaof. */
+#include "worker/follow_private.h"
+
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/panic.h"
+
+#include <stdio.h>
+
+struct follow *follow_create(struct worker *w) {
+    struct follow *f = mem_calloc(1, sizeof *f);
+    f->w = w;
+    return f;
+}
+
+/* ---- links ---- */
+struct follow_link *follow_link_create(struct follow *f, uint32_t port, const char *tag,
+                                       const struct upstream_hooks *hooks) {
+    struct follow_link *link = mem_calloc(1, sizeof *link);
+    const struct slot_map *slots = f->w->segment.slots;
+    char dir[1024];
+    snprintf(dir, sizeof dir, "%s/shard-%04u", f->w->config->dir, f->w->env.shard);
+    link->follow = f;
+    session_init(&link->session, SESSION_INTERNAL);
+    link->session.authenticated = link->session.upstream = true;
+    struct upstream_hooks mine = *hooks;
+    mine.arg = link;
+    struct upstream_where where = {.host = f->host,
+                                   .port = port,
+                                   .own_port = slots->port[f->w->env.shard],
+                                   .dir = dir,
+                                   .publish_as =
+                                       f->mode == FOLLOW_SHARD ? f->w->config->dbfilename : NULL,
+                                   .tag = tag};
+    link->upstream = upstream_create(f->w->loop, f->w->config, &where, &mine);
+    ASSERT(f->count < FOLLOW_LINKS_MAX);
+    f->links[f->count++] = link;
+    return link;
+}
+
+static void free_links(struct follow *f) {
+    while (f->count > 0) {
+        struct follow_link *link = f->links[--f->count];
+        upstream_free(&link->upstream);
+        if (f->mode == FOLLOW_POOL)
+            follow_pool_link_free(link);
+        session_free(&link->session);
+        mem_free(link);
+    }
+}
+
+bool follow_is_service(struct bytes name) {
+    static const char *const names[] = {"ping", "multi", "exec", "replconf", "publish", "spublish"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (bytes_equal_nocase(name, names[i]))
+            return true;
+    return false;
+}
+
+/* ---- asking ---- */
+static void on_probed(void *arg, uint32_t workers, uint32_t worker_port) {
+    struct follow *f = arg;
+    f->probed_workers = workers;
+    f->probed_port = worker_port;
+    f->probed = true; /* the link that brings the answer cannot be freed from within */
+}
+
+static void ask(struct follow *f) {
+    struct upstream_hooks hooks = {.arg = f, .probed = on_probed};
+    struct upstream_where where = {
+        .host = f->host, .port = f->port, .dir = f->w->config->dir, .tag = "none", .probe = true};
+    f->mode = FOLLOW_ASKING;
+    f->probe = upstream_create(f->w->loop, f->w->config, &where, &hooks);
+    upstream_start(f->probe, "", 0);
+}
+
+static void begin(struct follow *f) {
+    uint32_t own_workers = f->w->segment.workers;
+    f->probed = false;
+    upstream_free(&f->probe);
+    f->primary_workers = f->probed_workers;
+    if (f->probed_workers == own_workers && f->probed_port != 0)
+        follow_shard_begin(f, f->probed_port + f->w->env.shard);
+    else
+        follow_pool_begin(f, f->probed_workers > 1 ? f->probed_port : 0);
+}
+
+/* ---- the option ---- */
+static void end(struct follow *f) {
+    upstream_free(&f->probe);
+    f->probed = false;
+    if (f->mode == FOLLOW_SHARD)
+        follow_shard_end(f);
+    free_links(f);
+    f->mode = FOLLOW_NOBODY;
+    f->w->env.syncing = false;
+}
+
+/* config_check has seen to it that it is a host and a port. */
+static void set_target(struct follow *f, const char *target) {
+    unsigned port = 0;
+    snprintf(f->target, sizeof f->target, "%s", target);
+    f->host[0] = '\0';
+    (void)!sscanf(target, "%319s %u", f->host, &port);
+    f->port = port;
+}
+
+static bool is_followed(const struct follow *f) {
+    return f->target[0] != '\0';
+}
+
+void follow_configure(struct follow *f) {
+    const char *target = f->w->config->replicaof;
+    if (f->w->env.loading || strcmp(target, f->target) == 0)
+        return;
+    if (f->loading) {
+        f->reconfigure = true;
+        return;
+    }
+    bool was_replica = is_followed(f);
+    end(f);
+    set_target(f, target);
+    keyspace_set_replica(f->w->ks, is_followed(f));
+    if (is_followed(f))
+        ask(f);
+    else if (was_replica)
+        log_notice("MASTER MODE enabled");
+    follow_cron(f);
+}
+
+/* ---- the loop ---- */
+static void load(struct follow *f, struct follow_link *link) {
+    f->loading = true;
+    if (f->mode == FOLLOW_SHARD)
+        follow_shard_load(link);
+    else
+        follow_pool_load(link);
+    f->loading = false;
+    if (f->reconfigure) {
+        f->reconfigure = false;
+        follow_configure(f);
+    }
+}
+
+void follow_turn(struct follow *f) {
+    if (f->loading)
+        return;
+    if (f->probed)
+        begin(f);
+    for (uint32_t i = 0; i < f->count && !f->loading; i++)
+        if (f->links[i]->snapshot[0] != '\0')
+            load(f, f->links[i]);
+        else if (f->links[i]->woken)
+            follow_pool_go_on(f->links[i]);
+}
+
+bool follow_waiting(const struct follow *f) {
+    bool waiting = f->probed;
+    for (uint32_t i = 0; i < f->count && !waiting; i++)
+        waiting = f->links[i]->woken || f->links[i]->snapshot[0] != '\0';
+    return waiting && !f->loading;
+}
+
+void follow_look(struct follow *f) {
+    bool syncing = false;
+    for (uint32_t i = 0; is_followed(f) && i < f->w->segment.workers && !syncing; i++)
+        syncing = (i == f->w->env.shard || f->mode == FOLLOW_POOL) &&
+                  status_get(segment_status(&f->w->segment, i), METRIC_primary_syncing) != 0;
+    f->w->env.syncing = syncing;
+}
+
+void follow_peer_down(struct follow *f) {
+    if (f->mode != FOLLOW_POOL)
+        return;
+    for (uint32_t i = 0; i < f->count; i++)
+        upstream_fail(f->links[i]->upstream, true, "a shard went down: its data may be behind");
+}
+
+/* ---- what is told ---- */
+static void refresh_status(struct follow *f) {
+    struct status_page *page = f->w->status;
+    struct upstream_view view;
+    uint64_t up = 0, offset = 0, silent_ms = 0, total = 0, done = 0, full = 0, partial = 0;
+    for (uint32_t i = 0; i < f->count; i++) {
+        upstream_view(f->links[i]->upstream, &view);
+        up += view.state == UPSTREAM_STREAMING;
+        offset += view.offset;
+        total += view.sync_total_bytes;
+        done += view.sync_done_bytes;
+        full += view.full_syncs;
+        partial += view.partial_syncs;
+        uint64_t heard_ms = view.last_heard_s > 0 ? (uint64_t)view.last_heard_s * 1000 : 0;
+        silent_ms = heard_ms > silent_ms ? heard_ms : silent_ms;
+    }
+    status_set(page, METRIC_primary_links,
+               f->mode == FOLLOW_ASKING ? 1 : f->count); /* to be sure that it is not up */
+    status_set(page, METRIC_primary_links_up, up);
+    status_set(page, METRIC_primary_offset, offset);
+    status_set(page, METRIC_primary_silent_ms, silent_ms);
+    status_set(page, METRIC_primary_sync_total_bytes, total);
+    status_set(page, METRIC_primary_sync_done_bytes, done);
+    status_set(page, METRIC_primary_full_syncs, full);
+    status_set(page, METRIC_primary_partial_syncs, partial);
+}
+
+static bool all_links_up(const struct follow *f) {
+    uint64_t wanted = segment_sum(&f->w->segment, METRIC_primary_links);
+    return wanted > 0 && segment_sum(&f->w->segment, METRIC_primary_links_up) == wanted;
+}
+
+void follow_cron(struct follow *f) {
+    if (f->probe != NULL)
+        upstream_cron(f->probe);
+    for (uint32_t i = 0; i < f->count; i++)
+        upstream_cron(f->links[i]->upstream);
+    refresh_status(f);
+    f->w->env.primary_is_up = is_followed(f) && all_links_up(f);
+}
+
+void follow_free(struct follow **follow) {
+    struct follow *f = *follow;
+    if (f == NULL)
+        return;
+    *follow = NULL;
+    upstream_free(&f->probe);
+    free_links(f);
+    mem_free(f);
+}

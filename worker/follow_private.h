@@ -1,0 +1,61 @@
+/* follow_private.h - the links of a worker, for follow.c, follow_shard.c and follow_pool.c. */
+#ifndef REMUDA_FOLLOW_PRIVATE_H
+#define REMUDA_FOLLOW_PRIVATE_H
+#include "worker/follow.h"
+#include "worker/worker.h"
+
+enum { FOLLOW_TARGET_BYTES = 320, FOLLOW_LINKS_MAX = SHARD_MAX };
+
+enum follow_mode {
+    FOLLOW_NOBODY,
+    FOLLOW_ASKING, /* what is the primary? */
+    FOLLOW_SHARD,  /* the worker that has our slots */
+    FOLLOW_POOL    /* links that deal over all shards; maybe none here */
+};
+
+struct follow_link {
+    struct follow *follow;
+    struct upstream *upstream;
+    struct session session; /* what the stream says runs with it */
+    char snapshot[64];      /* file that waits to be loaded, "" if none */
+    /* follow_pool.c */
+    struct pipeline pipeline;
+    bool woken;                     /* more may be said */
+    uint16_t first_slot, last_slot; /* that the server has */
+    uint64_t errors;
+};
+
+struct follow {
+    struct worker *w;
+    enum follow_mode mode;
+    char target[FOLLOW_TARGET_BYTES]; /* replicaof as it is in force */
+    char host[FOLLOW_TARGET_BYTES];
+    uint32_t port;
+    uint32_t primary_workers; /* 0: a server by itself */
+    struct upstream *probe;
+    uint32_t probed_workers, probed_port;
+    bool probed; /* the answer waits for follow_turn() */
+    struct follow_link *links[FOLLOW_LINKS_MAX];
+    uint32_t count;
+    bool loading;     /* a snapshot is being read: the loop runs within it */
+    bool reconfigure; /* replicaof changed meanwhile */
+};
+
+/* ---- follow.c ---- */
+struct follow_link *follow_link_create(struct follow *f, uint32_t port, const char *tag,
+                                       const struct upstream_hooks *hooks);
+/* Commands that say nothing about data. */
+bool follow_is_service(struct bytes name);
+
+/* ---- follow_shard.c ---- */
+void follow_shard_begin(struct follow *f, uint32_t port);
+void follow_shard_load(struct follow_link *link);
+void follow_shard_end(struct follow *f);
+
+/* ---- follow_pool.c ---- */
+void follow_pool_begin(struct follow *f, uint32_t port);
+void follow_pool_load(struct follow_link *link);
+void follow_pool_go_on(struct follow_link *link);
+void follow_pool_link_free(struct follow_link *link);
+
+#endif

@@ -1,0 +1,105 @@
+/* follow_shard.c - this worker follows the one worker of another pool that has the same slots.
+ *
+ * Its snapshot becomes our dump.rdb and our data; its stream is executed here, logged here, and handed on
+ * byte for byte to replicas of our own, under the primary's id and offsets: so they, and we, may continue
+ * at any other member of the family. */
+#include "worker/follow_private.h"
+
+#include "shared/base/log.h"
+
+#include <stdio.h>
+
+static struct backlog *backlog_of(struct follow_link *link) {
+    return primary_backlog(link->follow->w->primary);
+}
+
+static void run(struct follow_link *link, uint32_t argc, const struct bytes *argv) {
+    static struct buf reply;
+    const struct command *cmd = command_lookup(argv, argc, NULL);
+    if (cmd == NULL || cmd->handler == NULL || !command_arity_ok(cmd, argc)) {
+        if (link->errors++ == 0)
+            log_warning("The master sends a command that is not known here: '%.*s'",
+                        (int)(argv[0].len < 64 ? argv[0].len : 64), argv[0].ptr);
+        return;
+    }
+    struct worker *w = link->follow->w;
+    buf_clear(&reply);
+    struct command_ctx ctx = {.ks = w->ks,
+                              .session = &link->session,
+                              .env = &w->env,
+                              .cmd = cmd,
+                              .argv = argv,
+                              .argc = argc,
+                              .reply = {.out = &reply, .version = 2}};
+    execute(&ctx);
+    if (ctx.reply.errors != 0 && link->errors++ == 0)
+        log_warning("A command of the master's, '%s', was answered with %.*s", cmd->name,
+                    (int)(reply.len < 200 ? reply.len : 200), reply.data);
+}
+
+static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
+    struct follow_link *link = arg;
+    if (!follow_is_service(argv[0]))
+        run(link, argc, argv);
+    backlog_append(backlog_of(link), raw);
+    backlog_of(link)->db = link->session.db;
+    return true;
+}
+
+static void on_continued(void *arg) {
+    struct follow_link *link = arg;
+    struct backlog *s = backlog_of(link);
+    if (strcmp(s->id, upstream_id(link->upstream)) != 0) {
+        /* The same history under a new name: whoever knows the old one may go on here. */
+        memcpy(s->previous_id, s->id, sizeof s->previous_id);
+        s->previous_end = s->end;
+        snprintf(s->id, sizeof s->id, "%s", upstream_id(link->upstream));
+    }
+    backlog_keep(s);
+}
+
+static void on_snapshot(void *arg, const char *file) {
+    struct follow_link *link = arg;
+    snprintf(link->snapshot, sizeof link->snapshot, "%s", file);
+}
+
+void follow_shard_load(struct follow_link *link) {
+    struct worker *w = link->follow->w;
+    char why[512];
+    struct upstream_view view;
+    link->snapshot[0] = '\0';
+    upstream_view(link->upstream, &view);
+    status_set(w->status, METRIC_primary_syncing, 1);
+    w->env.syncing = true;
+    primary_become(w->primary, view.id, view.offset);
+    link->session.db = 0;
+    int result = persist_replace(w->persist, why, sizeof why);
+    status_set(w->status, METRIC_primary_syncing, 0);
+    w->env.syncing = false;
+    if (result != 0) {
+        log_warning("%s", why);
+        upstream_fail(link->upstream, true, "its snapshot cannot be loaded");
+        return;
+    }
+    upstream_loaded(link->upstream);
+}
+
+void follow_shard_begin(struct follow *f, uint32_t port) {
+    static const struct upstream_hooks hooks = {
+        .command = on_command, .continued = on_continued, .snapshot = on_snapshot};
+    struct worker *w = f->w;
+    struct backlog *s = primary_backlog(w->primary);
+    f->mode = FOLLOW_SHARD;
+    propagate_set_backlog(w->propagate, NULL);
+    struct follow_link *link = follow_link_create(f, port, "shard", &hooks);
+    if (s->db > 0)
+        link->session.db = (uint32_t)s->db;
+    /* What we have may be the beginning of what the primary has: it will say. */
+    upstream_start(link->upstream, s->kept ? s->id : "", s->end);
+}
+
+void follow_shard_end(struct follow *f) {
+    struct worker *w = f->w;
+    primary_branch_off(w->primary);
+    propagate_set_backlog(w->propagate, primary_backlog(w->primary));
+}

@@ -1,0 +1,278 @@
+/* primary.c - the replicas of a shard as a set: snapshots they share, pings, time-outs, figures. One
+ * replica's connection is replica_link.c. */
+#include "worker/replication/primary_private.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+
+#include <string.h>
+
+enum { CRON_HZ = 10 };
+
+struct primary *primary_create(void *loop, const char *dir, const struct config *config,
+                               struct status_page *status, const struct primary_hooks *hooks) {
+    struct primary *p = mem_calloc(1, sizeof *p);
+    p->loop = loop;
+    p->dir = mem_strdup(dir);
+    p->config = config;
+    p->status = status;
+    p->hooks = *hooks;
+    backlog_init(&p->backlog);
+    list_init(&p->replicas);
+    return p;
+}
+
+void primary_free(struct primary **primary) {
+    struct primary *p = *primary;
+    if (p == NULL)
+        return;
+    *primary = NULL;
+    backlog_cursor_close(&p->fork);
+    backlog_free(&p->backlog);
+    mem_free(p->dir);
+    mem_free(p);
+}
+
+void primary_open(struct primary *p, struct persist *persist, struct propagate *propagate) {
+    p->persist = persist;
+    p->propagate = propagate;
+}
+
+struct backlog *primary_backlog(struct primary *p) {
+    return &p->backlog;
+}
+
+const struct backlog *primary_backlog_of(const struct primary *p) {
+    return &p->backlog;
+}
+
+struct replica *primary_replica_of(struct list *link) {
+    return LIST_ENTRY(link, struct replica, link);
+}
+
+static void drop_all(struct primary *p, const char *why) {
+    LIST_EACH(node, &p->replicas) {
+        struct replica *r = primary_replica_of(node);
+        backlog_cursor_close(&r->cursor);
+        r->state = REPLICA_DROPPED;
+        replica_drop(r, why);
+    }
+    backlog_cursor_close(&p->fork);
+}
+
+void primary_become(struct primary *p, const char *id, uint64_t offset) {
+    drop_all(p, "the data is another history's now");
+    backlog_become(&p->backlog, id, offset);
+    backlog_keep(&p->backlog);
+}
+
+void primary_branch_off(struct primary *p) {
+    drop_all(p, "this server is a primary of its own now");
+    backlog_branch_off(&p->backlog);
+    p->backlog.db = BACKLOG_NO_DB;
+}
+
+void primary_restore(struct primary *p, const struct rdb_origin *origin, bool as_primary) {
+    if (origin->id[0] == '\0')
+        return;
+    backlog_become(&p->backlog, origin->id, origin->offset);
+    /* Replicas may have got more from a life that ended badly: not under this name. */
+    if (as_primary)
+        backlog_branch_off(&p->backlog);
+    else
+        p->backlog.db = origin->db;
+    backlog_keep(&p->backlog);
+    p->offered = p->marked = p->backlog.end;
+}
+
+bool primary_origin(const struct primary *p, struct rdb_origin *origin_r) {
+    if (!p->backlog.kept)
+        return false;
+    memcpy(origin_r->id, p->backlog.id, sizeof origin_r->id);
+    origin_r->offset = p->backlog.end;
+    origin_r->db = p->backlog.db > 0 ? (uint32_t)p->backlog.db : 0;
+    return true;
+}
+
+/* ---- the shared snapshot ---- */
+static uint32_t waiting(const struct primary *p, enum replica_state state) {
+    uint32_t count = 0;
+    LIST_EACH(node, &p->replicas)
+    count += primary_replica_of(node)->state == state;
+    return count;
+}
+
+/* The fork's place in the stream is held until its file is of no use any more. */
+void primary_snapshot_forked(struct primary *p) {
+    backlog_cursor_close(&p->fork);
+    if (!p->backlog.kept)
+        return;
+    backlog_cursor_open(&p->fork, &p->backlog, p->backlog.end);
+    p->backlog.db = BACKLOG_NO_DB; /* whoever begins here must be told */
+    LIST_EACH(node, &p->replicas) {
+        struct replica *r = primary_replica_of(node);
+        if (r->state == REPLICA_WAIT_FORK)
+            replica_wait_for_file(r);
+    }
+}
+
+void primary_snapshot_ended(struct primary *p, enum snapshot_end how) {
+    LIST_EACH(node, &p->replicas) {
+        struct replica *r = primary_replica_of(node);
+        if (r->state != REPLICA_WAIT_FILE)
+            continue;
+        if (how == SNAPSHOT_GOOD)
+            replica_send_file(r);
+        else
+            replica_drop(r, "the snapshot for it failed"); /* it asks again */
+    }
+    backlog_cursor_close(&p->fork);
+}
+
+/* BGSAVE is asked for again until it is granted: another child may be at work. */
+static void want_snapshot(struct primary *p) {
+    if (waiting(p, REPLICA_WAIT_FORK) > 0)
+        persist_bgsave(p->persist, true);
+}
+
+/* ---- the stream ---- */
+void primary_mark(struct primary *p) {
+    if (!p->backlog.kept || p->backlog.end == p->marked)
+        return;
+    p->marked = p->backlog.end;
+    propagate_mark(p->propagate, &p->backlog);
+}
+
+bool primary_drained(struct primary *p) {
+    bool drained = true;
+    LIST_EACH(node, &p->replicas) {
+        struct replica *r = primary_replica_of(node);
+        if (r->state != REPLICA_ONLINE)
+            continue;
+        replica_write(r);
+        drained = drained && r->cursor.offset == p->backlog.end;
+    }
+    return drained;
+}
+
+void primary_turn_end(struct primary *p) {
+    if (!p->backlog.kept || p->backlog.end == p->offered)
+        return;
+    p->offered = p->backlog.end;
+    LIST_EACH(node, &p->replicas) {
+        struct replica *r = primary_replica_of(node);
+        if (r->state == REPLICA_ONLINE)
+            replica_write(r);
+    }
+    backlog_trim(&p->backlog, (uint64_t)p->config->repl_backlog_size);
+}
+
+void primary_ask_acknowledge(struct primary *p) {
+    const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("GETACK"),
+                                 BYTES_LITERAL("*")};
+    propagate_to_replicas(p->propagate, 3, argv);
+}
+
+static void ping(struct primary *p) {
+    const struct bytes argv[] = {BYTES_LITERAL("PING")};
+    propagate_to_replicas(p->propagate, 1, argv);
+}
+
+/* ---- cron ---- */
+static void check_backlog(struct primary *p, uint64_t now_ms) {
+    if (!list_empty(&p->replicas) || !p->backlog.kept) {
+        p->alone_since_ms = 0;
+        return;
+    }
+    uint64_t ttl_ms = (uint64_t)p->config->repl_backlog_ttl * 1000;
+    if (p->alone_since_ms == 0)
+        p->alone_since_ms = now_ms;
+    if (ttl_ms == 0 || now_ms - p->alone_since_ms < ttl_ms || p->fork.backlog != NULL)
+        return;
+    log_notice("Replication backlog freed after %lld seconds without connected replicas.",
+               (long long)p->config->repl_backlog_ttl);
+    backlog_forget(&p->backlog);
+}
+
+static void check_replicas(struct primary *p, uint64_t now_ms) {
+    LIST_EACH(node, &p->replicas)
+    replica_check(primary_replica_of(node), now_ms);
+}
+
+void primary_refresh(struct primary *p) {
+    uint64_t now_ms = clock_mono_ms(), within_ms = (uint64_t)p->config->min_replicas_max_lag * 1000;
+    p->good = 0;
+    LIST_EACH(node, &p->replicas) {
+        struct replica *r = primary_replica_of(node);
+        p->good +=
+            r->state == REPLICA_ONLINE && (within_ms == 0 || now_ms - r->acked_ms <= within_ms);
+    }
+    status_set(p->status, METRIC_connected_replicas, primary_replicas(p));
+    status_set(p->status, METRIC_replication_offset, p->backlog.end);
+    status_set(p->status, METRIC_write_path_replicated, primary_least_acknowledged(p));
+}
+
+void primary_cron(struct primary *p) {
+    uint64_t now_ms = clock_mono_ms();
+    want_snapshot(p);
+    check_replicas(p, now_ms);
+    check_backlog(p, now_ms);
+    uint64_t period_ms = (uint64_t)p->config->repl_ping_replica_period * 1000;
+    if (now_ms - p->pinged_ms >= period_ms && !list_empty(&p->replicas)) {
+        p->pinged_ms = now_ms;
+        ping(p);
+    }
+    primary_refresh(p);
+}
+
+/* ---- what is told ---- */
+uint32_t primary_replicas(const struct primary *p) {
+    uint32_t count = 0;
+    LIST_EACH(node, &p->replicas)
+    count++;
+    return count;
+}
+
+uint32_t primary_good_replicas(const struct primary *p) {
+    return p->good;
+}
+
+uint32_t primary_acknowledged(const struct primary *p, uint64_t offset) {
+    uint32_t count = 0;
+    LIST_EACH(node, &p->replicas) {
+        const struct replica *r = primary_replica_of(node);
+        count += r->state == REPLICA_ONLINE && r->acked >= offset;
+    }
+    return count;
+}
+
+/* What every replica that is online has; the stream's end if there is none. */
+uint64_t primary_least_acknowledged(const struct primary *p) {
+    uint64_t least = p->backlog.end;
+    LIST_EACH(node, &p->replicas) {
+        const struct replica *r = primary_replica_of(node);
+        if (r->state == REPLICA_ONLINE && r->acked < least)
+            least = r->acked;
+    }
+    return least;
+}
+
+void primary_each(const struct primary *p,
+                  void (*found)(void *arg, const struct replica_view *view), void *arg) {
+    static const char *const states[] = {
+        [REPLICA_HELLO] = "handshake",       [REPLICA_WAIT_FORK] = "wait_bgsave",
+        [REPLICA_WAIT_FILE] = "wait_bgsave", [REPLICA_SENDING] = "send_bulk",
+        [REPLICA_ONLINE] = "online",         [REPLICA_DROPPED] = "online"};
+    uint64_t now_ms = clock_mono_ms();
+    LIST_EACH(node, &p->replicas) {
+        const struct replica *r = primary_replica_of(node);
+        struct replica_view view = {
+            .address = r->announced_address[0] ? r->announced_address : r->address,
+            .port = r->port,
+            .state = states[r->state],
+            .offset = r->acked,
+            .lag_s = r->state == REPLICA_ONLINE ? (int64_t)((now_ms - r->acked_ms) / 1000) : 0};
+        found(arg, &view);
+    }
+}

@@ -1,0 +1,95 @@
+/* primary.h - a shard as the primary of its replicas: each connection's way from PSYNC to the live stream.
+ *
+ *   HELLO --PSYNC--> continues? ------------------------------------------> ONLINE
+ *                    else WAIT_FORK --snapshot forks--> WAIT_FILE --done--> SENDING --sent--> ONLINE
+ *                                     "+FULLRESYNC"       "\n" now and then   dump.rdb
+ *
+ * All replicas that wait share one snapshot; the stream keeps what changes from its fork on. Nothing here
+ * blocks: a replica that reads slower than client-output-buffer-limit allows is let go. The connection is
+ * the client layer's, which reads REPLCONF from it; the writing is done here. */
+#ifndef REMUDA_REPLICATION_PRIMARY_H
+#define REMUDA_REPLICATION_PRIMARY_H
+#include "config/config.h"
+#include "shared/base/buf.h"
+#include "shared/ipc/status_page.h"
+#include "worker/persist/persist.h"
+#include "worker/replication/propagate.h"
+#include "worker/replication/backlog.h"
+
+struct primary;
+struct replica;
+
+struct primary_hooks {
+    void *arg;
+    /* This replica is of no use any more: close its connection (which ends in replica_free()). */
+    void (*drop)(void *arg, void *client);
+    /* Some replica acknowledged more, or one is gone (WAIT). May be NULL. */
+    void (*acknowledged)(void *arg);
+};
+
+/* loop: the worker's struct ev_loop. dir: the shard's folder. All outlive the object. */
+struct primary *primary_create(void *loop, const char *dir, const struct config *config,
+                               struct status_page *status, const struct primary_hooks *hooks);
+void primary_free(struct primary **primary);
+/* Before loading is over: where changes come from, and the snapshots. */
+void primary_open(struct primary *primary, struct persist *persist, struct propagate *propagate);
+struct backlog *primary_backlog(struct primary *primary);
+const struct backlog *primary_backlog_of(const struct primary *primary); /* to look at */
+
+/* This shard's data became the replica of another history: own replicas must begin anew. */
+void primary_become(struct primary *primary, const char *id, uint64_t offset);
+/* It goes on as its own from here on: replicas come again and continue. */
+void primary_branch_off(struct primary *primary);
+
+/* At start: what was loaded stands there. A primary goes on under a new id, its replicas know the old one. */
+void primary_restore(struct primary *primary, const struct rdb_origin *origin, bool as_primary);
+/* Where the data stand now; false if nobody would know. */
+bool primary_origin(const struct primary *primary, struct rdb_origin *origin_r);
+
+/* ---- a replica's connection ---- */
+/* For a connection that says REPLCONF or PSYNC; client is the client layer's own. */
+struct replica *replica_create(struct primary *primary, void *client, int fd, const char *peer);
+void replica_free(struct replica **replica);
+/* REPLCONF name value. False: no such option. */
+bool replica_option(struct replica *replica, struct bytes name, struct bytes value);
+/* PSYNC id offset (as sent: the next byte wanted, from 1), or SYNC with old = true. From here on the
+ * connection is written to by this layer, beginning with replica_may_write(). */
+void replica_sync(struct replica *replica, struct bytes id, int64_t offset, bool old);
+/* Has it said PSYNC? Then no reply may be written to its connection. */
+bool replica_is_attached(const struct replica *replica);
+/* The client layer has sent all that it had to. */
+void replica_may_write(struct replica *replica);
+/* REPLCONF ACK offset [FACK offset]. */
+void replica_acknowledge(struct replica *replica, uint64_t offset, uint64_t synced_offset);
+
+/* ---- the loop ---- */
+/* End of a turn, before the log is written: it says how far it is in the stream. */
+void primary_mark(struct primary *primary);
+/* For stopping: write on; true if all replicas that are online have got everything. */
+bool primary_drained(struct primary *primary);
+/* End of a turn: hand what was propagated to the replicas. */
+void primary_turn_end(struct primary *primary);
+void primary_cron(struct primary *primary); /* ten times a second */
+/* The snapshot's hooks. forked: the child has the keyspace of this moment. ended: dump.rdb is new, or why not. */
+void primary_snapshot_forked(struct primary *primary);
+void primary_snapshot_ended(struct primary *primary, enum snapshot_end how);
+
+/* ---- what is told ---- */
+struct replica_view {
+    const char *address;
+    uint32_t port;
+    const char *state; /* as INFO says: wait_bgsave, send_bulk, online */
+    uint64_t offset;   /* acknowledged */
+    int64_t lag_s;     /* since the last acknowledgement */
+};
+uint32_t primary_replicas(const struct primary *primary);
+/* Replicas that are online and acknowledged something within min-replicas-max-lag. */
+uint32_t primary_good_replicas(const struct primary *primary);
+/* How many have acknowledged this offset, in memory and on their disk. */
+uint32_t primary_acknowledged(const struct primary *primary, uint64_t offset);
+/* Ask all to acknowledge now. */
+void primary_ask_acknowledge(struct primary *primary);
+void primary_each(const struct primary *primary,
+                  void (*found)(void *arg, const struct replica_view *view), void *arg);
+
+#endif

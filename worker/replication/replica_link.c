@@ -1,0 +1,306 @@
+/* replica_link.c - one replica's connection, as its primary sees it: what is written to it, in order
+ *
+ *   words ("+FULLRESYNC ...", "$<bytes>")  ->  the file  ->  the stream from its cursor on
+ *
+ * Fails by dropping the connection: the replica comes again. */
+#include "worker/replication/primary_private.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { WRITE_BYTES = 1024 * 1024 }; /* to one replica a turn */
+
+static void on_writable(struct ev_loop *loop, ev_io *io, int events) {
+    replica_write(io->data);
+}
+
+struct replica *replica_create(struct primary *primary, void *client, int fd, const char *peer) {
+    struct replica *r = mem_calloc(1, sizeof *r);
+    r->primary = primary;
+    r->client = client;
+    r->fd = fd;
+    r->file = -1;
+    const char *colon = strrchr(peer, ':');
+    int len = colon != NULL ? (int)(colon - peer) : (int)strlen(peer);
+    bool bracketed = len > 2 && peer[0] == '[';
+    snprintf(r->address, sizeof r->address, "%.*s", len - 2 * bracketed, peer + bracketed);
+    list_init(&r->link);
+    ev_io_init(&r->writable, on_writable, fd, EV_WRITE);
+    r->writable.data = r;
+    return r;
+}
+
+static void close_file(struct replica *r) {
+    if (r->file >= 0)
+        close(r->file);
+    r->file = -1;
+}
+
+void replica_free(struct replica **replica) {
+    struct replica *r = *replica;
+    if (r == NULL)
+        return;
+    *replica = NULL;
+    struct primary *p = r->primary;
+    bool attached = r->state != REPLICA_HELLO;
+    list_remove(&r->link);
+    ev_io_stop(p->loop, &r->writable);
+    backlog_cursor_close(&r->cursor);
+    close_file(r);
+    buf_free(&r->words);
+    if (attached) {
+        log_notice("Connection with replica %s:%u lost.", r->address, r->port);
+        primary_refresh(p);
+        if (p->hooks.acknowledged != NULL)
+            p->hooks.acknowledged(p->hooks.arg);
+    }
+    mem_free(r);
+}
+
+void replica_drop(struct replica *r, const char *why) {
+    log_warning("Replica %s:%u is let go: %s", r->address, r->port, why);
+    r->primary->hooks.drop(r->primary->hooks.arg, r->client);
+}
+
+bool replica_is_attached(const struct replica *r) {
+    return r != NULL && r->state != REPLICA_HELLO;
+}
+
+/* ---- before PSYNC ---- */
+bool replica_option(struct replica *r, struct bytes name, struct bytes value) {
+    uint64_t number;
+    if (bytes_equal_nocase(name, "listening-port")) {
+        if (bytes_to_u64(value, &number) && number <= 65535)
+            r->port = (uint32_t)number;
+    } else if (bytes_equal_nocase(name, "ip-address")) {
+        if (value.len < sizeof r->announced_address)
+            snprintf(r->announced_address, sizeof r->announced_address, "%.*s", (int)value.len,
+                     value.ptr);
+    } else if (bytes_equal_nocase(name, "capa")) {
+        /* "eof" would allow to send a snapshot whose length is not known: ours are files. */
+        r->knows_psync2 |= bytes_equal_nocase(value, "psync2");
+    } else if (bytes_equal_nocase(name, "rdb-only")) {
+        r->snapshot_only = bytes_to_u64(value, &number) && number == 1;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* ---- PSYNC ---- */
+static void go_online(struct replica *r) {
+    r->state = REPLICA_ONLINE;
+    r->acked_ms = clock_mono_ms();
+    primary_refresh(r->primary);
+    log_notice("Synchronization with replica %s:%u succeeded", r->address, r->port);
+}
+
+static void continue_from(struct replica *r, uint64_t offset) {
+    struct backlog *s = &r->primary->backlog;
+    if (r->knows_psync2)
+        buf_printf(&r->words, "+CONTINUE %s\r\n", s->id);
+    else
+        buf_append_text(&r->words, "+CONTINUE\r\n");
+    backlog_cursor_open(&r->cursor, s, offset);
+    log_notice(
+        "Partial resynchronization request from %s:%u accepted. Sending %llu bytes of backlog "
+        "starting from offset %llu.",
+        r->address, r->port, (unsigned long long)(s->end - offset), (unsigned long long)offset + 1);
+    r->acked = offset;
+    go_online(r);
+}
+
+void replica_wait_for_file(struct replica *r) {
+    struct backlog *s = &r->primary->backlog;
+    uint64_t offset = r->primary->fork.offset;
+    r->state = REPLICA_WAIT_FILE;
+    backlog_cursor_open(&r->cursor, s, offset);
+    if (!r->old_protocol)
+        buf_printf(&r->words, "+FULLRESYNC %s %llu\r\n", s->id, (unsigned long long)offset);
+    replica_write(r);
+}
+
+void replica_sync(struct replica *r, struct bytes id, int64_t offset, bool old) {
+    struct primary *p = r->primary;
+    r->old_protocol = old;
+    r->alive_ms = clock_mono_ms();
+    list_push_back(&p->replicas, &r->link);
+    log_notice("Replica %s:%u asks for synchronization", r->address, r->port);
+    if (!old && offset > 0 && backlog_continues(&p->backlog, id, (uint64_t)offset - 1)) {
+        continue_from(r, (uint64_t)offset - 1);
+        return;
+    }
+    if (!p->backlog.kept)
+        backlog_keep(&p->backlog);
+    r->state = REPLICA_WAIT_FORK;
+    if (p->fork.backlog != NULL)
+        replica_wait_for_file(
+            r); /* the running snapshot serves, the stream has all since its fork */
+    else
+        persist_bgsave(p->persist, true);
+}
+
+void replica_may_write(struct replica *r) {
+    if (r->may_write)
+        return;
+    r->may_write = true;
+    replica_write(r);
+}
+
+void replica_acknowledge(struct replica *r, uint64_t offset, uint64_t synced_offset) {
+    if (r->state != REPLICA_ONLINE)
+        return;
+    r->acked_ms = clock_mono_ms();
+    if (offset > r->acked)
+        r->acked = offset;
+    if (synced_offset > r->acked_synced)
+        r->acked_synced = synced_offset;
+    if (r->primary->hooks.acknowledged != NULL)
+        r->primary->hooks.acknowledged(r->primary->hooks.arg);
+}
+
+/* ---- the file ---- */
+void replica_send_file(struct replica *r) {
+    char path[2048];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", r->primary->dir, r->primary->config->dbfilename);
+    r->file = open(path, O_RDONLY | O_CLOEXEC);
+    if (r->file < 0 || fstat(r->file, &st) != 0) {
+        replica_drop(r, "its snapshot cannot be read");
+        return;
+    }
+    r->state = REPLICA_SENDING;
+    r->file_bytes = (uint64_t)st.st_size;
+    buf_printf(&r->words, "$%llu\r\n", (unsigned long long)r->file_bytes);
+    replica_write(r);
+}
+
+/* ---- writing ---- */
+/* Each returns the bytes written, or -1 with errno. */
+static ssize_t write_words(struct replica *r, size_t budget) {
+    size_t left = r->words.len - r->words_sent;
+    ssize_t n =
+        send(r->fd, r->words.data + r->words_sent, left < budget ? left : budget, MSG_NOSIGNAL);
+    if (n <= 0)
+        return n;
+    r->words_sent += (size_t)n;
+    if (r->words_sent == r->words.len) {
+        buf_free(&r->words);
+        r->words_sent = 0;
+    }
+    return n;
+}
+
+static ssize_t write_file(struct replica *r, size_t budget) {
+    uint64_t left = r->file_bytes - r->file_at;
+    off_t at = (off_t)r->file_at;
+    ssize_t n = sendfile(r->fd, r->file, &at, left < budget ? (size_t)left : budget);
+    if (n == 0)
+        errno = EIO; /* the file became shorter */
+    if (n <= 0)
+        return -1;
+    r->file_at += (uint64_t)n;
+    if (r->file_at < r->file_bytes)
+        return n;
+    close_file(r);
+    if (!r->snapshot_only)
+        go_online(r);
+    return n;
+}
+
+static ssize_t write_stream(struct replica *r, size_t budget) {
+    struct bytes piece = backlog_cursor_peek(&r->cursor);
+    ssize_t n = send(r->fd, piece.ptr, piece.len < budget ? piece.len : budget, MSG_NOSIGNAL);
+    if (n > 0)
+        backlog_cursor_advance(&r->cursor, (uint64_t)n);
+    return n;
+}
+
+/* NULL: there is nothing to write now. */
+typedef ssize_t write_function(struct replica *r, size_t budget);
+static write_function *next_to_write(const struct replica *r) {
+    if (!r->may_write)
+        return NULL;
+    if (r->words.len > 0)
+        return write_words;
+    if (r->file >= 0)
+        return write_file;
+    bool live = r->state == REPLICA_ONLINE && r->cursor.offset < r->primary->backlog.end;
+    return live ? write_stream : NULL;
+}
+
+void replica_write(struct replica *r) {
+    size_t budget = WRITE_BYTES;
+    write_function *step;
+    while ((step = next_to_write(r)) != NULL && budget > 0) {
+        ssize_t n = step(r, budget);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n <= 0) {
+            ev_io_stop(r->primary->loop, &r->writable);
+            replica_drop(r, strerror(errno));
+            return;
+        }
+        budget -= (size_t)n;
+        r->alive_ms = clock_mono_ms();
+    }
+    if (step != NULL)
+        ev_io_start(r->primary->loop, &r->writable);
+    else
+        ev_io_stop(r->primary->loop, &r->writable);
+}
+
+/* ---- limits ---- */
+static bool over_output_limit(struct replica *r, uint64_t now_ms) {
+    const struct config *config = r->primary->config;
+    uint64_t hard = (uint64_t)config->client_output_buffer_limit.of[OUTPUT_REPLICA].hard_bytes;
+    uint64_t soft = (uint64_t)config->client_output_buffer_limit.of[OUTPUT_REPLICA].soft_bytes;
+    uint64_t soft_ms =
+        (uint64_t)config->client_output_buffer_limit.of[OUTPUT_REPLICA].soft_seconds * 1000;
+    uint64_t backlog = (uint64_t)config->repl_backlog_size;
+    uint64_t owed = r->cursor.backlog != NULL ? r->primary->backlog.end - r->cursor.offset : 0;
+    /* What the backlog holds anyway costs nothing: below its size no limit lets a replica go. */
+    if (hard != 0 && owed > (hard > backlog ? hard : backlog))
+        return true;
+    if (soft == 0 || owed <= (soft > backlog ? soft : backlog)) {
+        r->over_soft_limit_since_ms = 0;
+        return false;
+    }
+    if (r->over_soft_limit_since_ms == 0)
+        r->over_soft_limit_since_ms = now_ms;
+    return now_ms - r->over_soft_limit_since_ms >= soft_ms;
+}
+
+/* While it waits for a snapshot the replica must hear from us, or it takes us for dead. */
+static void keep_alive(struct replica *r, uint64_t now_ms) {
+    uint64_t period_ms = (uint64_t)r->primary->config->repl_ping_replica_period * 1000;
+    bool waits = r->state == REPLICA_WAIT_FORK || r->state == REPLICA_WAIT_FILE;
+    if (!waits || now_ms - r->alive_ms < period_ms || r->words.len > 0)
+        return;
+    buf_append_text(&r->words, "\n");
+    replica_write(r);
+}
+
+void replica_check(struct replica *r, uint64_t now_ms) {
+    uint64_t timeout_ms = (uint64_t)r->primary->config->repl_timeout * 1000;
+    if (over_output_limit(r, now_ms))
+        replica_drop(r, "it is slower than client-output-buffer-limit allows");
+    else if (r->state == REPLICA_ONLINE && !r->old_protocol && now_ms - r->acked_ms > timeout_ms)
+        replica_drop(r, "it has not acknowledged anything for repl-timeout");
+    else if (r->state == REPLICA_SENDING && now_ms - r->alive_ms > timeout_ms)
+        replica_drop(r, "it has read nothing for repl-timeout");
+    else
+        keep_alive(r, now_ms);
+}

@@ -1,0 +1,409 @@
+/* upstream.c - the life of the link: connect, read, apply, acknowledge, fail, again.
+ *
+ * Fails by closing the connection and trying again after a second; the reason is logged once and kept
+ * for the status. */
+#include "worker/replication/upstream_private.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/panic.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { RETRY_MS = 1000, ACKNOWLEDGE_MS = 1000, BULK_MAX_SHIFT = 40 };
+
+const char *upstream_state_name(enum upstream_state state) {
+    static const char *const names[] = {
+#define X(state, text) [UPSTREAM_##state] = text,
+        UPSTREAM_STATES(X)
+#undef X
+    };
+    return names[state];
+}
+
+void upstream_set_state(struct upstream *u, enum upstream_state state) {
+    bool was_up = u->state == UPSTREAM_STREAMING;
+    u->state = state;
+    if (was_up)
+        u->down_ms = clock_mono_ms();
+    if (u->hooks.changed != NULL && was_up != (state == UPSTREAM_STREAMING))
+        u->hooks.changed(u->hooks.arg);
+}
+
+/* ---- life ---- */
+static void on_readable(struct ev_loop *loop, ev_io *io, int events);
+static void on_writable(struct ev_loop *loop, ev_io *io, int events);
+
+struct upstream *upstream_create(void *loop, const struct config *config,
+                                 const struct upstream_where *where,
+                                 const struct upstream_hooks *hooks) {
+    struct upstream *u = mem_calloc(1, sizeof *u);
+    u->loop = loop;
+    u->config = config;
+    u->hooks = *hooks;
+    u->dir = mem_strdup(where->dir);
+    snprintf(u->host, sizeof u->host, "%s", where->host);
+    snprintf(u->temp, sizeof u->temp, "temp-sync-%s.rdb", where->tag);
+    if (where->publish_as != NULL)
+        snprintf(u->publish_as, sizeof u->publish_as, "%s", where->publish_as);
+    u->port = where->port;
+    u->own_port = where->own_port;
+    u->probe = where->probe;
+    u->fd = u->file = -1;
+    resp_parser_init(&u->parser);
+    u->parser.bulk_max = (uint64_t)1 << BULK_MAX_SHIFT;
+    return u;
+}
+
+static void disconnect(struct upstream *u) {
+    upstream_drop_file(u);
+    if (u->fd >= 0) {
+        ev_io_stop(u->loop, &u->readable);
+        ev_io_stop(u->loop, &u->writable);
+        close(u->fd);
+    }
+    u->fd = -1;
+    u->refused = false;
+    u->in_transaction = u->offering = false;
+    u->transaction_at = 0;
+    buf_free(&u->transaction);
+    buf_free(&u->in);
+    buf_free(&u->out);
+    resp_parser_free(&u->parser);
+    resp_parser_init(&u->parser);
+    u->parser.bulk_max = (uint64_t)1 << BULK_MAX_SHIFT;
+}
+
+void upstream_free(struct upstream **upstream) {
+    struct upstream *u = *upstream;
+    if (u == NULL)
+        return;
+    *upstream = NULL;
+    disconnect(u);
+    resp_parser_free(&u->parser);
+    mem_free(u->dir);
+    mem_free(u);
+}
+
+void upstream_fail(struct upstream *u, bool full, const char *why) {
+    if (u->state == UPSTREAM_WAITING)
+        return;
+    if (strcmp(why, u->trouble) != 0)
+        log_warning("Link to master %s:%u: %s", u->host, u->port, why);
+    snprintf(u->trouble, sizeof u->trouble, "%s", why);
+    disconnect(u);
+    if (full || u->id_is_new) {
+        u->id[0] = '\0';
+        u->offset = 0;
+        u->id_is_new = false;
+    }
+    u->tried_ms = clock_mono_ms();
+    upstream_set_state(u, UPSTREAM_WAITING);
+}
+
+static void fail_errno(struct upstream *u, const char *what) {
+    char why[UPSTREAM_TEXT_BYTES];
+    snprintf(why, sizeof why, "%s: %s", what, strerror(errno));
+    upstream_fail(u, false, why);
+}
+
+/* ---- connect ---- */
+/* A name is looked up here and may take its time: an address never does. */
+static int open_socket(struct upstream *u) {
+    char port[16];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found;
+    snprintf(port, sizeof port, "%u", u->port);
+    int error = getaddrinfo(u->host, port, &hints, &found);
+    if (error != 0) {
+        upstream_fail(u, false, gai_strerror(error));
+        return -1;
+    }
+    int on = 1, fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool ok =
+        fd >= 0 && (connect(fd, found->ai_addr, found->ai_addrlen) == 0 || errno == EINPROGRESS);
+    freeaddrinfo(found);
+    if (!ok) {
+        fail_errno(u, "cannot connect");
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}
+
+static void connect_now(struct upstream *u) {
+    uint64_t now_ms = clock_mono_ms();
+    u->tried_ms = u->heard_ms = now_ms;
+    upstream_set_state(u, UPSTREAM_CONNECTING);
+    int fd = open_socket(u);
+    if (fd < 0)
+        return;
+    u->fd = fd;
+    ev_io_init(&u->readable, on_readable, fd, EV_READ);
+    ev_io_init(&u->writable, on_writable, fd, EV_WRITE);
+    u->readable.data = u->writable.data = u;
+    ev_io_start(u->loop, &u->writable);
+}
+
+void upstream_start(struct upstream *u, const char *id, uint64_t offset) {
+    snprintf(u->id, sizeof u->id, "%s", id);
+    u->offset = offset;
+    log_notice("Connecting to MASTER %s:%u", u->host, u->port);
+    connect_now(u);
+}
+
+/* ---- out ---- */
+static void put_command(struct buf *out, uint32_t argc, const struct bytes *argv) {
+    buf_printf(out, "*%u\r\n", argc);
+    for (uint32_t i = 0; i < argc; i++) {
+        buf_printf(out, "$%zu\r\n", argv[i].len);
+        buf_append_bytes(out, argv[i]);
+        buf_append_text(out, "\r\n");
+    }
+}
+
+void upstream_say(struct upstream *u, uint32_t argc, const struct bytes *argv) {
+    put_command(&u->out, argc, argv);
+    ev_io_start(u->loop, &u->writable);
+}
+
+static void acknowledge(struct upstream *u) {
+    char digits[BYTES_I64_MAX];
+    u->acknowledged_ms = clock_mono_ms();
+    upstream_say(u, 3,
+                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"),
+                                        BYTES_LITERAL("ACK"),
+                                        {digits, bytes_from_i64(digits, (int64_t)u->offset)}});
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *io, int events) {
+    struct upstream *u = io->data;
+    if (u->state == UPSTREAM_CONNECTING) {
+        int error = 0;
+        socklen_t len = sizeof error;
+        if (getsockopt(u->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
+            errno = error;
+            fail_errno(u, "cannot connect");
+            return;
+        }
+        ev_io_start(loop, &u->readable);
+        upstream_greet(u);
+    }
+    ssize_t n = send(u->fd, u->out.data, u->out.len, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        fail_errno(u, "cannot write");
+        return;
+    }
+    if (n > 0)
+        buf_consume(&u->out, (size_t)n);
+    if (u->out.len == 0)
+        ev_io_stop(loop, &u->writable);
+}
+
+/* ---- the stream ---- */
+void upstream_begin_stream(struct upstream *u) {
+    u->trouble[0] = '\0';
+    u->id_is_new = false;
+    u->up_ms = clock_mono_ms();
+    upstream_set_state(u, UPSTREAM_STREAMING);
+    acknowledge(u);
+}
+
+void upstream_loaded(struct upstream *u) {
+    if (u->state != UPSTREAM_LOADING)
+        return;
+    log_notice("MASTER <-> REPLICA sync: Finished with success");
+    u->heard_ms =
+        clock_mono_ms(); /* loading took its time, and that is not the primary's silence */
+    upstream_begin_stream(u);
+    upstream_go_on(u);
+}
+
+static bool is_word(const struct resp_parser *parser, uint32_t argc, const char *word) {
+    return parser->argc == argc && bytes_equal_nocase(parser->argv[0], word);
+}
+
+/* Returns false if the command must wait, or the link is gone. */
+static bool offer(struct upstream *u, const struct resp_parser *parser, struct bytes raw) {
+    if (parser->argc > 0 && !u->hooks.command(u->hooks.arg, parser->argc, parser->argv, raw)) {
+        u->refused = u->state == UPSTREAM_STREAMING;
+        ev_io_stop(u->loop, &u->readable);
+        return false;
+    }
+    return u->state == UPSTREAM_STREAMING;
+}
+
+/* The rest of a whole transaction. Its bytes count when all of them are applied. */
+static bool offer_transaction(struct upstream *u) {
+    struct resp_parser parser;
+    struct buf *t = &u->transaction;
+    bool ok = true;
+    size_t used;
+    resp_parser_init(&parser);
+    parser.bulk_max = u->parser.bulk_max;
+    u->offering = true;
+    while (ok && u->transaction_at < t->len) {
+        const char *at = t->data + u->transaction_at;
+        enum resp_result result = resp_parse(&parser, at, t->len - u->transaction_at, &used);
+        ASSERT(result == RESP_COMMAND);
+        ok = offer(u, &parser, bytes_of(at, used));
+        if (ok)
+            u->transaction_at += used;
+    }
+    resp_parser_free(&parser);
+    if (!ok)
+        return false;
+    u->offset += t->len;
+    u->offering = u->in_transaction = false;
+    u->transaction_at = 0;
+    buf_free(t);
+    return true;
+}
+
+/* One command that was parsed. Returns false if no more may be taken now. */
+static bool take_command(struct upstream *u, struct bytes raw) {
+    const struct resp_parser *parser = &u->parser;
+    bool ask = is_word(parser, 3, "replconf") && bytes_equal_nocase(parser->argv[1], "getack");
+    if (u->in_transaction || is_word(parser, 1, "multi")) {
+        u->in_transaction = true;
+        buf_append_bytes(&u->transaction, raw);
+        return !is_word(parser, 1, "exec") || offer_transaction(u);
+    }
+    if (!offer(u, parser, raw))
+        return false;
+    u->offset += raw.len;
+    if (ask)
+        acknowledge(u);
+    return true;
+}
+
+/* All whole commands that are there. */
+static void take_stream(struct upstream *u) {
+    size_t at = 0, used;
+    if (u->offering && !offer_transaction(u))
+        return;
+    while (u->state == UPSTREAM_STREAMING && at < u->in.len) {
+        enum resp_result result = resp_parse(&u->parser, u->in.data + at, u->in.len - at, &used);
+        if (result == RESP_PROTOCOL_ERROR) {
+            upstream_fail(u, true, u->parser.error);
+            return;
+        }
+        if (result == RESP_MORE)
+            break;
+        bool taken = take_command(u, bytes_of(u->in.data + at, used));
+        if (taken || u->offering)
+            at += used;
+        if (!taken)
+            break;
+    }
+    if (u->state == UPSTREAM_STREAMING)
+        buf_consume(&u->in, at);
+}
+
+void upstream_go_on(struct upstream *u) {
+    if (u->state != UPSTREAM_STREAMING)
+        return;
+    u->refused = false;
+    ev_io_start(u->loop, &u->readable);
+    take_stream(u);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int events) {
+    struct upstream *u = io->data;
+    size_t need = u->state == UPSTREAM_STREAMING ? resp_parser_need(&u->parser) : 0;
+    size_t want = need > u->in.len + UPSTREAM_READ_BYTES ? need - u->in.len : UPSTREAM_READ_BYTES;
+    char *to = buf_reserve(&u->in, want);
+    ssize_t n = read(u->fd, to, want);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        if (n == 0)
+            upstream_fail(u, false, "the master closed the connection");
+        else
+            fail_errno(u, "cannot read");
+        return;
+    }
+    u->in.len += (size_t)n;
+    u->heard_ms = clock_mono_ms();
+    if (u->state != UPSTREAM_STREAMING)
+        upstream_take(u);
+    if (u->state == UPSTREAM_STREAMING && !u->refused)
+        take_stream(u);
+    if (u->state == UPSTREAM_LOADING)
+        ev_io_stop(loop, io); /* the stream waits where it is until the snapshot is in memory */
+}
+
+void upstream_probed(struct upstream *u) {
+    u->trouble[0] = '\0';
+    upstream_set_state(u, UPSTREAM_IDLE);
+    ev_io_stop(u->loop, &u->readable);
+    u->hooks.probed(u->hooks.arg, (uint32_t)u->pool_workers, (uint32_t)u->pool_port);
+}
+
+/* ---- cron ---- */
+void upstream_cron(struct upstream *u) {
+    uint64_t now_ms = clock_mono_ms(), timeout_ms = (uint64_t)u->config->repl_timeout * 1000;
+    switch (u->state) {
+    case UPSTREAM_IDLE: return;
+    case UPSTREAM_LOADING:
+        if (now_ms - u->acknowledged_ms >= ACKNOWLEDGE_MS) {
+            u->acknowledged_ms = now_ms; /* a sign of life, as Redis gives it */
+            buf_append_text(&u->out, "\n");
+            ev_io_start(u->loop, &u->writable);
+        }
+        return;
+    case UPSTREAM_WAITING:
+        if (now_ms - u->tried_ms >= RETRY_MS)
+            connect_now(u);
+        return;
+    case UPSTREAM_STREAMING:
+        if (now_ms - u->acknowledged_ms >= ACKNOWLEDGE_MS)
+            acknowledge(u);
+        break;
+    default: break;
+    }
+    if (!u->refused && now_ms - u->heard_ms > timeout_ms)
+        upstream_fail(u, false, "nothing heard for repl-timeout");
+}
+
+/* ---- what is told ---- */
+const char *upstream_id(const struct upstream *u) {
+    return u->id_is_new ? "" : u->id;
+}
+uint64_t upstream_offset(const struct upstream *u) {
+    return u->offset;
+}
+bool upstream_is_up(const struct upstream *u) {
+    return u->state == UPSTREAM_STREAMING;
+}
+
+static int64_t seconds_since(uint64_t since_ms) {
+    return since_ms == 0 ? -1 : (int64_t)((clock_mono_ms() - since_ms) / 1000);
+}
+
+void upstream_view(const struct upstream *u, struct upstream_view *view_r) {
+    *view_r = (struct upstream_view){
+        .state = u->state,
+        .host = u->host,
+        .port = u->port,
+        .id = u->id,
+        .offset = u->offset,
+        .read_offset = u->offset + (u->state == UPSTREAM_STREAMING ? u->in.len : 0),
+        .sync_total_bytes = u->file_total,
+        .sync_done_bytes = u->file_done,
+        .last_heard_s = seconds_since(u->heard_ms),
+        .down_since_s = u->state == UPSTREAM_STREAMING ? -1 : seconds_since(u->down_ms),
+        .full_syncs = u->full_syncs,
+        .partial_syncs = u->partial_syncs,
+        .trouble = u->trouble};
+}

@@ -1,0 +1,101 @@
+/* upstream.h - a link to a primary: connects, shakes hands, takes in its snapshot, then its stream, and
+ * begins again whenever something is lost.
+ *
+ *   IDLE -> CONNECTING -> HANDSHAKE -> (PSYNC) -> continues --------------------------> STREAMING
+ *                                              -> TRANSFER -> LOADING (the owner's) ------^
+ *       any failure: WAITING, and again after a second
+ *
+ * What becomes of the data is the owner's affair: the snapshot is handed over as a file, each command of the
+ * stream with its bytes. Everything that comes in is hostile input. Nothing here blocks. */
+#ifndef REMUDA_REPLICATION_UPSTREAM_H
+#define REMUDA_REPLICATION_UPSTREAM_H
+#include "config/config.h"
+#include "shared/base/bytes.h"
+#include "worker/replication/backlog.h"
+
+struct upstream;
+
+/* UPSTREAM_STATE(state, text): the text is what a status page shows. */
+#define UPSTREAM_STATES(X)                                                                         \
+    X(IDLE, "none")                                                                                \
+    X(WAITING, "waiting")                                                                          \
+    X(CONNECTING, "connecting")                                                                    \
+    X(HANDSHAKE, "handshake")                                                                      \
+    X(SYNCING, "waiting for the snapshot")                                                         \
+    X(TRANSFER, "receiving the snapshot")                                                          \
+    X(LOADING, "loading the snapshot")                                                             \
+    X(STREAMING, "connected")
+enum upstream_state {
+#define X(state, text) UPSTREAM_##state,
+    UPSTREAM_STATES(X)
+#undef X
+};
+const char *upstream_state_name(enum upstream_state state);
+
+struct upstream_hooks {
+    void *arg;
+    /* The whole snapshot is in dir/file, synced. Load it and call upstream_loaded() or
+     * upstream_fail(), at once or later. */
+    void (*snapshot)(void *arg, const char *file);
+    /* PSYNC was answered with +CONTINUE: under this id from here on. */
+    void (*continued)(void *arg);
+    /* One command of the stream, and the bytes it is made of; a transaction's only when its EXEC is there,
+     * MULTI and EXEC included. False: not now; call upstream_go_on() when it may be offered again. argv
+     * is valid during the call. */
+    bool (*command)(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw);
+    /* The answer to a probe: how many workers a pool has and the first one's port; 0 and 0: it is a
+     * server by itself. The link is IDLE again. NULL unless where.probe is set. */
+    void (*probed)(void *arg, uint32_t workers, uint32_t worker_port);
+    /* The link is lost, or up. May be NULL. */
+    void (*changed)(void *arg);
+};
+
+struct upstream_where {
+    const char *host; /* name or address */
+    uint32_t port;
+    uint32_t own_port; /* what the primary is told where we listen */
+    /* Temporary files go to dir/temp-sync-TAG.rdb */
+    const char *dir, *tag;
+    const char
+        *publish_as; /* the snapshot gets this name; NULL: it keeps the temporary one, unsynced */
+    bool probe;      /* only ask what the primary is; asked again until it answers */
+};
+
+/* loop: struct ev_loop. config is live. The texts of where are copied. Nothing happens before
+ * upstream_start(). */
+struct upstream *upstream_create(void *loop, const struct config *config,
+                                 const struct upstream_where *where,
+                                 const struct upstream_hooks *hooks);
+void upstream_free(struct upstream **upstream);
+/* Connect. id "" or what the data at hand is a prefix of: `offset` bytes of that history. */
+void upstream_start(struct upstream *upstream, const char *id, uint64_t offset);
+/* The snapshot is in memory: its stream may come. */
+void upstream_loaded(struct upstream *upstream);
+/* Begin again after a moment; full: with a snapshot, what is in memory is of no use. */
+void upstream_fail(struct upstream *upstream, bool full, const char *why);
+/* Offer the command that was refused again, and go on. */
+void upstream_go_on(struct upstream *upstream);
+/* Ten times a second: time-outs, acknowledgements, the next try. */
+void upstream_cron(struct upstream *upstream);
+
+/* ---- what is told ---- */
+struct upstream_view {
+    enum upstream_state state;
+    const char *host;
+    uint32_t port;
+    const char *id;                             /* of the history that is followed, "" before */
+    uint64_t offset;                            /* bytes of it that were applied */
+    uint64_t read_offset;                       /* bytes of it that came in */
+    uint64_t sync_total_bytes, sync_done_bytes; /* of the snapshot */
+    int64_t last_heard_s;                       /* seconds since anything came, -1: never */
+    int64_t down_since_s; /* seconds since the link was last up, -1: it is up or never was */
+    uint64_t full_syncs, partial_syncs;
+    const char *trouble; /* why the last try failed, or "" */
+};
+void upstream_view(const struct upstream *upstream, struct upstream_view *view_r);
+/* The oldest thing known: what a promotion takes over. */
+const char *upstream_id(const struct upstream *upstream);
+uint64_t upstream_offset(const struct upstream *upstream);
+bool upstream_is_up(const struct upstream *upstream);
+
+#endif

@@ -1,0 +1,352 @@
+/* upstream_sync.c - from a fresh connection to the stream: the handshake, a step for each answer, and the
+ * snapshot.
+ *
+ *   PING, AUTH, REPLCONF listening-port, ip-address, capa psync2, PSYNC id offset
+ *     +CONTINUE [id]            -> the stream
+ *     +FULLRESYNC id offset     -> $<bytes> CR LF, the file, the stream
+ */
+#include "worker/replication/upstream_private.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/base/publish.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 1024, SYNC_STEP_BYTES = 8 * 1024 * 1024 };
+
+/* ---- what we say ---- */
+static bool say_ping(struct upstream *u) {
+    upstream_say(u, 1, (const struct bytes[]){BYTES_LITERAL("PING")});
+    return true;
+}
+
+static bool say_auth(struct upstream *u) {
+    const char *user = u->config->masteruser, *password = u->config->masterauth;
+    if (password[0] == '\0')
+        return false;
+    struct bytes argv[3] = {BYTES_LITERAL("AUTH")};
+    uint32_t argc = 1;
+    if (user[0] != '\0')
+        argv[argc++] = bytes_of_text(user);
+    argv[argc++] = bytes_of_text(password);
+    upstream_say(u, argc, argv);
+    return true;
+}
+
+static bool say_port(struct upstream *u) {
+    char digits[BYTES_I64_MAX];
+    int64_t port =
+        u->config->replica_announce_port ? u->config->replica_announce_port : u->own_port;
+    upstream_say(u, 3,
+                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"),
+                                        BYTES_LITERAL("listening-port"),
+                                        {digits, bytes_from_i64(digits, port)}});
+    return true;
+}
+
+static bool say_address(struct upstream *u) {
+    const char *address = u->config->replica_announce_ip;
+    if (address[0] == '\0')
+        return false;
+    upstream_say(u, 3,
+                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("ip-address"),
+                                        bytes_of_text(address)});
+    return true;
+}
+
+static bool say_capabilities(struct upstream *u) {
+    upstream_say(u, 3,
+                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("capa"),
+                                        BYTES_LITERAL("psync2")});
+    return true;
+}
+
+static bool say_psync(struct upstream *u) {
+    char digits[BYTES_I64_MAX];
+    bool known = u->id[0] != '\0';
+    struct bytes next = {digits, bytes_from_i64(digits, known ? (int64_t)u->offset + 1 : -1)};
+    upstream_say(u, 3,
+                 (const struct bytes[]){BYTES_LITERAL("PSYNC"),
+                                        known ? bytes_of_text(u->id) : BYTES_LITERAL("?"), next});
+    return true;
+}
+
+/* The public port of a pool of the same kind says how many workers there are, and where. */
+static bool say_info(struct upstream *u) {
+    if (!u->probe)
+        return false;
+    u->info_bytes = u->pool_workers = u->pool_port = 0;
+    upstream_say(u, 2, (const struct bytes[]){BYTES_LITERAL("INFO"), BYTES_LITERAL("pool")});
+    return true;
+}
+
+static bool say_psync_if_meant(struct upstream *u) {
+    return !u->probe && say_psync(u);
+}
+
+/* ---- what is answered ---- */
+static bool begins(struct bytes line, const char *with) {
+    size_t len = strlen(with);
+    return line.len >= len && memcmp(line.ptr, with, len) == 0;
+}
+
+static void refuse_line(struct upstream *u, const char *what, struct bytes line) {
+    char why[UPSTREAM_TEXT_BYTES];
+    snprintf(why, sizeof why, "%s was answered with '%.*s'", what,
+             (int)(line.len < 100 ? line.len : 100), line.ptr);
+    upstream_fail(u, false, why);
+}
+
+/* A primary that wants a password says so to PING already; AUTH comes next. */
+static bool heard_pong(struct upstream *u, struct bytes line) {
+    if (begins(line, "+") || begins(line, "-NOAUTH") || begins(line, "-NOPERM") ||
+        begins(line, "-ERR operation not permitted"))
+        return true;
+    refuse_line(u, "PING", line);
+    return false;
+}
+
+static bool heard_auth(struct upstream *u, struct bytes line) {
+    if (begins(line, "+"))
+        return true;
+    refuse_line(u, "AUTH", line);
+    return false;
+}
+
+/* An old primary may not know an option of REPLCONF: it does without. */
+static bool heard_option(struct upstream *u, struct bytes line) {
+    if (begins(line, "-ERR") || begins(line, "+"))
+        return true;
+    refuse_line(u, "REPLCONF", line);
+    return false;
+}
+
+static void set_id(struct upstream *u, struct bytes id) {
+    snprintf(u->id, sizeof u->id, "%.*s", (int)id.len, id.ptr);
+}
+
+static bool heard_continue(struct upstream *u, struct bytes line) {
+    struct bytes id = bytes_of(line.ptr + 9, line.len - 9);
+    if (id.len > 0 && id.ptr[0] == ' ')
+        id = bytes_of(id.ptr + 1, id.len - 1);
+    if (id.len == REPLICATION_ID_BYTES - 1)
+        set_id(u, id); /* the history goes on under another name: a replica was promoted */
+    u->partial_syncs++;
+    log_notice("Successful partial resynchronization with master %s:%u.", u->host, u->port);
+    u->hooks.continued(u->hooks.arg);
+    upstream_begin_stream(u);
+    return true;
+}
+
+static bool heard_full(struct upstream *u, struct bytes line) {
+    struct bytes rest = bytes_of(line.ptr + 12, line.len - 12);
+    uint64_t offset;
+    const size_t id_len = REPLICATION_ID_BYTES - 1;
+    if (rest.len < id_len + 2 || rest.ptr[id_len] != ' ' ||
+        !bytes_to_u64(bytes_of(rest.ptr + id_len + 1, rest.len - id_len - 1), &offset)) {
+        refuse_line(u, "PSYNC", line);
+        return false;
+    }
+    set_id(u, bytes_of(rest.ptr, id_len));
+    u->offset = offset;
+    u->id_is_new = true;
+    u->full_syncs++;
+    log_notice("Full resync from master %s:%u: %s:%" PRIu64, u->host, u->port, u->id, offset);
+    upstream_set_state(u, UPSTREAM_SYNCING);
+    return true;
+}
+
+static bool heard_psync(struct upstream *u, struct bytes line) {
+    if (begins(line, "+CONTINUE"))
+        return heard_continue(u, line);
+    if (begins(line, "+FULLRESYNC "))
+        return heard_full(u, line);
+    refuse_line(u, "PSYNC", line);
+    return false;
+}
+
+static void take_field(struct bytes line, const char *name, uint64_t *value_r) {
+    size_t len = strlen(name);
+    uint64_t value;
+    if (begins(line, name) && bytes_to_u64(bytes_of(line.ptr + len, line.len - len), &value) &&
+        value <= UINT16_MAX)
+        *value_r = value;
+}
+
+/* Lines of a bulk string, whose length comes first and counts their ends. */
+static bool heard_info(struct upstream *u, struct bytes line) {
+    if (u->info_bytes == 0) {
+        uint64_t len;
+        if (!begins(line, "$") || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &len)) {
+            refuse_line(u, "INFO", line);
+            return false;
+        }
+        u->info_bytes = len + 2;
+        return false;
+    }
+    take_field(line, "pool_workers:", &u->pool_workers);
+    take_field(line, "pool_worker_port_base:", &u->pool_port);
+    u->info_bytes -= line.len + 2 < u->info_bytes ? line.len + 2 : u->info_bytes;
+    if (u->info_bytes > 0)
+        return false;
+    upstream_probed(u);
+    return false;
+}
+
+static const struct handshake_step {
+    bool (*say)(struct upstream *u); /* false: nothing to say, go on */
+    bool (*heard)(struct upstream *u, struct bytes line);
+} steps[] = {
+    {say_ping, heard_pong},
+    {say_auth, heard_auth},
+    {say_port, heard_option},
+    {say_address, heard_option},
+    {say_info, heard_info},
+    {say_capabilities, heard_option},
+    {say_psync_if_meant, heard_psync},
+};
+enum { STEPS = sizeof steps / sizeof *steps };
+
+static void say_next(struct upstream *u) {
+    while (u->step < STEPS && !steps[u->step].say(u))
+        u->step++;
+}
+
+void upstream_greet(struct upstream *u) {
+    upstream_set_state(u, UPSTREAM_HANDSHAKE);
+    u->step = 0;
+    say_next(u);
+}
+
+static void take_answer(struct upstream *u, struct bytes line) {
+    if (!steps[u->step].heard(u, line) || u->state != UPSTREAM_HANDSHAKE)
+        return;
+    u->step++;
+    say_next(u);
+}
+
+/* ---- the snapshot ---- */
+void upstream_drop_file(struct upstream *u) {
+    char path[2048];
+    if (u->file < 0)
+        return;
+    close(u->file);
+    u->file = -1;
+    snprintf(path, sizeof path, "%s/%s", u->dir, u->temp);
+    unlink(path);
+}
+
+static void take_file_header(struct upstream *u, struct bytes line) {
+    char why[UPSTREAM_TEXT_BYTES];
+    if (line.len == 0)
+        return; /* a sign of life */
+    if (line.ptr[0] != '$' || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &u->file_total)) {
+        refuse_line(u, "the snapshot's length", line);
+        return;
+    }
+    u->file = publish_begin(u->dir, u->temp, why, sizeof why);
+    if (u->file < 0) {
+        upstream_fail(u, true, why);
+        return;
+    }
+    u->file_done = u->file_synced = 0;
+    upstream_set_state(u, UPSTREAM_TRANSFER);
+    log_notice("MASTER <-> REPLICA sync: receiving %" PRIu64 " bytes from master to disk",
+               u->file_total);
+}
+
+static int write_file(struct upstream *u, const char *data, size_t len) {
+    while (len > 0) {
+        ssize_t n = write(u->file, data, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return -1;
+        data += n;
+        len -= (size_t)n;
+        u->file_done += (uint64_t)n;
+    }
+    /* The disk works along, so that no long sync waits at the end. */
+    if (u->file_done - u->file_synced >= SYNC_STEP_BYTES) {
+        sync_file_range(u->file, (off_t)u->file_synced, (off_t)(u->file_done - u->file_synced),
+                        SYNC_FILE_RANGE_WRITE);
+        u->file_synced = u->file_done;
+    }
+    return 0;
+}
+
+static void file_is_whole(struct upstream *u) {
+    char why[UPSTREAM_TEXT_BYTES];
+    int fd = u->file;
+    u->file = -1;
+    upstream_set_state(u, UPSTREAM_LOADING);
+    const char *name = u->publish_as[0] != '\0' ? u->publish_as : u->temp;
+    if (name == u->temp) {
+        close(fd);
+    } else if (publish_commit(fd, u->dir, u->temp, name, why, sizeof why) != 0) {
+        upstream_fail(u, true, why);
+        return;
+    }
+    log_notice("MASTER <-> REPLICA sync: Loading DB in memory");
+    u->hooks.snapshot(u->hooks.arg, name);
+}
+
+static void take_file(struct upstream *u) {
+    uint64_t left = u->file_total - u->file_done;
+    size_t part = u->in.len < left ? u->in.len : (size_t)left;
+    if (write_file(u, u->in.data, part) != 0) {
+        char why[UPSTREAM_TEXT_BYTES];
+        snprintf(why, sizeof why, "cannot write the snapshot: %s", strerror(errno));
+        upstream_fail(u, true, why);
+        return;
+    }
+    buf_consume(&u->in, part);
+    if (u->file_done == u->file_total)
+        file_is_whole(u);
+}
+
+/* ---- lines ---- */
+/* One line out of `in`, without its end. False: not there yet, or the link has failed. */
+static bool take_line(struct upstream *u, struct buf *line) {
+    const char *end = u->in.len > 0 ? memchr(u->in.data, '\n', u->in.len) : NULL;
+    if (end == NULL) {
+        if (u->in.len > LINE_MAX_BYTES)
+            upstream_fail(u, false, "a line without end");
+        return false;
+    }
+    size_t used = (size_t)(end - u->in.data) + 1, len = used - 1;
+    if (len > 0 && u->in.data[len - 1] == '\r')
+        len--;
+    buf_clear(line);
+    buf_append(line, u->in.data, len);
+    buf_consume(&u->in, used);
+    return true;
+}
+
+void upstream_take(struct upstream *u) {
+    struct buf line = {0};
+    for (;;) {
+        if (u->state == UPSTREAM_TRANSFER) {
+            if (u->in.len > 0)
+                take_file(u);
+            if (u->state == UPSTREAM_TRANSFER)
+                break;
+        } else if (u->state == UPSTREAM_HANDSHAKE || u->state == UPSTREAM_SYNCING) {
+            if (!take_line(u, &line))
+                break;
+            if (u->state == UPSTREAM_SYNCING)
+                take_file_header(u, buf_bytes(&line));
+            else if (line.len > 0 || u->info_bytes > 0)
+                take_answer(u, buf_bytes(&line));
+        } else {
+            break;
+        }
+    }
+    buf_free(&line);
+}

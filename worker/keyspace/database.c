@@ -110,10 +110,13 @@ static void report_all_changed(struct keyspace *ks, uint32_t db) {
         ks->hooks.changed(ks->changed_arg, db, bytes_of(NULL, 0));
 }
 
+/* More keys than this would stall the loop: the thread frees them, whatever was asked for. */
+enum { FLUSH_AT_ONCE_MAX = 100000 };
+
 void keyspace_flush(struct keyspace *ks, uint32_t db, bool lazy) {
     struct database *d = &ks->databases[db];
     report_all_changed(ks, db);
-    if (lazy)
+    if (lazy || table_count(&d->keys) > FLUSH_AT_ONCE_MAX)
         lazyfree_tables(d);
     table_clear(&d->timed);
     table_clear(&d->expires);

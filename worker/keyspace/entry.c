@@ -1,6 +1,6 @@
 /* entry.c - building and changing entries. The layout is drawn in entry_private.h. */
 #include "worker/keyspace/entry_private.h"
-#include "worker/keyspace/keyspace.h"
+#include "worker/keyspace/keyspace_private.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 
@@ -220,6 +220,16 @@ static void free_outside(struct entry *e, const void *kept_object) {
         value_free(&value);
 }
 
+/* The same for a value that another takes the place of. */
+static void drop_outside(struct entry *e, const void *kept_object) {
+    struct value value = entry_value(e);
+    bool goes = entry_place(e) == PLACE_OBJECT && value.object != kept_object;
+    if (goes && lazyfree_wants(&value, false))
+        lazyfree_value(&value);
+    else
+        free_outside(e, kept_object);
+}
+
 static bool is_within(const struct entry *e, const struct value *value) {
     uintptr_t start = (uintptr_t)e, at = (uintptr_t)value->packed.ptr;
     struct shape s = entry_shape(e);
@@ -258,7 +268,7 @@ struct entry *entry_store(struct entry *e, const struct value *value) {
     }
     struct long_value *old_long = entry_place(e) == PLACE_LONG ? get_long(e) : NULL;
     if (!old_long)
-        free_outside(e, to.place == PLACE_OBJECT ? value->object : NULL);
+        drop_outside(e, to.place == PLACE_OBJECT ? value->object : NULL);
     e = reshape(e, &to);
     put_value(e, &given);
     mem_free(old_long); /* last: the new bytes may have been part of it */

@@ -8,7 +8,7 @@
 #include "shared/ipc/slot_map.h"
 #include "worker/types/hash.h"
 
-enum { LAZY_FREE_MIN_COST = 64, PREFETCH_GROUP = 16 };
+enum { PREFETCH_GROUP = 16 };
 
 static inline struct database *ref_database(const struct keyref *ref) {
     return &ref->ks->databases[ref->db];
@@ -206,9 +206,12 @@ static struct entry *unlink_entry(struct keyref *ref) {
     return e;
 }
 
-static bool is_costly(const struct entry *e) {
+static void free_entry(struct entry *e, bool lazy) {
     struct value value = entry_value(e);
-    return value_cost(&value) > LAZY_FREE_MIN_COST;
+    if (lazyfree_wants(&value, lazy))
+        lazyfree_entry(e);
+    else
+        entry_free(e);
 }
 
 bool keyspace_delete(struct keyref *ref, bool lazy) {
@@ -216,10 +219,7 @@ bool keyspace_delete(struct keyref *ref, bool lazy) {
         return false;
     struct entry *e = unlink_entry(ref);
     report_changed(ref);
-    if (lazy && is_costly(e))
-        lazyfree_entry(e);
-    else
-        entry_free(e);
+    free_entry(e, lazy);
     return true;
 }
 
@@ -233,10 +233,7 @@ void keyspace_remove(struct keyref *ref, enum removal why) {
     report_changed(ref);
     if (hook)
         hook(ks->hooks.arg, ref->db, ref->key);
-    if (is_costly(e))
-        lazyfree_entry(e);
-    else
-        entry_free(e);
+    free_entry(e, true);
 }
 
 uint64_t keyspace_expire_fields(struct keyref *ref, uint64_t max) {

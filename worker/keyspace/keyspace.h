@@ -85,7 +85,8 @@ void keyspace_touch_inside(struct keyref *ref);
  * its writable bytes: for APPEND, SETRANGE, SETBIT, BITFIELD. Amortised O(1) a byte. The encoding
  * becomes RAW. The caller has checked that it is a string, and len against the limit. */
 char *keyspace_string_resize(struct keyref *ref, size_t len);
-/* Remove the key; its value is freed, big ones in the background if `lazy`. false if absent. */
+/* Remove the key; its value is freed: a big one in the background if `lazy`, one that would stall the loop
+ * always. false if absent. */
 bool keyspace_delete(struct keyref *ref, bool lazy);
 /* Take the value out without freeing it (RENAME, GETDEL). Packed bytes end up in value_scratch().
  * The key is gone afterwards. */
@@ -108,6 +109,7 @@ uint64_t keyspace_expires_count(const struct keyspace *ks, uint32_t db);
 uint64_t keyspace_timed_count(const struct keyspace *ks, uint32_t db);
 uint64_t keyspace_avg_ttl_ms(const struct keyspace *ks, uint32_t db);
 void keyspace_reserve(struct keyspace *ks, uint32_t db, uint64_t keys); /* before a load */
+/* Freed in the background if `lazy`, or if there is very much. */
 void keyspace_flush(struct keyspace *ks, uint32_t db, bool lazy);
 void keyspace_flush_all(struct keyspace *ks, bool lazy);
 void keyspace_swap(struct keyspace *ks, uint32_t a, uint32_t b); /* SWAPDB */

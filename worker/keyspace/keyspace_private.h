@@ -62,6 +62,10 @@ uint32_t access_frequency(const struct keyspace *ks, const struct entry *e);
 /* The entries of a database are freed on the thread; its tables are empty afterwards. */
 void lazyfree_tables(struct database *d);
 void lazyfree_entry(struct entry *e);
+/* The value's object alone; its key lives on with another. */
+void lazyfree_value(const struct value *value);
+/* Is this value to be freed in the background, as asked for or because it would stall the loop? */
+bool lazyfree_wants(const struct value *value, bool lazy);
 /* Keys, of the whole process. */
 uint64_t lazyfree_pending(void);
 uint64_t lazyfree_done(void);

@@ -357,6 +357,27 @@ static void test_objects(void **state) {
     fixture_end(&f);
 }
 
+/* Whatever is asked for, the loop does not free what would stall it: not by DEL, not by SET over it. */
+static void test_what_would_stall_is_freed_in_the_background(void **state) {
+    struct fixture f;
+    struct keyref ref;
+    fixture_begin(&f);
+    uint64_t freed = keyspace_lazyfreed(f.ks);
+    for (int how = 0; how < 2; how++) {
+        struct value hash = big_hash(5000);
+        fixture_find(&f, 0, "big", &ref);
+        keyspace_store(&ref, &hash);
+        if (how == 0)
+            assert_true(keyspace_delete(&ref, false));
+        else
+            fixture_set(&f, 0, "big", "another value");
+        while (keyspace_lazyfree_pending(f.ks))
+            ;
+        assert_int_equal(keyspace_lazyfreed(f.ks), freed + 1 + (uint64_t)how);
+    }
+    fixture_end(&f);
+}
+
 /* ---- databases ---- */
 
 static void fill(struct fixture *f, uint32_t db, uint32_t count) {
@@ -545,6 +566,7 @@ int main(void) {
         cmocka_unit_test(test_string_model),
         cmocka_unit_test(test_take),
         cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_what_would_stall_is_freed_in_the_background),
         cmocka_unit_test(test_flush),
         cmocka_unit_test(test_free_while_pending),
         cmocka_unit_test(test_swap),

@@ -2,6 +2,7 @@
 #include "tests/unit/worker/keyspace/keyspace_fixture.h"
 #include "shared/base/mem.h"
 #include <stdio.h>
+#include <unistd.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
@@ -13,6 +14,8 @@ static double bytes_a_key(struct value (*value_of)(char *room, uint32_t number),
     struct keyref ref;
     char key[KEY_BYTES + 1], room[128];
     fixture_begin(&f);
+    while (keyspace_lazyfree_pending(f.ks) > 0) /* of the row before */
+        usleep(1000);
     uint64_t before = mem_used();
     for (uint32_t i = 0; i < KEYS; i++) {
         snprintf(key, sizeof key, "key:%012u", i);

@@ -126,6 +126,8 @@ static void run_everywhere(struct request *q) {
     }
     struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, r->shards);
     r->relayed++;
+    if (q->ctx->cmd->flags & CMD_BLOCKING)
+        call_barrier(call);
     if (q->ctx->cmd->span == SPAN_REFRESH) {
         call_barrier(call);
         call->argc = q->ctx->argc;

@@ -36,6 +36,7 @@ static const struct {
     {"limits", "Memory, sizes, and how much work is done in the background."},
     {"persistence", "Snapshots (RDB) and the log of writes (AOF). Each shard has its own files."},
     {"replication", "Replicas: servers that follow this one and keep a copy of its data."},
+    {"diagnosis", "What is kept of slow commands and events: SLOWLOG, LATENCY."},
     {"supervision", "What happens to a process that hangs or dies."},
     {"status", "The dashboard, the JSON status and the metrics, over HTTP."},
 };

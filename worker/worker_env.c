@@ -1,4 +1,5 @@
 /* worker_env.c - what command handlers may ask of the worker; their only way up. */
+#include "worker/command/slowlog.h"
 #include "worker/worker.h"
 
 #include "shared/base/log.h"
@@ -58,6 +59,16 @@ static bool unblock_session(void *upper, struct session *session, bool with_erro
     return router_unblock(w->router, session, with_error);
 }
 
+static void monitor(void *upper, struct command_ctx *ctx, bool on) {
+    struct worker *w = upper;
+    router_monitor(w->router, ctx->client, on, ctx->session->port == SESSION_PUBLIC);
+}
+
+static void slow(void *upper, const struct session *session, struct bytes body) {
+    struct worker *w = upper;
+    router_slow(w->router, session, body);
+}
+
 static void refresh(void *upper) {
     worker_refresh_status(upper);
 }
@@ -90,6 +101,10 @@ void worker_env_open(struct worker *w, uint32_t shard, uint32_t generation) {
                                   .cut_locked = report_cut_locked,
                                   .kill_session = kill_session,
                                   .unblock_session = unblock_session,
+                                  .latency = segment_latency(&w->segment, shard),
+                                  .slowlog = slowlog_create(&w->segment.header->next_slowlog_id),
+                                  .monitor = monitor,
+                                  .slow = slow,
                                   .refresh_status = refresh,
                                   .look_at_primary = look_at_primary,
                                   .crash = crash};

@@ -1,4 +1,5 @@
 /* worker_status.c - what this worker tells all others about itself. */
+#include "worker/command/latency.h"
 #include "worker/worker.h"
 
 #include "shared/base/clock.h"
@@ -105,6 +106,10 @@ static void sample_ops(struct worker *w) {
 
 void worker_cron_status(struct worker *w) {
     worker_refresh_status(w);
+    uint64_t fork_us = status_get(w->status, METRIC_fork_last_us);
+    if (fork_us != w->fork_us)
+        latency_event(&w->env, LATENCY_FORK, fork_us);
+    w->fork_us = fork_us;
     sample_ops(w);
     if (w->cron_count % 10 == 0) {
         status_set(w->status, METRIC_loop_turn_max_us, w->turn_max_us);

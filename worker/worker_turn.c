@@ -1,4 +1,5 @@
 /* worker_turn.c - the turns of a worker's loop. */
+#include "worker/command/latency.h"
 #include "worker/worker.h"
 
 #include "shared/base/clock.h"
@@ -8,7 +9,10 @@
 
 void worker_send(struct worker *w) {
     primary_mark(w->primary);
+    uint64_t start_us = w->config->latency_monitor_threshold > 0 ? clock_mono_us() : 0;
     persist_turn_end(w->persist);
+    if (start_us > 0)
+        latency_event(&w->env, LATENCY_AOF_WRITE, clock_mono_us() - start_us);
     primary_turn_end(w->primary);
     clients_turn_end(w->clients);
     router_turn_end(w->router);
@@ -106,8 +110,11 @@ static void on_expire(struct ev_loop *loop, ev_timer *timer, int events) {
     struct worker *w = timer->data;
     /* A quarter of the time between two calls at the most, as Redis spends. */
     uint64_t budget_us = 250000 / (uint64_t)w->config->hz;
-    if (!w->env.active_expiry_paused)
+    if (!w->env.active_expiry_paused) {
+        uint64_t start_us = clock_mono_us();
         keyspace_expire_cycle(w->ks, budget_us, (uint32_t)w->config->active_expire_effort);
+        latency_event(&w->env, LATENCY_EXPIRE_CYCLE, clock_mono_us() - start_us);
+    }
     keyspace_background(w->ks, 1000);
     timer->repeat = 1.0 / (double)w->config->hz;
     ev_timer_again(loop, timer);

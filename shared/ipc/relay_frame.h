@@ -22,9 +22,13 @@ enum relay_type {
     RELAY_UNLOCK,     /* no answer */
     RELAY_FETCH,      /* more operands, under the lock; answer: RELAY_LOCKED */
     RELAY_BLOCKED,    /* of a request: it waits for a key; its REPLY comes when it is served */
-    RELAY_CANCEL,     /* end that wait: argc says how (enum unblock_how) */
-    RELAY_MARK,       /* the lock's holder: mark your part of a consistent cut here */
-    RELAY_MARKED      /* answer: marked, in memory; the disk's part follows */
+    RELAY_SLOW,    /* of a request: it took long; an entry of SLOWLOG (worker/command/slowlog.h) */
+    RELAY_MONITOR, /* argc 1: a client of mine watches (MONITOR), 0: none does any more */
+    RELAY_FED,     /* to such a worker: a line, in RESP */
+    RELAY_AWAIT,   /* tell when one of these keys is ready: a REPLY, once (gather_wait.c) */
+    RELAY_CANCEL,  /* end that wait: argc says how (enum unblock_how) */
+    RELAY_MARK,    /* the lock's holder: mark your part of a consistent cut here */
+    RELAY_MARKED   /* answer: marked, in memory; the disk's part follows */
 };
 
 enum relay_flags {

@@ -17,7 +17,7 @@
 
 #define SEGMENT_MAGIC UINT64_C(0x3147455341445552)
 enum {
-    SEGMENT_VERSION = 1,
+    SEGMENT_VERSION = 2,
     PAGE_BYTES = 4096,
     RING_BYTES_MIN = 4096,
     RING_BYTES_MAX = 64 * 1024 * 1024,
@@ -25,7 +25,7 @@ enum {
 };
 
 struct layout {
-    uint64_t slots, status, doorbells, rings, ring_stride, total;
+    uint64_t slots, status, latency, doorbells, rings, ring_stride, total;
 };
 
 static uint64_t page_round(uint64_t bytes) {
@@ -36,7 +36,8 @@ static struct layout layout_of(uint32_t workers, uint32_t ring_bytes) {
     struct layout at;
     at.slots = page_round(sizeof(struct segment_header));
     at.status = at.slots + page_round(sizeof(struct slot_map));
-    at.doorbells = at.status + (workers + 2) * page_round(sizeof(struct status_page));
+    at.latency = at.status + (workers + 2) * page_round(sizeof(struct status_page));
+    at.doorbells = at.latency + workers * page_round(sizeof(struct latency_page));
     at.rings = at.doorbells + page_round(workers * sizeof(struct doorbell));
     at.ring_stride = page_round(sizeof(struct ring_shared)) + ring_bytes;
     at.total = at.rings + (uint64_t)workers * (workers - 1) * at.ring_stride;
@@ -169,6 +170,13 @@ struct status_page *segment_status(const struct segment *segment, uint32_t proce
     ASSERT(process < segment->workers + 2);
     uint64_t at = layout_of(segment->workers, segment->ring_bytes).status;
     return (struct status_page *)(void *)(segment->base + at) + process;
+}
+
+struct latency_page *segment_latency(const struct segment *segment, uint32_t worker) {
+    ASSERT(worker < segment->workers);
+    uint64_t at = layout_of(segment->workers, segment->ring_bytes).latency;
+    return (struct latency_page *)(void *)(segment->base + at +
+                                           worker * page_round(sizeof(struct latency_page)));
 }
 
 struct doorbell *segment_doorbell(const struct segment *segment, uint32_t worker) {

@@ -1,12 +1,14 @@
 /* segment.h - the shared memory of a pool: a sealed memfd, made by the supervisor, mapped by all.
  *
- *   header | slot map | status pages: workers 0..N-1, front, supervisor | doorbells | rings N x (N-1)
+ *   header | slot map | status pages: workers 0..N-1, front, supervisor | latency pages: workers |
+ *   doorbells | rings N x (N-1)
  *
  * Offsets, never pointers. Who writes what: the header and slot map the supervisor before any child
  * starts; a status page its process; ring i->j its writer i (tail, data) and its reader j (head). */
 #ifndef REMUDA_IPC_SEGMENT_H
 #define REMUDA_IPC_SEGMENT_H
 #include "shared/ipc/doorbell.h"
+#include "shared/ipc/latency_page.h"
 #include "shared/ipc/ring.h"
 #include "shared/ipc/slot_map.h"
 #include "shared/ipc/status_page.h"
@@ -31,7 +33,8 @@ struct segment_header {
     char run_id[41]; /* 40 hex digits, new at every start of the pool */
     int64_t started_wall_ms;
     uint64_t hash_seed[2]; /* keys the hash tables, the same in all processes of one run */
-    _Atomic uint64_t next_client_id; /* CLIENT ID: one sequence for the whole pool */
+    _Atomic uint64_t next_client_id;  /* CLIENT ID: one sequence for the whole pool */
+    _Atomic uint64_t next_slowlog_id; /* SLOWLOG: the same */
 };
 
 struct segment {
@@ -54,6 +57,7 @@ int segment_attach(struct segment *segment, int fd, char *error_r, size_t error_
 void segment_detach(struct segment *segment);
 
 struct status_page *segment_status(const struct segment *segment, uint32_t process);
+struct latency_page *segment_latency(const struct segment *segment, uint32_t worker);
 struct doorbell *segment_doorbell(const struct segment *segment, uint32_t worker);
 void segment_ring_writer(const struct segment *segment, uint32_t from, uint32_t to,
                          struct ring_writer *w);

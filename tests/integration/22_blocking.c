@@ -69,15 +69,32 @@ static void expect_error_reply(redisContext *who, const char *text) {
     freeReplyObject(reply);
 }
 
+/* A client of the public port that this worker has: where it went is asked at the worker's own port,
+ * for the front does not wait for a first command that is late. */
+static redisContext *client_of(unsigned worker) {
+    redisContext *node = pool_connect_worker(pool, worker);
+    for (;;) {
+        redisContext *own = pool_connect(pool);
+        expect_nil(own, "GET %s", pool_key(pool, worker, 5));
+        redisReply *list =
+            expect_reply(node, "CLIENT LIST ID %lld", (long long)ask_integer(own, "CLIENT ID"));
+        bool there = list->len > 0;
+        freeReplyObject(list);
+        if (there) {
+            redisFree(node);
+            return own;
+        }
+        redisFree(own);
+    }
+}
+
 static void test_clients_of_all_workers_in_order(void **state) {
     enum { WAITERS = 9 };
     redisContext *waiter[WAITERS];
     for (unsigned shard = 0; shard < 3; shard++) {
         const char *key = pool_key(pool, shard, 1);
         for (unsigned i = 0; i < WAITERS; i++) {
-            waiter[i] = pool_connect(pool);
-            /* Its first command decides whose client it is. */
-            expect_nil(waiter[i], "GET %s", pool_key(pool, i % 3, 5));
+            waiter[i] = client_of(i % 3);
             block(waiter[i], "BLPOP %s 0", key);
         }
         for (unsigned i = 0; i < WAITERS; i++) {
@@ -89,6 +106,25 @@ static void test_clients_of_all_workers_in_order(void **state) {
         }
     }
     assert_int_equal(blocked(), 0);
+}
+
+static void test_keys_of_several_shards(void **state) {
+    redisContext *waiter = pool_connect(pool);
+    for (unsigned shard = 0; shard < 3; shard++) {
+        block(waiter, "BLPOP %s %s %s 0", pool_key(pool, 0, 1), pool_key(pool, 1, 1),
+              pool_key(pool, 2, 1));
+        expect_integer(c, 1, "RPUSH %s x", pool_key(pool, shard, 1));
+        expect_element(waiter, pool_key(pool, shard, 1), "x");
+        block(waiter, "BLMOVE %s %s LEFT LEFT 0", pool_key(pool, shard, 1),
+              pool_key(pool, (shard + 1) % 3, 2));
+        expect_integer(c, 1, "RPUSH %s y", pool_key(pool, shard, 1));
+        freeReplyObject(reply_of(waiter));
+        expect_text(c, "y", "LPOP %s", pool_key(pool, (shard + 1) % 3, 2));
+        expect_nil(waiter, "BZPOPMAX %s %s 0.01", pool_key(pool, shard, 1),
+                   pool_key(pool, (shard + 1) % 3, 1));
+    }
+    expect_integer(c, 0, "DBSIZE");
+    redisFree(waiter);
 }
 
 static void test_client_list_and_unblock(void **state) {
@@ -187,12 +223,9 @@ static void test_the_log_holds_what_happened(void **state) {
 static void test_workers_that_die(void **state) {
     for (unsigned dead = 0; dead < 3; dead++) {
         const char *key = pool_key(pool, dead, 1);
-        redisContext *other = pool_connect(pool), *own = pool_connect(pool);
-        expect_nil(other, "GET %s", pool_key(pool, (dead + 1) % 3, 5));
-        expect_nil(own, "GET %s", pool_key(pool, dead, 5));
+        redisContext *other = client_of((dead + 1) % 3), *own = client_of(dead);
         redisFree(c);
-        c = pool_connect(pool);
-        expect_nil(c, "GET %s", pool_key(pool, (dead + 1) % 3, 6));
+        c = client_of((dead + 1) % 3);
         const char *elsewhere = pool_key(pool, (dead + 2) % 3, 1);
         block(other, "BLPOP %s 0", key);
         block(own, "BLPOP %s 0", elsewhere);
@@ -256,12 +289,15 @@ static void *consume(void *arg) {
     struct party *party = arg;
     redisContext *own = client_connect(pool->port);
     while (atomic_load(&delivered) < PRODUCERS * EACH) {
-        char name[32];
+        char name[32], second[32];
         queue_name(name, (unsigned)rand_r(&party->seed) % QUEUES);
+        queue_name(second, (unsigned)rand_r(&party->seed) % QUEUES);
         unsigned draw = (unsigned)rand_r(&party->seed);
         redisReply *reply;
         if (draw % 8 == 0)
             reply = expect_reply(own, "BLMPOP 0.01 1 %s LEFT COUNT 3", name);
+        else if (draw % 8 < 3)
+            reply = expect_reply(own, "%s %s %s 0.01", words[draw % 2], name, second);
         else
             reply =
                 expect_reply(own, "%s %s %s", words[draw % 2], name, draw % 3 ? "0.005" : "0.02");
@@ -299,6 +335,7 @@ static void test_each_element_once(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_clients_of_all_workers_in_order, empty),
+        cmocka_unit_test_setup(test_keys_of_several_shards, empty),
         cmocka_unit_test_setup(test_client_list_and_unblock, empty),
         cmocka_unit_test_setup(test_timeouts, empty),
         cmocka_unit_test_setup(test_clients_that_go, empty),

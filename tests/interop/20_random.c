@@ -254,7 +254,7 @@ static const char *const stream_forms[] = {
     "XADD S N f V g I",
     "XADD S N f V g I",
     "XADD S N f V g I",
-    "XADD S J F V",
+    "XADD S 3-1 F V",
     "XADD S NOMKSTREAM N F V",
     "XADD S MAXLEN U N F V",
     "XADD S MAXLEN ~ U N F V",

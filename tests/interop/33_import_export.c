@@ -32,6 +32,10 @@ static void fill_encodings(int port) {
         "HSET listpack f v number 12 n64 -9223372036854775808",
         "RPUSH list a 1 -1 4096 70000 8388608 2147483648",
         "ZADD zset 1 a 2.5 b -inf c inf d 1e300 e",
+        "XADD stream 1-1 field value other 12",
+        "XADD stream 5-7 field value2",
+        "XGROUP CREATE stream group 0",
+        "XREADGROUP GROUP group consumer COUNT 1 STREAMS stream >",
         NULL,
     };
     redisContext *c = client_connect(port);
@@ -57,6 +61,17 @@ static void fill(int port) {
     fill_encodings(port);
 }
 
+/* What a stream has besides its entries. */
+static void expect_group(int port) {
+    redisContext *c = client_connect(port);
+    redisReply *groups = expect_reply(c, "XINFO GROUPS stream");
+    assert_int_equal(groups->elements, 1);
+    assert_string_equal(groups->element[0]->element[1]->str, "group");
+    assert_int_equal(groups->element[0]->element[5]->integer, 1); /* pending */
+    freeReplyObject(groups);
+    redisFree(c);
+}
+
 /* `remuda import SOURCE` and a pool on it, which must have what the server had. */
 static struct pool *import(const char *source, unsigned workers, const char *appendonly,
                            const char *expected) {
@@ -70,6 +85,7 @@ static struct pool *import(const char *source, unsigned workers, const char *app
     char *now = dataset_describe(pool->port, EXPIRY_EXACT, NULL);
     assert_string_equal(expected, now);
     free(now);
+    expect_group(pool->port);
     return pool;
 }
 
@@ -92,6 +108,7 @@ static void export_and_load(struct pool *pool, const char *appendonly, const cha
     char *now = dataset_describe(oracle->port, EXPIRY_EXACT, NULL);
     assert_string_equal(expected, now);
     free(now);
+    expect_group(oracle->port);
     oracle_end(&oracle);
 }
 

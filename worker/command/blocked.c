@@ -48,7 +48,7 @@ struct waiter {
     struct list link; /* of all */
     struct list acknowledgement; /* of those that wait for one */
     struct waiter_id id;
-    const struct command *cmd;
+    const struct command *cmd; /* NULL: only told of a key (blocked_await) */
     uint32_t db;
     uint8_t resp;
     bool no_touch, on_absence, for_acknowledgement;
@@ -78,25 +78,13 @@ struct blocked {
 
 /* ---- for handlers ---- */
 
-static struct waiter *waiter_create(const struct command_ctx *ctx, const struct block *block) {
-    uint32_t argc = block->argv ? block->argc : ctx->argc;
-    const struct bytes *argv = block->argv ? block->argv : ctx->argv;
+/* With copies of these arguments. */
+static struct waiter *waiter_alloc(uint32_t argc, const struct bytes *argv) {
     size_t bytes = 0;
     for (uint32_t i = 0; i < argc; i++)
         bytes += argv[i].len;
     struct waiter *w = mem_alloc(sizeof(*w) + argc * sizeof(*w->argv) + bytes);
-    *w = (struct waiter){.cmd = ctx->cmd,
-                         .db = ctx_db(ctx),
-                         .resp = (uint8_t)ctx->reply.version,
-                         .no_touch = ctx->session->no_touch,
-                         .on_absence = block->on_absence,
-                         .for_acknowledgement = block->acknowledgement,
-                         .type = block->type,
-                         .argc = argc,
-                         .first = block->first,
-                         .count = block->count};
-    if (block->timeout_ms > 0)
-        w->until_ms = clock_mono_ms() + (uint64_t)block->timeout_ms;
+    *w = (struct waiter){.resp = 2, .argc = argc};
     w->argv = (struct bytes *)(w + 1);
     char *text = (char *)(w->argv + argc);
     for (uint32_t i = 0; i < argc; i++) {
@@ -105,6 +93,23 @@ static struct waiter *waiter_create(const struct command_ctx *ctx, const struct 
             memcpy(text, argv[i].ptr, argv[i].len);
         text += argv[i].len;
     }
+    return w;
+}
+
+static struct waiter *waiter_create(const struct command_ctx *ctx, const struct block *block) {
+    struct waiter *w =
+        waiter_alloc(block->argv ? block->argc : ctx->argc, block->argv ? block->argv : ctx->argv);
+    w->cmd = ctx->cmd;
+    w->db = ctx_db(ctx);
+    w->resp = (uint8_t)ctx->reply.version;
+    w->no_touch = ctx->session->no_touch;
+    w->on_absence = block->on_absence;
+    w->for_acknowledgement = block->acknowledgement;
+    w->type = block->type;
+    w->first = block->first;
+    w->count = block->count;
+    if (block->timeout_ms > 0)
+        w->until_ms = clock_mono_ms() + (uint64_t)block->timeout_ms;
     return w;
 }
 
@@ -316,9 +321,20 @@ static void close_if_unused(struct blocked *b, struct awaited *a) {
 
 /* ---- waiters ---- */
 
-void blocked_add(struct blocked *b, struct command_ctx *ctx, struct waiter_id id) {
-    struct waiter *w = ctx->waiter;
-    ctx->waiter = NULL;
+struct await_what waiter_what(const struct waiter *w) {
+    return (struct await_what){(uint32_t)w->type, w->on_absence};
+}
+uint32_t waiter_keys(const struct waiter *w) {
+    return w->count;
+}
+struct bytes waiter_key(const struct waiter *w, uint32_t i) {
+    return w->argv[w->first + i];
+}
+uint64_t waiter_until(const struct waiter *w) {
+    return w->until_ms;
+}
+
+static void add(struct blocked *b, struct waiter *w, struct waiter_id id) {
     w->id = id;
     w->sequence = b->next_sequence++;
     w->waits = mem_calloc(w->count, sizeof(*w->waits));
@@ -340,6 +356,28 @@ void blocked_add(struct blocked *b, struct command_ctx *ctx, struct waiter_id id
     index_add(&b->waiters, &w->node, id_hash(id));
     if (w->until_ms)
         heap_add(b, w);
+}
+
+void blocked_add(struct blocked *b, struct command_ctx *ctx, struct waiter_id id) {
+    add(b, ctx->waiter, id);
+    ctx->waiter = NULL;
+}
+
+void blocked_add_keyless(struct blocked *b, struct command_ctx *ctx, struct waiter_id id,
+                         uint64_t until_ms) {
+    ctx->waiter->count = 0;
+    ctx->waiter->until_ms = until_ms;
+    blocked_add(b, ctx, id);
+}
+
+void blocked_await(struct blocked *b, uint32_t db, struct await_what what, uint32_t count,
+                   const struct bytes *keys, struct waiter_id id) {
+    struct waiter *w = waiter_alloc(count, keys);
+    w->db = db;
+    w->type = (enum value_type)what.type;
+    w->on_absence = what.on_absence != 0;
+    w->count = count;
+    add(b, w, id);
 }
 
 static void take_out(struct blocked *b, struct waiter *w) {
@@ -416,12 +454,19 @@ uint32_t blocked_count(const struct blocked *b) {
 
 /* ---- serving ---- */
 
-/* Run its command again; it goes, or stays where it was in the line. */
+/* Run its command again; it goes, or stays where it was in the line. One without a command is told. */
 static void run_again(struct blocked *b, struct waiter *w, struct bytes key, bool time_up) {
+    if (!w->cmd) {
+        buf_clear(&b->reply);
+        answer(b, w, &(struct reply){.out = &b->reply, .version = 2});
+        return;
+    }
     struct session *s = &b->session;
     s->db = w->db;
     s->resp = w->resp;
     s->no_touch = w->no_touch;
+    s->of_peer = w->id.peer;
+    s->of_token = w->id.token;
     w->ready = key;
     buf_clear(&b->reply);
     buf_shrink(&b->reply, REPLY_KEEP_BYTES);

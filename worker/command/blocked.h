@@ -59,6 +59,20 @@ void blocked_free(struct blocked **blocked);
 /* Take over ctx->waiter of a command that was run. */
 void blocked_add(struct blocked *blocked, struct command_ctx *ctx, struct waiter_id id);
 void waiter_free(struct waiter **waiter);
+/* The same without its keys, which others watch: it ends by its time (given anew), or by blocked_end(). */
+void blocked_add_keyless(struct blocked *blocked, struct command_ctx *ctx, struct waiter_id id,
+                         uint64_t until_mono_ms);
+/* What wakes a waiter, and its keys. */
+struct await_what {
+    uint32_t type, on_absence;
+};
+struct await_what waiter_what(const struct waiter *waiter);
+uint32_t waiter_keys(const struct waiter *waiter);
+struct bytes waiter_key(const struct waiter *waiter, uint32_t i);
+uint64_t waiter_until(const struct waiter *waiter);
+/* Answer once, with nothing, when one of these keys is ready. */
+void blocked_await(struct blocked *blocked, uint32_t db, struct await_what what, uint32_t count,
+                   const struct bytes *keys, struct waiter_id id);
 /* End a wait: with the reply of a timeout, with -UNBLOCKED, or without a word. false: there is none
  * of this id, it has been answered. */
 bool blocked_end(struct blocked *blocked, struct waiter_id id, enum unblock_how how);

@@ -3,6 +3,7 @@
  * SET is tried on a copy first, so that a mistake is answered here and nothing changes anywhere;
  * then the lines go to the supervisor, who has every process apply them or none. The reply comes
  * when it has answered. */
+#include "worker/command/latency.h"
 #include "worker/command/server_private.h"
 
 #include "shared/base/mem.h"
@@ -46,6 +47,8 @@ static bool set_names_valid(struct command_ctx *ctx, const struct option_row **r
     for (uint32_t i = 0; i < count; i++) {
         struct bytes name = ctx->argv[2 + 2 * i];
         rows[i] = option_find(name);
+        if (bytes_equal_nocase(name, "requirepass"))
+            ctx_hide(ctx, 3 + 2 * i);
         if (rows[i] == NULL) {
             reply_error_format(&ctx->reply,
                                "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
@@ -112,6 +115,7 @@ void cmd_config_rewrite(struct command_ctx *ctx) {
 void cmd_config_resetstat(struct command_ctx *ctx) {
     struct command_env *env = ctx->env;
     execute_reset_stats();
+    latency_forget_commands(ctx->env);
     if (env->refresh_status != NULL)
         env->refresh_status(env->upper);
     if (env->status != NULL)

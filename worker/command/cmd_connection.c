@@ -24,7 +24,18 @@ void cmd_quit(struct command_ctx *ctx) {
     reply_ok(&ctx->reply);
 }
 
+void cmd_monitor(struct command_ctx *ctx) {
+    if (ctx->session->monitor)
+        return; /* as in Redis: it hears of others' commands, and not of this one */
+    ctx->session->monitor = true;
+    ctx->env->monitor(ctx->env->upper, ctx, true);
+    reply_ok(&ctx->reply);
+}
+
 void cmd_reset(struct command_ctx *ctx) {
+    if (ctx->session->monitor)
+        ctx->env->monitor(ctx->env->upper, ctx, false);
+    ctx->session->monitor = false;
     session_reset(ctx->session, ctx_password(ctx)[0] != '\0');
     ctx->reply.version = ctx->session->resp;
     reply_status(&ctx->reply, "RESET");
@@ -87,6 +98,8 @@ static bool login(struct command_ctx *ctx, struct bytes user, struct bytes passw
 }
 
 void cmd_auth(struct command_ctx *ctx) {
+    for (uint32_t i = 1; i < ctx->argc; i++)
+        ctx_hide(ctx, i);
     if (ctx->argc > 3) {
         reply_error(&ctx->reply, reply_err_syntax);
         return;
@@ -127,6 +140,8 @@ static bool hello_parse_options(struct command_ctx *ctx, struct hello *hello) {
         if (bytes_equal_nocase(ctx->argv[i], "AUTH") && more >= 2) {
             hello->user = &ctx->argv[i + 1];
             hello->password = &ctx->argv[i + 2];
+            ctx_hide(ctx, i + 1);
+            ctx_hide(ctx, i + 2);
             i += 2;
         } else if (bytes_equal_nocase(ctx->argv[i], "SETNAME") && more >= 1) {
             hello->name = &ctx->argv[++i];

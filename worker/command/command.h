@@ -54,6 +54,7 @@ enum command_flag {
  *                       (of arrays of integers the smallest of each place; WAITAOF)
  * SPAN_ALL_CONCAT     –                     all shards, one array of all           KEYS
  * SPAN_ALL_TEXT       –                     all shards, texts joined               CLIENT LIST
+ * SPAN_ALL_NEWEST     –                     all shards, one array of all, the highest ids first  SLOWLOG GET
  * SPAN_REFRESH        –                     all shards bring their status page up to date, then local  INFO
  * SPAN_SCAN           –                     the shard named by the cursor          SCAN
  * SPAN_RANDOM         –                     a shard drawn by its number of keys    RANDOMKEY
@@ -73,6 +74,7 @@ enum command_span {
     SPAN_ALL_MIN,
     SPAN_ALL_CONCAT,
     SPAN_ALL_TEXT,
+    SPAN_ALL_NEWEST,
     SPAN_REFRESH,
     SPAN_SCAN,
     SPAN_RANDOM
@@ -80,6 +82,7 @@ enum command_span {
 
 struct command_ctx;
 struct blocked;
+struct slowlog;
 struct waiter;
 typedef void command_handler(struct command_ctx *ctx);
 
@@ -130,14 +133,16 @@ struct command_env {
     struct segment *segment; /* status pages, slot map */
     uint32_t shard;          /* this worker's index */
     uint32_t generation;
-    struct status_page *status;  /* this worker's page */
-    struct list *sessions;       /* of all connected clients of this worker */
-    struct persist *persist;     /* worker/persist/persist.h; NULL in unit tests */
-    struct propagate *propagate; /* worker/replication/propagate.h; NULL: nothing is logged */
-    struct primary *primary;     /* worker/replication/primary.h; NULL in unit tests */
-    struct blocked *blocked;     /* worker/command/blocked.h; NULL: nobody waits here for keys */
-    bool keys_ready;             /* and a key that somebody waits for has changed */
-    void *upper;                 /* argument of the calls below */
+    struct status_page *status;   /* this worker's page */
+    struct list *sessions;        /* of all connected clients of this worker */
+    struct persist *persist;      /* worker/persist/persist.h; NULL in unit tests */
+    struct propagate *propagate;  /* worker/replication/propagate.h; NULL: nothing is logged */
+    struct primary *primary;      /* worker/replication/primary.h; NULL in unit tests */
+    struct blocked *blocked;      /* worker/command/blocked.h; NULL: nobody waits here for keys */
+    bool keys_ready;              /* and a key that somebody waits for has changed */
+    struct latency_page *latency; /* of the segment; NULL: nothing is counted */
+    struct slowlog *slowlog;      /* worker/command/slowlog.h; may be NULL */
+    void *upper;                  /* argument of the calls below */
     /* CONFIG SET of the whole pool: the `name value` lines go to the supervisor. The reply to the
      * client comes later: the handler writes none and returns after this call. */
     void (*config_set)(void *upper, struct command_ctx *ctx, struct bytes lines);
@@ -156,6 +161,10 @@ struct command_env {
     void (*kill_session)(void *upper, struct session *session, bool own);
     /* CLIENT UNBLOCK: false if this session does not wait in a blocking command. */
     bool (*unblock_session)(void *upper, struct session *session, bool with_error);
+    /* MONITOR, and its end (RESET). */
+    void (*monitor)(void *upper, struct command_ctx *ctx, bool on);
+    /* A command run for a client of elsewhere was slow: the body of its entry (slowlog.h). */
+    void (*slow)(void *upper, const struct session *session, struct bytes body);
     /* Bring the figures of this worker's status page up to date. */
     void (*refresh_status)(void *upper);
     void (*crash)(void *upper, const char *how); /* DEBUG SEGFAULT, DEBUG PANIC */
@@ -180,6 +189,7 @@ struct command_ctx {
     const struct bytes *argv;
     uint32_t argc;
     struct reply reply;
+    uint64_t secret;     /* bit i: argument i is shown to nobody; bit 63: from there on all */
     uint64_t dirty;      /* changes made; > 0 of a write command: propagated */
     bool deferred_reply; /* the reply comes later through env (CONFIG SET) */
     /* What to log instead of the arguments, if the handler said so; see propagate_instead(). */
@@ -196,6 +206,14 @@ struct command_ctx {
 
 static inline struct config *ctx_config(const struct command_ctx *ctx) {
     return ctx->env->config;
+}
+/* Argument i may be a password: MONITOR and SLOWLOG do not show it. */
+static inline void ctx_hide(struct command_ctx *ctx, uint32_t i) {
+    ctx->secret |= UINT64_C(1) << (i < 63 ? i : 63);
+}
+static inline struct bytes ctx_shown(const struct command_ctx *ctx, uint32_t i) {
+    bool hidden = ctx->secret >> (i < 63 ? i : 63) & 1;
+    return hidden ? BYTES_LITERAL("(redacted)") : ctx->argv[i];
 }
 static inline uint32_t ctx_db(const struct command_ctx *ctx) {
     return ctx->session->db;

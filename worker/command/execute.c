@@ -6,6 +6,8 @@
  * failure of the handler; execute() itself cannot fail. */
 #include "worker/command/blocked.h"
 #include "worker/command/error_stats.h"
+#include "worker/command/latency.h"
+#include "worker/command/slowlog.h"
 
 #include "shared/base/clock.h"
 #include "shared/base/mem.h"
@@ -111,6 +113,15 @@ static void run(struct command_ctx *ctx, struct command_stats *row) {
     last_end_us = clock_mono_us();
     row->calls += ctx->waiter == NULL; /* one that waits counts when it is served */
     row->usec += last_end_us - start_us;
+    if (ctx->env->latency)
+        latency_count(ctx->env->latency, command_index(ctx->cmd), last_end_us - start_us);
+    if (__builtin_expect(ctx_config(ctx)->latency_monitor_threshold > 0, 0))
+        latency_event(ctx->env, ctx->cmd->flags & CMD_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND,
+                      last_end_us - start_us);
+    /* -1 is longer than anything. */
+    if (__builtin_expect(
+            last_end_us - start_us >= (uint64_t)ctx_config(ctx)->slowlog_log_slower_than, 0))
+        slowlog_note(ctx, last_end_us - start_us);
     if (__builtin_expect(ctx->reply.errors != errors, 0))
         row->failed_calls++;
     if (ctx->dirty > 0 && (ctx->cmd->flags & CMD_WRITE) && !ctx->env->loading)

@@ -4,8 +4,9 @@
  * a moment old, which the credit absorbs. Eviction is bounded in time: what is left over is done by
  * the next command or the worker's loop. */
 #include "worker/command/memory.h"
-#include "worker/command/command.h"
+#include "worker/command/latency.h"
 
+#include "shared/base/clock.h"
 #include "shared/base/mem.h"
 
 /* What a write past the credit costs a shard that is within its share: enough not to grow. */
@@ -72,8 +73,12 @@ static struct memory_view look(const struct command_env *env, int64_t now_ms) {
 
 /* false if the policy finds nothing to remove. */
 static bool evict(const struct command_env *env, struct keyspace *ks, uint64_t bytes) {
-    return keyspace_evict(ks, (enum maxmemory_policy)env->config->maxmemory_policy,
-                          (uint32_t)env->config->maxmemory_samples, bytes, EVICT_BUDGET_US);
+    uint64_t start_us = env->config->latency_monitor_threshold > 0 ? clock_mono_us() : 0;
+    bool found = keyspace_evict(ks, (enum maxmemory_policy)env->config->maxmemory_policy,
+                                (uint32_t)env->config->maxmemory_samples, bytes, EVICT_BUDGET_US);
+    if (start_us > 0)
+        latency_event(env, LATENCY_EVICTION_CYCLE, clock_mono_us() - start_us);
+    return found;
 }
 
 bool memory_admit(struct command_ctx *ctx) {

@@ -41,6 +41,7 @@ static void append_flags(const struct session *s, struct buf *out) {
         char letter;
     } flags[] = {
         {replica_is_attached(s->replica), 'S'},
+        {s->monitor, 'O'},
         {s->blocked_token != 0, 'b'},
         {s->close_after_reply, 'c'},
         {s->close_now, 'A'},

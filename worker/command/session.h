@@ -28,11 +28,15 @@ struct session {
     enum session_port port;
     uint8_t resp; /* 2 or 3 */
     uint32_t db;
+    /* SESSION_RELAYED: for whose call it runs, the shard and the token of the client's worker. */
+    uint32_t of_peer;
+    uint64_t of_token;
     bool authenticated;
     bool readonly_mode; /* READONLY on a node port */
     bool asking;
     bool upstream; /* says what the primary says: accepted already, and nothing may refuse it */
     bool no_evict, no_touch;
+    bool monitor;           /* is told of the commands of others */
     bool close_after_reply; /* QUIT, protocol errors */
     bool close_now;         /* CLIENT KILL of another */
     bool unix_socket;

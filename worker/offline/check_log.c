@@ -44,8 +44,8 @@ static int on_command(void *arg, uint32_t argc, const struct bytes *argv, char *
 static void say_strays(struct check *c, const char *path) {
     if (c->strays > 0)
         check_say(c, CHECK_PROBLEM,
-                  "%s: %" PRIu64 " keys belong to other shards (%s): no client sees them here; "
-                  "export or another number of workers leaves them out",
+                  "%s: %" PRIu64 " keys belong to other shards (%s), so a start refuses it; export "
+                  "leaves them out, a start with another number of workers sets them aside",
                   path, c->strays, c->stray);
 }
 

@@ -28,6 +28,11 @@ int export_run(struct offline *o, char **argv) {
         offline_say(o, "%s/%s: %" PRIu64 " keys of %u shards, %" PRIu64 " bytes", out, name,
                     targets.saved[0].keys, pool.count, targets.saved[0].bytes);
         targets_say_databases(&targets, o);
+        if (targets.saved[0].version > RDB_VERSION_PLAIN)
+            offline_say(o,
+                        "  written as RDB version %d, for fields of hashes expire: Redis 7.4 and "
+                        "later load it",
+                        targets.saved[0].version);
         copy_say_skipped(&copy);
     }
     targets_free(&targets);

@@ -158,10 +158,26 @@ static int write_failed(struct aof *aof, size_t body, int error) {
     return -1;
 }
 
+/* What a new increment begins with, see aof_private.h. */
+static int write_beginning(struct aof *aof) {
+    char checksum[AOF_CHECKSUM_BYTES];
+    aof_checksum_format(checksum, aof->follows_crc);
+    int error = write_all(aof->fd, checksum, sizeof checksum);
+    if (error != 0)
+        return write_failed(aof, aof->pending.len, error);
+    aof->crc = crc64(0, checksum, sizeof checksum);
+    aof->file_bytes += sizeof checksum;
+    aof->total_bytes += sizeof checksum;
+    aof->executed += sizeof checksum;
+    return 0;
+}
+
 int aof_write_pending(struct aof *aof) {
     if (aof->pending.len == 0 || aof->held || aof->fd < 0)
         return 0;
     if (aof->trouble == AOF_SYNC_FAILED)
+        return -1;
+    if (aof->file_bytes == 0 && aof->follows && write_beginning(aof) != 0)
         return -1;
     size_t body = aof->pending.len;
     char checksum[AOF_CHECKSUM_BYTES];

@@ -16,7 +16,8 @@
  *
  *     PING <16 lower-case hex digits>
  *
- * The digits are the CRC-64 of all bytes of the file before the command. A server that does not know of
+ * The digits are the CRC-64 of all bytes of the file before the command; at its very beginning, of the
+ * increment before it, so that no end of that can be missing unnoticed. A server that does not know of
  * it runs a PING. As the CRC goes on over the checksum commands themselves, a batch that was changed,
  * dropped or moved is found by the next one, whatever wrote the bytes in between. */
 enum { AOF_CHECKSUM_DIGITS = 16, AOF_CHECKSUM_BYTES = 37 };
@@ -70,6 +71,8 @@ struct aof {
     int fd;                           /* the last increment, opened to append; -1 before load */
     uint64_t file_bytes;              /* whole batches in it */
     uint64_t crc;                     /* of those */
+    bool follows;                     /* an increment with bytes stands before this one, */
+    uint64_t follows_crc;             /* whose checksum this one begins with */
     uint64_t total_bytes, base_bytes; /* of the whole log, of its base */
     bool held;                        /* between two files: nothing is written */
     bool replies_held;                /* replies of that time wait for the next write */
@@ -134,8 +137,10 @@ struct aof_load_job {
     bool may_be_cut; /* the last of a log: an incomplete end is no error */
 };
 struct aof_loaded {
-    uint64_t end;          /* behind the last whole command (or transaction) */
-    uint64_t crc;          /* of the bytes before end */
+    uint64_t end; /* behind the last whole command (or transaction) */
+    uint64_t crc; /* of the bytes before end */
+    bool follows; /* it begins with the checksum of the increment before it: */
+    uint64_t follows_crc;
     uint64_t commands;     /* applied */
     uint64_t cut_bytes;    /* behind end */
     uint64_t checksums;    /* verified */

@@ -73,6 +73,10 @@ void rotation_go_on(struct rotation *r) {
     aof->fd = r->new_fd;
     r->new_fd = -1;
     r->p->spare_incr = false;
+    if (aof->file_bytes > 0) {
+        aof->follows = r->kind != ROTATE_AFRESH;
+        aof->follows_crc = aof->crc;
+    }
     aof->file_bytes = aof->crc = 0;
     aof->held = false;
 }

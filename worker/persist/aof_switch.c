@@ -152,6 +152,7 @@ void log_forget(struct persist *p) {
     aof->held = aof->replies_held = p->spare_incr = false;
     buf_clear(&aof->pending);
     aof->pending_since_us = aof->unsynced_since_us = aof->uncovered_since_us = 0;
+    aof->follows = false;
     aof->file_bytes = aof->crc = aof->total_bytes = aof->base_bytes = 0;
     aof->written = aof->synced = aof->executed;
     aof->sync_errno = 0;

@@ -322,6 +322,23 @@ static int check_base_has_bytes(const struct aof_file *file, const struct log_en
     return name_file(&end->source, "the base of the log is empty", error_r, error_bytes);
 }
 
+/* Each increment with bytes knows the one before it. */
+static int check_it_follows(struct persist *p, const struct log_end *end, char *error_r,
+                            size_t error_bytes) {
+    const struct aof_loaded *loaded = &end->loaded;
+    if (loaded->end == 0)
+        return 0;
+    if (loaded->follows && p->aof.follows && loaded->follows_crc != p->aof.follows_crc)
+        return name_file(
+            &end->source,
+            "it does not follow the increment before it, whose end is missing or which "
+            "is another",
+            error_r, error_bytes);
+    p->aof.follows = true;
+    p->aof.follows_crc = loaded->crc;
+    return 0;
+}
+
 static int load_files(struct persist *p, struct log_end *last_r, char *error_r,
                       size_t error_bytes) {
     uint32_t last = measure(p);
@@ -334,7 +351,8 @@ static int load_files(struct persist *p, struct log_end *last_r, char *error_r,
         bool may_be_cut = i >= last && file->type == AOF_INCR;
         end = (struct log_end){0};
         if (load_log_file(p, p->aof_dir, file->name, may_be_cut, &end, error_r, error_bytes) != 0 ||
-            check_base_has_bytes(file, &end, error_r, error_bytes) != 0)
+            check_base_has_bytes(file, &end, error_r, error_bytes) != 0 ||
+            (file->type == AOF_INCR && check_it_follows(p, &end, error_r, error_bytes) != 0))
             return -1;
         if (i <= last || end.loaded.end > 0)
             *last_r = end;

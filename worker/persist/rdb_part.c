@@ -2,6 +2,7 @@
  * the database be selected as often as one likes, so each file remembers its own. */
 #include "worker/persist/rdb_private.h"
 
+#include "shared/base/crc.h"
 #include "shared/base/mem.h"
 #include "shared/base/publish.h"
 
@@ -21,6 +22,7 @@ struct rdb_part {
     char temp[64];
     uint32_t db;
     uint64_t keys;
+    bool timed; /* a hash has fields that expire */
 };
 
 struct rdb_part *rdb_part_begin(const char *dir, const char *name, const struct config *config,
@@ -54,6 +56,7 @@ int rdb_part_put(struct rdb_part *part, const struct rdb_entry *entry, char *err
         rdb_put_byte(&part->out, RDB_SELECTDB);
         rdb_put_length(&part->out, entry->db);
     }
+    part->timed = part->timed || rdb_needs_field_expiry(entry->value);
     rdb_put_entry(&part->out, entry);
     part->keys++;
     return part->out.error == 0 ? 0 : write_failed(part, error_r, error_bytes);
@@ -61,6 +64,28 @@ int rdb_part_put(struct rdb_part *part, const struct rdb_entry *entry, char *err
 
 uint64_t rdb_part_keys(const struct rdb_part *part) {
     return part->keys;
+}
+
+/* The version is at the beginning, and only the last key told which it must be. The checksum is linear:
+ * what the changed bytes make of it is the checksum of the change, followed by zeros. */
+static void raise_version(struct rdb_part *part) {
+    static const char zeros[64 * 1024];
+    char low[16], high[16], change[16] = "";
+    struct rdb_out *out = &part->out;
+    size_t len = (size_t)snprintf(low, sizeof low, "REDIS%04d", RDB_VERSION_WRITTEN);
+    snprintf(high, sizeof high, "REDIS%04d", RDB_VERSION_FIELD_EXPIRY);
+    for (size_t i = 0; i < len; i++)
+        change[i] = (char)(low[i] ^ high[i]);
+    rdb_out_drain(out);
+    uint64_t crc = crc64(0, change, len);
+    for (uint64_t left = out->written - len; left > 0;) {
+        size_t step = left < sizeof zeros ? (size_t)left : sizeof zeros;
+        crc = crc64(crc, zeros, step);
+        left -= step;
+    }
+    out->crc ^= crc;
+    if (out->error == 0 && pwrite(out->fd, high, len, 0) != (ssize_t)len)
+        out->error = errno != 0 ? errno : EIO;
 }
 
 static void free_part(struct rdb_part **part) {
@@ -75,13 +100,19 @@ static void free_part(struct rdb_part **part) {
 int rdb_part_commit(struct rdb_part **part, bool replace, struct rdb_saved *saved_r, char *error_r,
                     size_t error_bytes) {
     struct rdb_part *it = *part;
+    if (it->timed)
+        raise_version(it);
     uint64_t crc = rdb_put_trailer(&it->out, it->config->rdbchecksum);
     if (it->out.error != 0) {
         write_failed(it, error_r, error_bytes);
         rdb_part_abort(part);
         return -1;
     }
-    *saved_r = (struct rdb_saved){.bytes = it->out.written, .crc = crc, .keys = it->keys};
+    *saved_r =
+        (struct rdb_saved){.bytes = it->out.written,
+                           .crc = crc,
+                           .keys = it->keys,
+                           .version = it->timed ? RDB_VERSION_FIELD_EXPIRY : RDB_VERSION_WRITTEN};
     int result = (replace ? publish_commit : publish_commit_new)(it->out.fd, it->dir, it->temp,
                                                                  it->name, error_r, error_bytes);
     free_part(part);

@@ -1,5 +1,5 @@
 /* rdb_part.h - an RDB file written key by key, wherever the keys come from: out of other RDB files, out
- * of several keyspaces. Version 10, plain encodings, what Redis 7.0 loads. */
+ * of several keyspaces. Plain encodings; version 10, what Redis 7.0 loads, unless fields of a hash expire. */
 #ifndef REMUDA_PERSIST_RDB_PART_H
 #define REMUDA_PERSIST_RDB_PART_H
 #include "config/config.h"
@@ -20,8 +20,10 @@ struct rdb_origin {
     uint64_t offset; /* bytes of it that are in the data */
     uint32_t db;     /* the database its reader is in there */
 };
+enum { RDB_VERSION_PLAIN = 10 }; /* Redis 7.0 and later */
 struct rdb_saved {
     uint64_t bytes, crc, keys;
+    int version; /* of a part; 10, or 12 if a hash has fields that expire */
 };
 
 /* A key of a keyspace as it is saved: idle time or frequency are told if maxmemory-policy counts them. */

@@ -9,7 +9,7 @@
 
 /* Version 10 can be read by Redis 7.0 on; what it has no form for, fields that expire, needs 12. */
 enum {
-    RDB_VERSION_WRITTEN = 10,
+    RDB_VERSION_WRITTEN = RDB_VERSION_PLAIN,
     RDB_VERSION_FIELD_EXPIRY = 12,
     RDB_VERSION_MAX = 12,
     RDB_TRAILER_BYTES = 9

@@ -41,7 +41,7 @@ static void put_raw_id(struct rdb_out *out, struct stream_id id) {
 
 static uint64_t put_entry(struct buf *lp, struct stream_id master, struct stream_entry *e) {
     struct bytes field, value;
-    bool same = e->names != NULL;
+    bool same = stream_entry_has_block_fields(e);
     uint64_t elements = 3 + (same ? 0 : 1) + (uint64_t)e->pairs * (same ? 1 : 2);
     listpack_put_integer(lp, (e->deleted ? FLAG_DELETED : 0) | (same ? FLAG_SAME_FIELDS : 0));
     listpack_put_integer(lp, (int64_t)(e->id.ms - master.ms));
@@ -229,7 +229,9 @@ static int get_pairs(struct reader *r, bool same, uint64_t *pairs_r, uint64_t *e
     *pairs_r = r->names_count;
     if (!same && next_count(r, pairs_r) != 0)
         return -1;
-    if (*pairs_r > UINT32_MAX / 2 || texts_room(r, &r->entry, 2 * *pairs_r) != 0)
+    if (*pairs_r > UINT32_MAX / 2)
+        return damaged(r, "has an entry of too many fields");
+    if (texts_room(r, &r->entry, 2 * *pairs_r) != 0)
         return -1;
     for (uint64_t i = 0; i < *pairs_r; i++) {
         if (same)
@@ -245,7 +247,7 @@ static int get_pairs(struct reader *r, bool same, uint64_t *pairs_r, uint64_t *e
 
 static int get_entry(struct reader *r, struct stream_id master, int64_t flags, bool begins) {
     int64_t ms, seq, elements;
-    uint64_t pairs, elements_found;
+    uint64_t pairs = 0, elements_found = 0;
     if ((flags & ~(FLAG_DELETED | FLAG_SAME_FIELDS)) != 0)
         return damaged(r, "has an entry of a kind unknown");
     if (next_integer(r, &ms) != 0 || next_integer(r, &seq) != 0 ||

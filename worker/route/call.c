@@ -20,6 +20,7 @@ void pipeline_init(struct pipeline *p, void *client, void (*wake)(struct pipelin
     *p = (struct pipeline){.client = client, .wake = wake, .window = PIPELINE_DEPTH_FIRST};
     list_init(&p->calls);
     list_init(&p->stalled_link);
+    list_init(&p->monitor_link);
 }
 
 struct buf *pipeline_tail(struct pipeline *p) {
@@ -154,6 +155,7 @@ static void buf_recycle(struct buf *b) {
 static void call_free(struct router *r, struct call *call) {
     for (uint32_t i = 0; i < call->parts_count; i++)
         part_release(r, &call->parts[i]);
+    part_release(r, &call->single); /* a gather's, while it waits */
     if (call->parts != &call->single) {
         for (uint32_t i = 0; i < call->parts_count; i++) {
             buf_free(&call->parts[i].reply);
@@ -256,6 +258,8 @@ void part_done(struct router *r, struct part *part) {
 
 void router_forget(struct router *r, struct pipeline *p) {
     list_remove(&p->stalled_link);
+    if (p->monitors)
+        router_monitor(r, p, false, false);
     LIST_EACH(node, &p->calls) {
         struct call *call = LIST_ENTRY(node, struct call, link);
         bool forgotten = wait_forget(r, call);
@@ -264,6 +268,8 @@ void router_forget(struct router *r, struct pipeline *p) {
         call->session = NULL;
         if (call->done || forgotten)
             call_free(r, call);
+        else if (call->gather && (call->cmd->flags & CMD_BLOCKING))
+            gather_abandon(r, call);
     }
     buf_free(&p->out);
 }

@@ -126,10 +126,9 @@ static void run_everywhere(struct request *q) {
     }
     struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, r->shards);
     r->relayed++;
-    if (q->ctx->cmd->flags & CMD_BLOCKING)
+    if (q->ctx->cmd->span == SPAN_REFRESH || (q->ctx->cmd->flags & CMD_BLOCKING))
         call_barrier(call);
-    if (q->ctx->cmd->span == SPAN_REFRESH) {
-        call_barrier(call);
+    if (q->ctx->cmd->span == SPAN_REFRESH || q->ctx->cmd->span == SPAN_ALL_NEWEST) {
         call->argc = q->ctx->argc;
         frame_append(&call->args, q->ctx->argc, q->ctx->argv);
     }
@@ -265,11 +264,6 @@ static void run_several(struct request *q, uint32_t keys) {
             run_split(q, &(struct split){keys, 2, keys});
         break;
     default:
-        if (q->ctx->cmd->flags & CMD_BLOCKING) {
-            reply_error(&q->ctx->reply, "ERR a command that may block takes keys of one shard");
-            count_refusal(q);
-            return;
-        }
         gather_begin(q->r, q->p, q->session, q->ctx->cmd, q->ctx->argv, q->ctx->argc,
                      q->r->positions, keys, q->derives);
     }
@@ -390,6 +384,8 @@ bool router_command(struct router *r, struct pipeline *p, struct session *sessio
     if (q.not_begun)
         return false;
     r->processed++;
+    if (__builtin_expect(r->monitored, 0) && admitted)
+        monitor_feed(r, &ctx);
     if (mode != SESSION_REPLY_ON || session->reply_mode != SESSION_REPLY_ON)
         apply_reply_mode(&q, mode);
     if (out != &p->out)

@@ -11,62 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum gather_phase {
-    GATHER_LOCKING,
-    GATHER_FETCHING,
-    GATHER_STORING,
-    GATHER_DELETING,
-    GATHER_MARKING
-};
 enum { LOCK_PATIENCE_MIN_MS = 1000, CUT_PATIENCE_MS = 1000 };
-
-struct gather_shard {
-    uint32_t shard;
-    uint32_t keys;
-    uint32_t *positions; /* of its keys, in the arguments */
-    uint64_t lock;       /* token of its LOCK; 0: not asked yet */
-    bool locked;
-    struct buf operands;   /* body of its LOCKED */
-    struct bytes *derived; /* keys of its FETCH, in gather.derived_text */
-    uint32_t derived_count;
-    struct buf fetched; /* body of the answer to it */
-    struct buf stores, deletes;
-    uint32_t store_count, delete_count;
-};
-
-/* A key that follows from what others hold. */
-struct derived_key {
-    size_t at, len; /* in gather.derived_text */
-};
-
-struct cut_mark { /* the body of MARK */
-    uint64_t id, try;
-};
-
-struct changed_key {
-    uint32_t db;
-    struct bytes key; /* owned copy */
-};
-
-struct gather {
-    struct router *r;
-    enum gather_phase phase;
-    uint32_t argc, db;
-    uint32_t awaited; /* answers of this phase */
-    bool no_touch;
-    bool filling; /* the scratch keyspace gets the operands: not a change */
-    bool derives; /* more keys follow from those named: all shards take part */
-    struct buf derived_text;
-    struct derived_key *derived;
-    uint32_t derived_count, derived_cap;
-    uint32_t shard_count;
-    struct gather_shard *shards; /* ascending */
-    struct changed_key *changed;
-    uint32_t changed_count, changed_cap;
-    struct buf reply;
-    struct cut_mark cut; /* id 0: an ordinary command */
-    uint64_t locking_since_us;
-};
 
 void gather_free(struct gather **gather) {
     struct gather *g = *gather;
@@ -139,8 +84,13 @@ void gather_begin(struct router *r, struct pipeline *p, struct session *session,
                 shard->positions[shard->keys++] = positions[i];
         }
     }
-    r->gathers++;
     r->relayed++;
+    gather_lock(r, call);
+}
+
+void gather_lock(struct router *r, struct call *call) {
+    r->gathers++;
+    call->gather->phase = GATHER_LOCKING;
     send_lock(r, call, 0);
 }
 
@@ -153,11 +103,8 @@ static void tell_cut_end(struct router *r, const struct gather *g, struct bytes 
     r->env->cut_locked(r->env->upper, g->cut.id, g->cut.try, pause_us, error.len > 0 ? text : NULL);
 }
 
-/* Give back every lock that is held or asked for, then end the call. */
-static void gather_end(struct router *r, struct call *call, struct bytes reply) {
+void gather_unlock(struct router *r, struct call *call) {
     struct gather *g = call->gather;
-    for (uint32_t i = 0; i < g->shard_count; i++)
-        part_release(r, &call->parts[i]);
     for (uint32_t i = 0; i < g->shard_count && g->shards[i].lock != 0; i++) {
         struct gather_shard *shard = &g->shards[i];
         bool here = shard->shard == r->self;
@@ -168,6 +115,20 @@ static void gather_end(struct router *r, struct call *call, struct bytes reply) 
                            (struct relay_frame){.type = RELAY_UNLOCK, .token = shard->lock},
                            (struct bytes){0});
     }
+    for (uint32_t i = 0; i < g->shard_count; i++) {
+        g->shards[i].lock = 0;
+        g->shards[i].locked = false;
+    }
+}
+
+/* Give back every lock that is held or asked for, then end the call. */
+void gather_end(struct router *r, struct call *call, struct bytes reply) {
+    struct gather *g = call->gather;
+    if (g->waited)
+        gather_wait_end(r, call);
+    for (uint32_t i = 0; i < g->shard_count; i++)
+        part_release(r, &call->parts[i]);
+    gather_unlock(r, call);
     if (g->cut.id != 0)
         tell_cut_end(r, g, reply);
     struct buf out = {0};
@@ -195,8 +156,9 @@ void gather_lock_refused(struct router *r, struct call *call, uint32_t shard) {
 }
 
 void gather_shard_lost(struct router *r, struct call *call, uint32_t shard) {
+    enum gather_phase phase = call->gather->phase;
     gather_failed(r, call, shard,
-                  call->gather->phase <= GATHER_FETCHING
+                  phase <= GATHER_FETCHING || phase == GATHER_WAITING
                       ? "went down: the command was not executed"
                       : "went down while it ran this command, which may or may not have been "
                         "executed");
@@ -437,6 +399,12 @@ static void gather_advance(struct router *r, struct call *call) {
         gather_end(r, call, buf_bytes(&g->reply));
 }
 
+/* For SLOWLOG: whose command it is. */
+static void borrow_names(struct session *s, const struct session *client) {
+    memcpy(s->peer, client ? client->peer : (char[sizeof(s->peer)]){0}, sizeof(s->peer));
+    s->name = client ? client->name : NULL;
+}
+
 /* ---- all shards are locked ---- */
 
 static const char unreadable[] =
@@ -479,11 +447,18 @@ static void gather_run(struct router *r, struct call *call) {
     } else if (!scratch_fill(r, g, ctx.argv)) {
         reply_error(&ctx.reply, unreadable);
     } else {
+        if (g->waited)
+            gather_wait_pause(r, call);
+        ctx.may_block = call->pipeline != NULL;
+        borrow_names(&r->internal, call->session);
         execute(&ctx);
+        borrow_names(&r->internal, NULL);
         collect_changes(r, g);
     }
     scratch_close(r);
-    if (changes_may_travel(g))
+    if (ctx.waiter)
+        gather_wait(r, call, &ctx);
+    else if (changes_may_travel(g))
         gather_advance(r, call);
     else
         gather_end(r, call,
@@ -619,6 +594,10 @@ void gather_answer(struct router *r, struct part *part, const struct relay_frame
     struct gather *g = call->gather;
     uint32_t index = (uint32_t)(part - call->parts);
     bool locking = g->phase == GATHER_LOCKING, fetching = g->phase == GATHER_FETCHING;
+    if (g->phase == GATHER_WAITING && frame->type == RELAY_REPLY) {
+        gather_wait_over(r, call);
+        return;
+    }
     if (frame->type != (locking || fetching          ? RELAY_LOCKED
                         : g->phase == GATHER_MARKING ? RELAY_MARKED
                                                      : RELAY_WRITTEN))

@@ -26,4 +26,79 @@
 #ifndef REMUDA_ROUTE_GATHER_H
 #define REMUDA_ROUTE_GATHER_H
 #include "worker/route/router_private.h"
+
+enum gather_phase {
+    GATHER_LOCKING,
+    GATHER_FETCHING,
+    GATHER_STORING,
+    GATHER_DELETING,
+    GATHER_MARKING,
+    GATHER_WAITING
+};
+
+struct gather_shard {
+    uint32_t shard;
+    uint32_t keys;
+    uint32_t *positions; /* of its keys, in the arguments */
+    uint64_t lock;       /* token of its LOCK; 0: not asked yet */
+    bool locked;
+    struct buf operands;   /* body of its LOCKED */
+    struct bytes *derived; /* keys of its FETCH, in gather.derived_text */
+    uint32_t derived_count;
+    struct buf fetched; /* body of the answer to it */
+    struct buf stores, deletes;
+    uint32_t store_count, delete_count;
+};
+
+/* A key that follows from what others hold. */
+struct derived_key {
+    size_t at, len; /* in gather.derived_text */
+};
+
+struct cut_mark { /* the body of MARK */
+    uint64_t id, try;
+};
+
+struct changed_key {
+    uint32_t db;
+    struct bytes key; /* owned copy */
+};
+
+struct gather {
+    struct router *r;
+    enum gather_phase phase;
+    uint32_t argc, db;
+    uint32_t awaited; /* answers of this phase */
+    bool no_touch;
+    bool filling; /* the scratch keyspace gets the operands: not a change */
+    bool derives; /* more keys follow from those named: all shards take part */
+    struct buf derived_text;
+    struct derived_key *derived;
+    uint32_t derived_count, derived_cap;
+    uint32_t shard_count;
+    struct gather_shard *shards; /* ascending */
+    struct changed_key *changed;
+    uint32_t changed_count, changed_cap;
+    struct buf reply;
+    struct cut_mark cut; /* id 0: an ordinary command */
+    uint64_t locking_since_us;
+    bool waited; /* it found nothing once, and is to end at until_ms */
+    uint64_t until_ms;
+};
+
+/* Take all locks, run the handler, and so on to the end. */
+void gather_lock(struct router *r, struct call *call);
+/* Give back every lock that is held or asked for. */
+void gather_unlock(struct router *r, struct call *call);
+void gather_end(struct router *r, struct call *call, struct bytes reply);
+
+/* ---- gather_wait.c ---- */
+/* The handler found nothing and waits: so does the call, unlocked, until a key is ready. */
+void gather_wait(struct router *r, struct call *call, struct command_ctx *ctx);
+/* A key is: lock and run again. */
+void gather_wait_over(struct router *r, struct call *call);
+/* The handler is about to run: from here on no timeout ends the call. */
+void gather_wait_pause(struct router *r, struct call *call);
+/* The call ends, for whatever reason. */
+void gather_wait_end(struct router *r, struct call *call);
 #endif

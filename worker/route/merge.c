@@ -2,6 +2,7 @@
  *
  * The parts' replies come from our own handlers, but over shared memory: they are parsed as anything
  * else from outside, and a reply that cannot be is answered with an error. */
+#include "worker/command/slowlog.h"
 #include "worker/route/router_private.h"
 
 #include "shared/base/log.h"
@@ -193,6 +194,56 @@ static void merge_text(struct router *r, struct call *call, struct buf *out) {
     buf_free(&joined);
 }
 
+/* SLOWLOG GET: each shard's entries have the newest first, and begin with their id. */
+static void merge_newest(struct router *r, struct call *call, struct buf *out) {
+    struct bytes rest[SHARD_MAX];
+    uint64_t wanted, total = 0;
+    if (first_error(call, out))
+        return;
+    for (uint32_t i = 0; i < call->parts_count; i++) {
+        int64_t count;
+        char type;
+        rest[i] = part_reply(call, i);
+        size_t header = resp_header(rest[i].ptr, rest[i].len, &type, &count);
+        if (header == 0 || type != '*' || count < 0 || (uint64_t)count > rest[i].len) {
+            malformed(out);
+            return;
+        }
+        rest[i] = bytes_of(rest[i].ptr + header, rest[i].len - header);
+        total += (uint64_t)count;
+    }
+    const struct bytes *argv = frame_arguments(r, call->argc, buf_bytes(&call->args));
+    if (slowlog_count(argv, call->argc, &wanted) && total > wanted)
+        total = wanted;
+    size_t start = out->len;
+    struct reply reply = {.out = out, .version = call->resp};
+    reply_array(&reply, total);
+    for (uint64_t n = 0; n < total; n++) {
+        int64_t best_id = -1;
+        struct bytes *best = NULL;
+        for (uint32_t i = 0; i < call->parts_count; i++) {
+            int64_t fields, id;
+            char type;
+            size_t header = resp_header(rest[i].ptr, rest[i].len, &type, &fields);
+            if (header > 0 &&
+                resp_header(rest[i].ptr + header, rest[i].len - header, &type, &id) > 0 &&
+                id > best_id) {
+                best_id = id;
+                best = &rest[i];
+            }
+        }
+        size_t len = best ? resp_value_length(best->ptr, best->len) : 0;
+        if (len == 0) {
+            out->len = start;
+            malformed(out);
+            return;
+        }
+        buf_append(out, best->ptr, len);
+        best->ptr += len;
+        best->len -= len;
+    }
+}
+
 /* MGET: element i is the next one of its owner's array. */
 static void merge_mget(struct router *r, struct call *call, struct buf *out) {
     if (first_error(call, out))
@@ -339,11 +390,14 @@ static void merge_refresh(struct router *r, struct call *call, struct buf *out) 
 }
 
 static merge_function *const merge_by_span[] = {
-    [SPAN_KEYED] = merge_one,     [SPAN_SUM] = merge_sum,         [SPAN_MGET] = merge_mget,
-    [SPAN_MSET] = merge_first,    [SPAN_STREAMS] = merge_streams, [SPAN_LOCAL] = merge_one,
-    [SPAN_ALL_SUM] = merge_sum,   [SPAN_ALL_OK] = merge_first,    [SPAN_ALL_FIRST] = merge_first,
-    [SPAN_ALL_MAX] = merge_max,   [SPAN_ALL_MIN] = merge_min,     [SPAN_ALL_CONCAT] = merge_concat,
-    [SPAN_ALL_TEXT] = merge_text, [SPAN_REFRESH] = merge_refresh, [SPAN_SCAN] = merge_scan,
+    [SPAN_KEYED] = merge_one,       [SPAN_SUM] = merge_sum,
+    [SPAN_MGET] = merge_mget,       [SPAN_MSET] = merge_first,
+    [SPAN_STREAMS] = merge_streams, [SPAN_LOCAL] = merge_one,
+    [SPAN_ALL_SUM] = merge_sum,     [SPAN_ALL_OK] = merge_first,
+    [SPAN_ALL_FIRST] = merge_first, [SPAN_ALL_MAX] = merge_max,
+    [SPAN_ALL_MIN] = merge_min,     [SPAN_ALL_CONCAT] = merge_concat,
+    [SPAN_ALL_TEXT] = merge_text,   [SPAN_ALL_NEWEST] = merge_newest,
+    [SPAN_REFRESH] = merge_refresh, [SPAN_SCAN] = merge_scan,
     [SPAN_RANDOM] = merge_random,
 };
 

@@ -20,6 +20,8 @@ enum {
     PIPELINE_QUEUED_MAX = 8 * 1024 * 1024    /* of queued_bytes */
 };
 
+enum pipeline_monitors { MONITOR_NOTHING, MONITOR_WORKER, MONITOR_POOL };
+
 struct pipeline {
     struct buf out;
     struct list calls; /* struct call, oldest first */
@@ -33,6 +35,8 @@ struct pipeline {
      * waited for that shard's log, and need not wait for ours. */
     uint64_t made_here_at;
     struct list stalled_link;
+    enum pipeline_monitors monitors;
+    struct list monitor_link;
     void *client;
     /* More of `out` may be sent, or commands may begin again. Called outside of router_command(). */
     void (*wake)(struct pipeline *pipeline);

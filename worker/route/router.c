@@ -1,4 +1,5 @@
 /* router.c - the router's life, its loop turns, and what comes in over the links. */
+#include "worker/command/slowlog.h"
 #include "worker/route/router_private.h"
 
 #include "shared/base/clock.h"
@@ -124,6 +125,22 @@ int32_t router_key_positions(struct router *r, const struct command *cmd, const 
     return count;
 }
 
+/* A slow command of a client of ours, unless it has left meanwhile. */
+static void keep_slow(struct router *r, uint64_t token, struct bytes body) {
+    const struct part *part = part_find(r, token);
+    const struct session *s = part ? part->call->session : NULL;
+    if (s && r->env->slowlog)
+        slowlog_add(r->env->slowlog, body, s->peer, s->name, r->env->config->slowlog_max_len);
+}
+
+void router_slow(struct router *r, const struct session *session, struct bytes body) {
+    struct relay_frame frame = {.type = RELAY_SLOW, .token = session->of_token};
+    if (session->of_peer != r->self)
+        link_send(r->links, session->of_peer, frame, NULL, body);
+    else
+        keep_slow(r, session->of_token, body);
+}
+
 /* ---- what comes in ---- */
 
 static void receive_answer(struct router *r, uint32_t peer, const struct relay_frame *frame,
@@ -159,6 +176,9 @@ static void receive_frame(void *arg, uint32_t peer, const struct relay_frame *fr
     case RELAY_LOCKED:
     case RELAY_WRITTEN:
     case RELAY_MARKED: receive_answer(r, peer, frame, body); break;
+    case RELAY_SLOW: keep_slow(r, frame->token, body); break;
+    case RELAY_MONITOR: monitor_peer_wants(r, peer, frame->argc != 0); break;
+    case RELAY_FED: monitor_fed(r, body); break;
     default: serve_frame(r, peer, frame, body);
     }
 }
@@ -175,6 +195,7 @@ static void peer_lost(void *arg, uint32_t peer, uint32_t generation) {
     if (r->lock.held && r->lock.by == peer && r->lock.generation == generation)
         serve_unlock(r);
     blocked_end_peer(r->blocked, peer, UNBLOCK_FORGET);
+    monitor_peer_wants(r, peer, false);
     LIST_EACH(node, &r->held) {
         struct held *held = LIST_ENTRY(node, struct held, link);
         if (held->peer == peer) {
@@ -219,6 +240,8 @@ static void backlog_drained(void *arg, uint32_t peer) {
 
 void router_peer_up(struct router *r, uint32_t peer, uint32_t generation) {
     link_peer_up(r->links, peer, generation);
+    if (peer < r->shards && peer != r->self)
+        monitor_peer_up(r, peer);
 }
 
 void router_peer_down(struct router *r, uint32_t peer, uint32_t generation) {
@@ -334,6 +357,7 @@ struct router *router_create(struct command_env *env, struct keyspace *ks) {
     list_init(&r->lock.parked);
     list_init(&r->stalled);
     list_init(&r->held);
+    list_init(&r->monitors);
     list_init(&r->loopback);
     session_init(&r->remote, SESSION_RELAYED);
     session_init(&r->internal, SESSION_INTERNAL);

@@ -39,6 +39,12 @@ void router_answer(struct router *router, uint64_t token, struct bytes resp);
  * false: it is not blocked. */
 bool router_unblock(struct router *router, struct session *session, bool with_error);
 
+/* A command run for another worker's client was slow: tell that worker (env->slow). */
+void router_slow(struct router *router, const struct session *session, struct bytes body);
+
+/* MONITOR: this client is told of the commands of all clients, of the pool or of this worker; or no more. */
+void router_monitor(struct router *router, struct pipeline *pipeline, bool on, bool whole_pool);
+
 void router_peer_up(struct router *router, uint32_t peer, uint32_t generation);
 void router_peer_down(struct router *router, uint32_t peer, uint32_t generation);
 

@@ -95,6 +95,9 @@ struct router {
     struct blocked *blocked;  /* who waits for keys of this shard */
     uint32_t waiting;         /* clients of ours that wait, for keys of any shard */
     uint32_t waiting_parts;   /* of their calls, each at a shard */
+    struct list monitors;     /* struct pipeline: clients of ours that watch */
+    bool fed[SHARD_MAX];      /* shards with clients that watch the pool */
+    bool monitored;           /* any of both */
     struct keyspace *scratch; /* gather's operands */
     struct gather *scratch_user;
 
@@ -188,6 +191,8 @@ void wait_part_here(struct router *r, struct part *part, struct command_ctx *ctx
 void wait_part_done(struct router *r, struct part *part);
 /* Its owner says so of one that was relayed. */
 void wait_told(struct router *r, struct part *part);
+/* CLIENT LIST shows it from now on. */
+void wait_mark(struct router *r, struct part *part);
 /* It ends. Does nothing to one that does not wait. */
 void wait_unmark(struct router *r, struct call *call);
 /* The client is gone: nobody awaits the call any more. false: it must run to its end. */
@@ -195,9 +200,23 @@ bool wait_forget(struct router *r, struct call *call);
 /* Serving side: what a peer asked for waits; a peer ends a wait. */
 void wait_for_peer(struct router *r, struct command_ctx *ctx, uint32_t peer,
                    const struct relay_frame *request);
+/* End what a frame of this type began at the part's peer. */
+void wait_cancel(struct router *r, const struct part *part, uint8_t type, enum unblock_how how);
+/* A call over several shards wants to be told when one of these keys is ready. */
+void wait_serve_await(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                      struct bytes body);
 void wait_serve_cancel(struct router *r, uint32_t peer, const struct relay_frame *frame);
 /* A hook of blocked.h. */
 void wait_answer(void *arg, struct waiter_id id, struct bytes reply, bool failed);
+
+/* ---- monitor.c ---- */
+/* A client's command was run or sent on: tell who watches. Only while r->monitored. */
+void monitor_feed(struct router *r, const struct command_ctx *ctx);
+/* A line of another worker's. */
+void monitor_fed(struct router *r, struct bytes line);
+/* A peer begins anew, or says whether it wants to be told. */
+void monitor_peer_up(struct router *r, uint32_t peer);
+void monitor_peer_wants(struct router *r, uint32_t peer, bool on);
 
 /* ---- merge.c ---- */
 /* All parts of a call have their replies: build the client's and finish the call. */
@@ -221,6 +240,10 @@ void gather_failed(struct router *r, struct call *call, uint32_t shard, const ch
 void gather_shard_lost(struct router *r, struct call *call, uint32_t shard);
 /* The same, for one that lives and is locked by others for too long. */
 void gather_lock_refused(struct router *r, struct call *call, uint32_t shard);
+/* Its wait is over, and this is the reply. */
+void gather_time_is_up(struct router *r, struct call *call, struct bytes reply);
+/* Its client is gone: end it if nothing was executed; false if it must go on. */
+bool gather_abandon(struct router *r, struct call *call);
 /* Does it hold this shard's lock? Is it still collecting locks? */
 bool gather_needs(const struct gather *gather, uint32_t shard);
 bool gather_is_locking(const struct gather *gather);

@@ -41,6 +41,8 @@ static void serve_request(struct router *r, uint32_t peer, const struct relay_fr
     if (s->upstream && r->env->look_at_primary != NULL)
         r->env->look_at_primary(r->env->upper);
     s->db = frame->db;
+    s->of_peer = peer;
+    s->of_token = frame->token;
     struct command_ctx ctx = router_context(r, s, cmd, argv, frame->argc, out);
     ctx.may_block = true;
     if (!cmd || !cmd->handler || !argv || !command_arity_ok(cmd, frame->argc) ||
@@ -137,6 +139,7 @@ void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *fram
         else /* its coordinator gave up before the lock's turn came */
             serve_unpark(r, peer, RELAY_LOCK, frame->token);
         break;
+    case RELAY_AWAIT: wait_serve_await(r, peer, frame, body); break;
     case RELAY_CANCEL: wait_serve_cancel(r, peer, frame); break;
     default: log_warning("Relay frame of unknown type %u from shard %u dropped", frame->type, peer);
     }

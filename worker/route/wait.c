@@ -19,8 +19,7 @@
 
 /* ---- at the client's worker ---- */
 
-/* A part of the call waits: it is registered. */
-static void mark(struct router *r, struct part *part) {
+void wait_mark(struct router *r, struct part *part) {
     struct call *call = part->call;
     part->waits = true;
     r->waiting_parts++;
@@ -41,7 +40,7 @@ void wait_unmark(struct router *r, struct call *call) {
 void wait_part_here(struct router *r, struct part *part, struct command_ctx *ctx) {
     struct waiter_id id = {r->self, part_await(r, part, r->self)};
     blocked_add(r->blocked, ctx, id);
-    mark(r, part);
+    wait_mark(r, part);
 }
 
 void wait_here(struct router *r, struct command_ctx *ctx) {
@@ -50,11 +49,11 @@ void wait_here(struct router *r, struct command_ctx *ctx) {
     wait_part_here(r, &call->single, ctx);
 }
 
-static void cancel(struct router *r, const struct part *part, enum unblock_how how) {
+void wait_cancel(struct router *r, const struct part *part, uint8_t type, enum unblock_how how) {
     struct waiter_id id = {r->self, part_token(part)};
     if (part->peer == r->self)
         blocked_end(r->blocked, id, how);
-    else if (!link_withdraw(r->links, part->peer, id.token, RELAY_REQUEST) &&
+    else if (!link_withdraw(r->links, part->peer, id.token, type) &&
              link_is_up(r->links, part->peer))
         router_deliver(r, part->peer,
                        (struct relay_frame){.type = RELAY_CANCEL, .argc = how, .token = id.token},
@@ -64,7 +63,7 @@ static void cancel(struct router *r, const struct part *part, enum unblock_how h
 static void cancel_waiting(struct router *r, struct call *call, enum unblock_how how) {
     for (uint32_t i = 0; i < call->parts_count; i++)
         if (call->parts[i].waits)
-            cancel(r, &call->parts[i], how);
+            wait_cancel(r, &call->parts[i], RELAY_REQUEST, how);
 }
 
 void wait_told(struct router *r, struct part *part) {
@@ -72,9 +71,9 @@ void wait_told(struct router *r, struct part *part) {
     bool first = !call->waits;
     if (!(call->cmd->flags & CMD_BLOCKING) || part->waits || !call->session)
         return;
-    mark(r, part);
+    wait_mark(r, part);
     if (call->served)
-        cancel(r, part, UNBLOCK_TIMEOUT);
+        wait_cancel(r, part, RELAY_REQUEST, UNBLOCK_TIMEOUT);
     else if (first)
         call->pipeline->wake(call->pipeline); /* to be read again: it may leave */
 }
@@ -105,12 +104,12 @@ void wait_part_done(struct router *r, struct part *part) {
 }
 
 bool wait_forget(struct router *r, struct call *call) {
+    wait_unmark(r, call);
     if (!(call->cmd->flags & CMD_BLOCKING) || call->done || call->gather)
         return false;
-    wait_unmark(r, call);
     for (uint32_t i = 0; i < call->parts_count; i++)
         if (call->parts[i].awaited)
-            cancel(r, &call->parts[i], UNBLOCK_FORGET);
+            wait_cancel(r, &call->parts[i], RELAY_REQUEST, UNBLOCK_FORGET);
     return true;
 }
 
@@ -119,8 +118,12 @@ bool router_unblock(struct router *r, struct session *session, bool with_error) 
     if (!part)
         return false;
     struct call *call = part->call;
+    enum unblock_how how = with_error ? UNBLOCK_ERROR : UNBLOCK_TIMEOUT;
     wait_unmark(r, call);
-    cancel_waiting(r, call, with_error ? UNBLOCK_ERROR : UNBLOCK_TIMEOUT);
+    if (call->gather)
+        wait_cancel(r, part, RELAY_REQUEST, how);
+    else
+        cancel_waiting(r, call, how);
     return true;
 }
 
@@ -139,16 +142,39 @@ void wait_serve_cancel(struct router *r, uint32_t peer, const struct relay_frame
                     (enum unblock_how)frame->argc);
 }
 
-void wait_answer(void *arg, struct waiter_id id, struct bytes reply, bool failed) {
-    struct router *r = arg;
-    struct part *part = id.peer == r->self ? part_find(r, id.token) : NULL;
-    if (part && part->call->parts_count > 1) {
+void wait_serve_await(struct router *r, uint32_t peer, const struct relay_frame *frame,
+                      struct bytes body) {
+    const struct bytes *argv = frame_arguments(r, frame->argc, body);
+    struct await_what what;
+    if (!argv || frame->db >= keyspace_databases(r->ks) || argv[0].len != sizeof(what))
+        return;
+    memcpy(&what, argv[0].ptr, sizeof(what));
+    blocked_await(r->blocked, frame->db, what, frame->argc - 1, argv + 1,
+                  (struct waiter_id){peer, frame->token});
+}
+
+/* A call of this shard has its answer, or a part of it; or, over several shards, it is told of a key. */
+static void answer_here(struct router *r, struct part *part, struct bytes reply) {
+    struct relay_frame told = {.token = part_token(part)};
+    if (part->call->gather && part->type == RELAY_AWAIT) {
+        serve_answer(r, r->self, &told, RELAY_REPLY, 0, reply);
+    } else if (part->call->gather) {
+        gather_time_is_up(r, part->call, reply);
+    } else if (part->call->parts_count > 1) {
         buf_clear(&part->reply);
         buf_append_bytes(&part->reply, reply);
         part_done(r, part);
-    } else if (id.peer == r->self)
-        router_answer(r, id.token, reply);
-    else
+    } else {
+        router_answer(r, told.token, reply);
+    }
+}
+
+void wait_answer(void *arg, struct waiter_id id, struct bytes reply, bool failed) {
+    struct router *r = arg;
+    struct part *part = id.peer == r->self ? part_find(r, id.token) : NULL;
+    if (part)
+        answer_here(r, part, reply);
+    else if (id.peer != r->self)
         serve_answer(r, id.peer, &(struct relay_frame){.token = id.token}, RELAY_REPLY,
                      failed ? RELAY_ERROR : 0, reply);
 }

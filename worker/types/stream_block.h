@@ -43,6 +43,11 @@ struct stream_entry {
 /* Its next field and value, valid until the next call; to be called `pairs` times at most. */
 void stream_entry_pair(struct stream_entry *e, struct bytes *field_r, struct bytes *value_r);
 
+/* Its fields are those of the block's first entry. */
+static inline bool stream_entry_has_block_fields(const struct stream_entry *e) {
+    return e->names != NULL;
+}
+
 /* A walk in either direction. */
 struct stream_block_cursor {
     const struct stream_block *block;

@@ -121,7 +121,8 @@ static void test_names(void **state) {
                    "pool.ini:4: option 'port' is given twice, first on line 2");
     assert_refused("[netwrok]\n",
                    "pool.ini:1: unknown section [netwrok]; there are [pool] [network] "
-                   "[security] [limits] [persistence] [replication] [supervision] [status]");
+                   "[security] [limits] [persistence] [replication] [diagnosis] [supervision] "
+                   "[status]");
 }
 
 static void test_bad_values(void **state) {

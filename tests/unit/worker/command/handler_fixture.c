@@ -10,7 +10,12 @@
 
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
+#include "worker/command/slowlog.h"
 #include "worker/resp/parse.h"
+
+/* What waited is of no client that could be told of. */
+static void slow_elsewhere(void *upper, const struct session *session, struct bytes body) {
+}
 
 struct fixture *fixture_create(void) {
     static const uint64_t seed[2] = {0x0123456789abcdef, 0xfedcba9876543210};
@@ -26,11 +31,14 @@ struct fixture *fixture_create(void) {
     f->session.authenticated = true;
     f->env.config = f->config;
     f->env.sessions = &f->sessions;
+    f->env.slowlog = slowlog_create(NULL);
+    f->env.slow = slow_elsewhere;
     return f;
 }
 
 void fixture_free(struct fixture **f) {
     session_free(&(*f)->session);
+    slowlog_free(&(*f)->env.slowlog);
     keyspace_free(&(*f)->ks);
     config_free(&(*f)->config);
     buf_free(&(*f)->reply);

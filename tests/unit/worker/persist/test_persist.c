@@ -354,6 +354,35 @@ static void every_named_file_must_be_whole(void **state) {
     shard_free(&s);
 }
 
+/* Whole batches that are missing at the end of an increment which is not the last. */
+static void an_increment_knows_the_one_before(void **state) {
+    struct shard *s = open_logged("everysec");
+    static const char first[] = "appendonlydir/appendonly.aof.1.incr.aof";
+    shard_run(s, "SET a 1");
+    shard_turn(s);
+    struct buf less = shard_read_file(s, first);
+    shard_run(s, "INCR a");
+    shard_turn(s);
+    shard_run(s, "BGREWRITEAOF");
+    kill(s->persist->child.pid, SIGKILL);
+    shard_await(s, shard_no_child, "the child's end");
+    shard_run(s, "INCR a");
+    shard_turn(s);
+    shard_crash(s);
+    struct buf whole = shard_read_file(s, first);
+    assert_true(less.len < whole.len);
+    shard_write_file(s, first, buf_bytes(&less));
+    assert_int_equal(shard_open(s), -1);
+    assert_non_null(strstr(s->error, "2.incr.aof: it does not follow the increment before it"));
+    shard_write_file(s, first, buf_bytes(&whole));
+    must_open(s);
+    shard_expect(s, "GET a", "$1\r\n3\r\n");
+    crash_and_compare(s);
+    buf_free(&less);
+    buf_free(&whole);
+    shard_free(&s);
+}
+
 /* ---- rewrite ---- */
 static void a_rewrite_keeps_everything_once(void **state) {
     struct shard *s = open_logged("everysec");
@@ -679,6 +708,7 @@ int main(void) {
         cmocka_unit_test(leftovers_are_removed),
         cmocka_unit_test(a_cut_tail_goes_to_quarantine),
         cmocka_unit_test(every_named_file_must_be_whole),
+        cmocka_unit_test(an_increment_knows_the_one_before),
         cmocka_unit_test(a_rewrite_keeps_everything_once),
         cmocka_unit_test(crashes_in_a_rewrite_lose_nothing),
         cmocka_unit_test(a_rewrite_that_fails_leaves_the_log_as_it_is),

@@ -4,6 +4,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 #include "shared/ipc/inherit.h"
+#include "worker/command/slowlog.h"
 #include "worker/resp/parse.h"
 
 #include <stdio.h>
@@ -24,6 +25,16 @@ static void refresh(void *upper) {
 static bool unblock(void *upper, struct session *session, bool with_error) {
     struct route_shard *s = upper;
     return router_unblock(s->router, session, with_error);
+}
+
+static void slow(void *upper, const struct session *session, struct bytes body) {
+    struct route_shard *s = upper;
+    router_slow(s->router, session, body);
+}
+
+static void monitor(void *upper, struct command_ctx *ctx, bool on) {
+    struct route_shard *s = upper;
+    router_monitor(s->router, ctx->client, on, ctx->session->port == SESSION_PUBLIC);
 }
 
 static int cut_mark(void *upper, uint64_t cut, uint64_t try, char *error_r, size_t error_bytes) {
@@ -65,6 +76,9 @@ static void shard_open(struct pool_fixture *pool, uint32_t i) {
                                   .sessions = &s->sessions,
                                   .upper = s,
                                   .unblock_session = unblock,
+                                  .slowlog = slowlog_create(&pool->segment.header->next_slowlog_id),
+                                  .slow = slow,
+                                  .monitor = monitor,
                                   .refresh_status = refresh,
                                   .cut_mark = cut_mark,
                                   .cut_locked = cut_locked};
@@ -103,6 +117,7 @@ struct pool_fixture *pool_create(uint32_t shards, uint32_t ring_bytes) {
 
 static void shard_close(struct route_shard *s) {
     router_free(&s->router);
+    slowlog_free(&s->env.slowlog);
     keyspace_free(&s->ks);
 }
 
@@ -178,6 +193,7 @@ struct route_client *client_create(struct pool_fixture *pool, uint32_t at, enum 
     session_init(&c->session, port);
     c->session.authenticated = true;
     c->session.id = ++pool->last_client_id;
+    snprintf(c->session.peer, sizeof(c->session.peer), "10.0.0.%u:1", (unsigned)c->session.id);
     list_push_back(&pool->shard[at].sessions, &c->session.link);
     pipeline_init(&c->pipeline, c, no_wake);
     return c;

@@ -278,6 +278,181 @@ static void nodes_take_keys_of_one_slot(void **state) {
     client_free(&node);
 }
 
+/* ---- keys of several shards ---- */
+
+static uint32_t waiting_anywhere(struct setting *s) {
+    return waiting_at(s, 0) + waiting_at(s, 1) + waiting_at(s, 2);
+}
+
+static void keys_of_several_shards_are_awaited(void **state) {
+    struct setting *s = *state;
+    for (int client = 0; client < 3; client++) {
+        for (int from = 0; from < 3; from++) {
+            send(s, client, "BLPOP %s %s %s 0", K0, K1, s->key[2]);
+            pool_turns(s->pool, 4);
+            assert_true(is_blocked(s, client));
+            assert_string_equal(client_take(s->client[client]), "");
+            ask(s, 3 + (client + from) % 3, "RPUSH %s x", s->key[from]);
+            pool_turns(s->pool, 8);
+            expect_popped(take(s, client), s->key[from], "x");
+            assert_false(is_blocked(s, client));
+            assert_int_equal(waiting_anywhere(s), 0);
+        }
+    }
+    assert_string_equal(ask(s, 0, "DBSIZE"), ":0\r\n");
+    assert_true(router_idle(s->pool->shard[0].router));
+}
+
+static void a_move_across_shards_waits_for_its_source(void **state) {
+    struct setting *s = *state;
+    send(s, 2, "BLMOVE %s %s LEFT RIGHT 0", K0, K1);
+    pool_turns(s->pool, 4);
+    send(s, 1, "BLPOP %s 0", K1);
+    ask(s, 0, "RPUSH %s x y", K0);
+    pool_turns(s->pool, 8);
+    assert_string_equal(take(s, 2), "$1\r\nx\r\n");
+    expect_popped(take(s, 1), K1, "x");
+    assert_string_equal(ask(s, 0, "LRANGE %s 0 -1", K0), "*1\r\n$1\r\ny\r\n");
+    send(s, 2, "BRPOPLPUSH %s %s 0", K1, K0);
+    pool_turns(s->pool, 4);
+    ask(s, 0, "LMOVE %s %s LEFT LEFT", K0, K1);
+    pool_turns(s->pool, 8);
+    assert_string_equal(take(s, 2), "$1\r\ny\r\n");
+    assert_string_equal(ask(s, 0, "LPOP %s", K0), "$1\r\ny\r\n");
+}
+
+static void who_comes_first_takes_it_and_the_others_wait_on(void **state) {
+    struct setting *s = *state;
+    for (int client = 0; client < 3; client++) {
+        send(s, client, "BZPOPMIN %s %s 0", K0, K1);
+        pool_turns(s->pool, 4);
+    }
+    for (int served = 1; served <= 3; served++) {
+        ask(s, 3, "ZADD %s %d m", served % 2 ? K1 : K0, served);
+        pool_turns(s->pool, 20);
+        int still = 0;
+        for (int client = 0; client < 3; client++)
+            still += is_blocked(s, client);
+        assert_int_equal(still, 3 - served);
+    }
+    for (int client = 0; client < 3; client++)
+        assert_memory_equal(take(s, client), "*3\r\n", 4);
+    assert_string_equal(ask(s, 0, "DBSIZE"), ":0\r\n");
+    assert_int_equal(waiting_anywhere(s), 0);
+}
+
+static void waits_over_several_shards_end_in_every_way(void **state) {
+    struct setting *s = *state;
+    unsigned id = (unsigned)s->client[1]->session.id;
+    send(s, 1, "BLPOP %s %s 0.02", K0, K1);
+    for (int i = 0; s->client[1]->pipeline.in_flight > 0; i++)
+        pool_turns(s->pool, 1);
+    assert_string_equal(take(s, 1), "*-1\r\n");
+    send(s, 1, "BLPOP %s %s 0", K0, K1);
+    pool_turns(s->pool, 4);
+    assert_string_equal(ask(s, 2, "CLIENT UNBLOCK %u ERROR", id), ":1\r\n");
+    assert_string_equal(take(s, 1), "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");
+    assert_int_equal(waiting_anywhere(s), 0);
+    send(s, 1, "BLPOP %s %s 0", K0, K1);
+    pool_turns(s->pool, 4);
+    pool_kill(s->pool, 0);
+    pool_tell_down(s->pool, 0);
+    assert_string_equal(take(s, 1), "-ERR shard 0 went down: the command was not executed (killed "
+                                    "by the test)\r\n");
+    assert_int_equal(waiting_at(s, 1), 0);
+    pool_revive(s->pool, 0);
+    send(s, 1, "BLPOP %s %s 0", K0, K1);
+    pool_turns(s->pool, 4);
+    client_free(&s->client[1]);
+    pool_turns(s->pool, 3);
+    assert_int_equal(waiting_anywhere(s), 0);
+    assert_int_equal(s->pool->shard[1].router->waiting, 0);
+    assert_true(router_idle(s->pool->shard[1].router));
+}
+
+/* It leaves at every step of its way: no lock stays, nobody is noted, nothing is taken. */
+static void a_client_may_leave_at_any_step(void **state) {
+    struct setting *s = *state;
+    char line[200];
+    snprintf(line, sizeof(line), "BLPOP %s %s 0", K0, K1);
+    for (uint32_t steps = 0; steps < 24; steps++) {
+        struct route_client *own = client_create(s->pool, 2, SESSION_PUBLIC);
+        assert_true(client_send(own, line));
+        for (uint32_t i = 0; i < steps; i++) {
+            if (i == 12)
+                client_send(s->client[0], steps % 2 ? "PING" : "DBSIZE");
+            pool_turn(s->pool, i % 3);
+        }
+        client_free(&own);
+        pool_turns(s->pool, 4);
+        assert_int_equal(waiting_anywhere(s), 0);
+        for (int i = 0; i < 3; i++)
+            assert_false(s->pool->shard[i].router->lock.held);
+        client_take(s->client[0]);
+    }
+}
+
+/* ---- at random ---- */
+
+enum { RANDOM_STEPS = 6000 };
+
+/* Producers and consumers at all workers, random turns; every element arrives once, or is still there. */
+static void each_element_arrives_once(void **state) {
+    struct setting *s = *state;
+    unsigned seed = (unsigned)clock_mono_us();
+    struct buf all = {0};
+    uint32_t pushed = 0;
+    char line[300];
+    print_message("seed %u\n", seed);
+    srand(seed);
+    for (int step = 0; step < RANDOM_STEPS; step++) {
+        unsigned a = (unsigned)rand() % 3, b = (unsigned)rand() % 3;
+        struct route_client *c = s->client[(unsigned)rand() % CLIENTS];
+        switch (rand() % 6) {
+        case 0:
+        case 1: snprintf(line, sizeof(line), "RPUSH %s e%u.", s->key[a], pushed + 1); break;
+        case 2: snprintf(line, sizeof(line), "BLPOP %s 0", s->key[a]); break;
+        case 3: snprintf(line, sizeof(line), "BRPOP %s %s 0.001", s->key[a], s->key[b]); break;
+        case 4: snprintf(line, sizeof(line), "BLPOP %s %s 0", s->key[a], s->key[b]); break;
+        default:
+            snprintf(line, sizeof(line), "CLIENT UNBLOCK %u",
+                     (unsigned)s->client[(unsigned)rand() % CLIENTS]->session.id);
+        }
+        if (client_send(c, line) && line[0] == 'R')
+            pushed++;
+        pool_turn(s->pool, (unsigned)rand() % 3);
+        if (rand() % 8 == 0)
+            pool_turns(s->pool, 3);
+    }
+    /* Enough for all who still wait, so that they end. */
+    struct route_client *last = client_create(s->pool, 0, SESSION_PUBLIC);
+    for (int i = 0; i < 60; i++) {
+        snprintf(line, sizeof(line), "RPUSH %s e%u.", s->key[i % 3], ++pushed);
+        client_ask(last, line);
+        pool_turns(s->pool, 8);
+    }
+    client_free(&last);
+    for (int i = 0; i < CLIENTS; i++) {
+        assert_int_equal(s->client[i]->pipeline.in_flight, 0);
+        buf_append_text(&all, client_take(s->client[i]));
+    }
+    for (int i = 0; i < 3; i++)
+        buf_append_text(&all, ask(s, 0, "LRANGE %s 0 -1", s->key[i]));
+    buf_append(&all, "", 1);
+    uint8_t *seen = mem_calloc(pushed + 1, 1);
+    uint32_t found = 0;
+    for (const char *at = all.data; (at = strstr(at, "\r\ne")) != NULL; at += 3) {
+        unsigned long number = strtoul(at + 3, NULL, 10);
+        assert_in_range(number, 1, pushed);
+        assert_int_equal(seen[number]++, 0);
+        found++;
+    }
+    assert_int_equal(found, pushed);
+    mem_free(seen);
+    buf_free(&all);
+    assert_int_equal(waiting_anywhere(s), 0);
+}
+
 #define WAIT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -297,6 +472,12 @@ int main(void) {
         WAIT_TEST(clients_of_a_dead_worker_are_served_nothing),
         WAIT_TEST(a_write_back_serves_after_the_unlock),
         WAIT_TEST(nodes_take_keys_of_one_slot),
+        WAIT_TEST(keys_of_several_shards_are_awaited),
+        WAIT_TEST(a_move_across_shards_waits_for_its_source),
+        WAIT_TEST(who_comes_first_takes_it_and_the_others_wait_on),
+        WAIT_TEST(waits_over_several_shards_end_in_every_way),
+        WAIT_TEST(a_client_may_leave_at_any_step),
+        WAIT_TEST(each_element_arrives_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

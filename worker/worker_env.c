@@ -59,6 +59,11 @@ static bool unblock_session(void *upper, struct session *session, bool with_erro
     return router_unblock(w->router, session, with_error);
 }
 
+static void pause_clients(void *upper, uint64_t until_ms, bool all) {
+    struct worker *w = upper;
+    router_pause(w->router, until_ms, all);
+}
+
 static void monitor(void *upper, struct command_ctx *ctx, bool on) {
     struct worker *w = upper;
     router_monitor(w->router, ctx->client, on, ctx->session->port == SESSION_PUBLIC);
@@ -103,6 +108,7 @@ void worker_env_open(struct worker *w, uint32_t shard, uint32_t generation) {
                                   .unblock_session = unblock_session,
                                   .latency = segment_latency(&w->segment, shard),
                                   .slowlog = slowlog_create(&w->segment.header->next_slowlog_id),
+                                  .pause = pause_clients,
                                   .monitor = monitor,
                                   .slow = slow,
                                   .refresh_status = refresh,

@@ -110,7 +110,7 @@ static void on_expire(struct ev_loop *loop, ev_timer *timer, int events) {
     struct worker *w = timer->data;
     /* A quarter of the time between two calls at the most, as Redis spends. */
     uint64_t budget_us = 250000 / (uint64_t)w->config->hz;
-    if (!w->env.active_expiry_paused) {
+    if (!w->env.active_expiry_paused && !router_is_paused(w->router)) {
         uint64_t start_us = clock_mono_us();
         keyspace_expire_cycle(w->ks, budget_us, (uint32_t)w->config->active_expire_effort);
         latency_event(&w->env, LATENCY_EXPIRE_CYCLE, clock_mono_us() - start_us);

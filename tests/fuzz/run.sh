@@ -23,18 +23,24 @@ sources_resp="worker/resp/*.c"
 libs_resp=""
 sources_config="config/*.c"
 libs_config="-linih"
+sources_value="worker/persist/*.c worker/keyspace/*.c worker/types/*.c worker/resp/*.c config/*.c shared/ipc/*.c"
+libs_value="-linih -lev -llzf"
+sources_rdb=$sources_value
+libs_rdb=$libs_value
+corpus_rdb="tests/fixtures" # files of real servers
 
 [ $# -gt 0 ] || set -- $(ls tests/fuzz/fuzz_*.c | sed 's|.*/fuzz_||; s|\.c$||')
 for target in "$@"; do
-    eval "sources=\$sources_$target libs=\$libs_$target"
+    eval "sources=\$sources_$target libs=\$libs_$target more=\${corpus_$target:-}"
     # shellcheck disable=SC2086
     clang $flags $sanitize "tests/fuzz/fuzz_$target.c" $sources shared/base/*.c \
         -o "$build/fuzz_$target" $libs -lisal -lxxhash -lpthread -lm
     mkdir -p "$build/found_$target"
     echo "fuzz: $target for $seconds s"
+    # shellcheck disable=SC2086
     if ! "$build/fuzz_$target" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 \
         -max_len=8192 -verbosity=0 -print_final_stats=1 -artifact_prefix="$build/$target-" \
-        "$build/found_$target" "tests/fuzz/corpus/$target" >"$build/$target.log" 2>&1; then
+        "$build/found_$target" "tests/fuzz/corpus/$target" $more >"$build/$target.log" 2>&1; then
         tail -n 40 "$build/$target.log"
         echo "fuzz: $target FAILED; the input is $build/$target-*"
         exit 1

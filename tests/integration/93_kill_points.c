@@ -40,6 +40,7 @@ static void begin_snapshot(struct pool *pool) {
 static void begin_start(struct pool *pool) {
     int code;
     pid_t pid = pool_worker_pid(pool, 0);
+    kill(pool->pid, SIGSTOP); /* no other worker yet */
     kill(pid, SIGKILL);
     AWAIT(process_gone(pid));
     free(run_shell(
@@ -47,6 +48,7 @@ static void begin_start(struct pool *pool) {
         "f=$(ls -v %s/*.incr.aof | tail -n 1) && printf '*3\\r\\n$3\\r\\nSET\\r\\n$4\\r\\nlo' >>$f",
         shard_file(pool, 0, "appendonlydir")));
     assert_int_equal(code, 0);
+    kill(pool->pid, SIGCONT);
 }
 
 static const struct operation operations[] = {
@@ -165,7 +167,7 @@ static void test_operation(const struct operation *op) {
         .workers = 1,
         .deaths = true,
         .options = {"--save", "", "--appendonly", op->appendonly, "--restart-limit", "1000",
-                    "--restart-delay-min", op->starts ? "100" : "20", "--restart-delay-max", "200",
+                    "--restart-delay-min", "20", "--restart-delay-max", "200",
                     "--heartbeat-timeout", "20000", "--auto-aof-rewrite-percentage", "0"}});
     fill(pool);
     load_start(&load, pool, pool->port, WRITERS);

@@ -103,14 +103,14 @@ static void test_rdiff_backup_under_load(void **state) {
     load_start(&load, pool, pool->port, 3);
     snprintf(backup, sizeof(backup), "%s/backup", pool->dir);
     for (unsigned i = 0; i < BACKUPS; i++) {
-        time_t now = time(NULL);
         load_await(&load, 0, 50);
         before[i] = (int64_t)atomic_load(&load.acknowledged[0]);
         take(c, snapshot[i]);
         after[i] = (int64_t)atomic_load(&load.acknowledged[0]);
         digest[i] = digest_of(snapshot[i]);
         free(must_run("rdiff-backup backup '%s' '%s'", snapshot[i], backup));
-        AWAIT(time(NULL) > now); /* it names increments by the second */
+        time_t ended = time(NULL);
+        AWAIT(time(NULL) > ended); /* it names increments by the second */
     }
     load_stop(&load);
     load_check(&load, pool);

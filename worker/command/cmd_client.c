@@ -2,6 +2,7 @@
  *
  * A handler sees the clients of its own worker only; LIST and KILL run on every shard of the pool
  * and their replies are merged. */
+#include "worker/command/blocked.h"
 #include "worker/command/server_private.h"
 
 #include "shared/base/clock.h"
@@ -270,10 +271,7 @@ void cmd_client_unblock(struct command_ctx *ctx) {
             return;
         }
     } else if (ctx->argc != 3) {
-        reply_error_format(&ctx->reply,
-                           "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
-                           "CLIENT HELP.",
-                           SHOWN(ctx->argv[1]));
+        reply_usage(ctx, "CLIENT");
         return;
     }
     if (!bytes_to_i64(ctx->argv[2], &id)) {
@@ -286,6 +284,24 @@ void cmd_client_unblock(struct command_ctx *ctx) {
             done = ctx->env->unblock_session(ctx->env->upper, s, with_error);
     }
     reply_integer(&ctx->reply, done);
+}
+
+void cmd_client_pause(struct command_ctx *ctx) {
+    int64_t timeout_ms;
+    bool all = ctx->argc < 4 || bytes_equal_nocase(ctx->argv[3], "all");
+    if (ctx->argc > 4) {
+        reply_usage(ctx, "CLIENT");
+    } else if (!all && !bytes_equal_nocase(ctx->argv[3], "write")) {
+        reply_error(&ctx->reply, "ERR CLIENT PAUSE mode must be WRITE or ALL");
+    } else if (block_milliseconds(ctx, 2, &timeout_ms)) {
+        ctx->env->pause(ctx->env->upper, clock_mono_ms() + (uint64_t)timeout_ms, all);
+        reply_ok(&ctx->reply);
+    }
+}
+
+void cmd_client_unpause(struct command_ctx *ctx) {
+    ctx->env->pause(ctx->env->upper, 0, false);
+    reply_ok(&ctx->reply);
 }
 
 void cmd_client_help(struct command_ctx *ctx) {
@@ -320,6 +336,10 @@ void cmd_client_help(struct command_ctx *ctx) {
         "      Return clients of specified type.",
         "    * ID <client-id> [<client-id> ...]",
         "      Return clients of specified ids.",
+        "UNPAUSE",
+        "    Stop the current client pause, resuming traffic.",
+        "PAUSE <timeout> [WRITE|ALL]",
+        "    Suspend all, or just write, clients for <timeout> milliseconds.",
         "REPLY (ON|OFF|SKIP)",
         "    Control the replies sent to the current connection.",
         "SETNAME <name>",

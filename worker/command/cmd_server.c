@@ -8,6 +8,13 @@
 
 enum { ERROR_TEXT_BYTES = 1024 };
 
+void reply_usage(struct command_ctx *ctx, const char *container) {
+    reply_error_format(&ctx->reply,
+                       "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s "
+                       "HELP.",
+                       SHOWN(ctx->argv[1]), container);
+}
+
 void reply_help(struct command_ctx *ctx, const char *container, const char *const *lines) {
     struct reply *r = &ctx->reply;
     struct buf title = {0};

@@ -6,13 +6,6 @@
 
 /* ---- XGROUP ---- */
 
-static void unknown_subcommand(struct command_ctx *ctx) {
-    reply_error_format(&ctx->reply,
-                       "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try XGROUP "
-                       "HELP.",
-                       SHOWN(ctx->argv[1]));
-}
-
 /* The key must be there, but for CREATE with MKSTREAM. */
 static bool find_stream(struct command_ctx *ctx, bool make, struct keyref *ref_r,
                         struct stream **stream_r) {
@@ -52,7 +45,7 @@ static bool parse_options(struct command_ctx *ctx, bool *make_r, int64_t *entrie
                 return false;
             }
         } else {
-            unknown_subcommand(ctx);
+            reply_usage(ctx, "XGROUP");
             return false;
         }
     }
@@ -87,7 +80,7 @@ void cmd_xgroup_create(struct command_ctx *ctx) {
     if (!parse_options(ctx, &make, &entries_read))
         return;
     if (ctx->argc > 8) {
-        unknown_subcommand(ctx);
+        reply_usage(ctx, "XGROUP");
         return;
     }
     if (!find_stream(ctx, make, &ref, &s) || !parse_start(ctx, s, &id))
@@ -119,7 +112,7 @@ void cmd_xgroup_setid(struct command_ctx *ctx) {
     if (!parse_options(ctx, NULL, &entries_read))
         return;
     if (ctx->argc > 7) {
-        unknown_subcommand(ctx);
+        reply_usage(ctx, "XGROUP");
         return;
     }
     if (!find_group(ctx, &ref, &s, &group) || !parse_start(ctx, s, &id))

@@ -159,10 +159,7 @@ static bool parse_full(struct command_ctx *ctx, bool *full_r, int64_t *count_r) 
             *count_r = FULL_COUNT;
     }
     if (!right)
-        reply_error_format(&ctx->reply,
-                           "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
-                           "XINFO HELP.",
-                           SHOWN(ctx->argv[1]));
+        reply_usage(ctx, "XINFO");
     return right;
 }
 

@@ -161,6 +161,8 @@ struct command_env {
     void (*kill_session)(void *upper, struct session *session, bool own);
     /* CLIENT UNBLOCK: false if this session does not wait in a blocking command. */
     bool (*unblock_session)(void *upper, struct session *session, bool with_error);
+    /* CLIENT PAUSE until then, monotonic; 0: UNPAUSE. */
+    void (*pause)(void *upper, uint64_t until_mono_ms, bool all);
     /* MONITOR, and its end (RESET). */
     void (*monitor)(void *upper, struct command_ctx *ctx, bool on);
     /* A command run for a client of elsewhere was slow: the body of its entry (slowlog.h). */

@@ -8,6 +8,8 @@
 
 /* X HELP: title line, the given lines (NULL at the end), and HELP itself. */
 void reply_help(struct command_ctx *ctx, const char *container, const char *const *lines);
+/* A subcommand of it that is called otherwise than it can be. */
+void reply_usage(struct command_ctx *ctx, const char *container);
 
 /* Arguments for "%.*s": the text, ended by a NUL in it as Redis's own %s would be. */
 #define SHOWN(text) (int)strnlen((text).ptr, (text).len), (text).ptr

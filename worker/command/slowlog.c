@@ -189,10 +189,7 @@ void cmd_slowlog_get(struct command_ctx *ctx) {
     struct slowlog *log = ctx->env->slowlog;
     uint64_t count;
     if (ctx->argc > 3) {
-        reply_error_format(&ctx->reply,
-                           "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
-                           "SLOWLOG HELP.",
-                           SHOWN(ctx->argv[1]));
+        reply_usage(ctx, "SLOWLOG");
         return;
     }
     if (!slowlog_count(ctx->argv, ctx->argc, &count)) {

@@ -126,31 +126,50 @@ static void merge_min(struct router *r, struct call *call, struct buf *out) {
     merge_extreme(call, out, false);
 }
 
-static void merge_concat(struct router *r, struct call *call, struct buf *out) {
+/* What follows the header of each part's array, all the headers' counts added up; *type_r: array or set.
+ * false: an error was written. */
+static bool open_arrays(const struct call *call, struct buf *out, struct bytes rest[SHARD_MAX],
+                        char *type_r, uint64_t *total_r) {
     if (first_error(call, out))
-        return;
-    int64_t total = 0;
-    size_t header[SHARD_MAX];
-    char type = 0;
+        return false;
+    *total_r = 0;
     for (uint32_t i = 0; i < call->parts_count; i++) {
+        struct bytes reply = part_reply(call, i);
         int64_t count;
-        header[i] = resp_header(part_reply(call, i).ptr, part_reply(call, i).len, &type, &count);
-        if (header[i] == 0 || (type != '*' && type != '~') || count < 0 ||
-            (uint64_t)count > part_reply(call, i).len) {
+        size_t header = resp_header(reply.ptr, reply.len, type_r, &count);
+        if (header == 0 || (*type_r != '*' && *type_r != '~') || count < 0 ||
+            (uint64_t)count > reply.len) {
             malformed(out);
-            return;
+            return false;
         }
-        total += count;
+        rest[i] = bytes_of(reply.ptr + header, reply.len - header);
+        *total_r += (uint64_t)count;
     }
+    return true;
+}
+
+/* Move one whole element from the front of `from` to out; false: there is none. */
+static bool move_element(struct buf *out, struct bytes *from) {
+    size_t len = resp_value_length(from->ptr, from->len);
+    buf_append(out, from->ptr, len);
+    from->ptr += len;
+    from->len -= len;
+    return len > 0;
+}
+
+static void merge_concat(struct router *r, struct call *call, struct buf *out) {
+    struct bytes rest[SHARD_MAX];
+    uint64_t total;
+    char type = 0;
+    if (!open_arrays(call, out, rest, &type, &total))
+        return;
     struct reply reply = {.out = out, .version = call->resp};
     if (type == '~')
-        reply_set(&reply, (size_t)total);
+        reply_set(&reply, total);
     else
-        reply_array(&reply, (size_t)total);
-    for (uint32_t i = 0; i < call->parts_count; i++) {
-        struct bytes elements = part_reply(call, i);
-        buf_append(out, elements.ptr + header[i], elements.len - header[i]);
-    }
+        reply_array(&reply, total);
+    for (uint32_t i = 0; i < call->parts_count; i++)
+        buf_append_bytes(out, rest[i]);
 }
 
 /* The text of a bulk or verbatim string. */
@@ -194,24 +213,30 @@ static void merge_text(struct router *r, struct call *call, struct buf *out) {
     buf_free(&joined);
 }
 
+/* Of arrays that begin with an id, the one with the highest; NULL if there is none. */
+static struct bytes *newest_of(struct bytes *rest, uint32_t count) {
+    int64_t best_id = -1;
+    struct bytes *best = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t fields, id;
+        char type;
+        size_t header = resp_header(rest[i].ptr, rest[i].len, &type, &fields);
+        if (header > 0 && resp_header(rest[i].ptr + header, rest[i].len - header, &type, &id) > 0 &&
+            id > best_id) {
+            best_id = id;
+            best = &rest[i];
+        }
+    }
+    return best;
+}
+
 /* SLOWLOG GET: each shard's entries have the newest first, and begin with their id. */
 static void merge_newest(struct router *r, struct call *call, struct buf *out) {
     struct bytes rest[SHARD_MAX];
-    uint64_t wanted, total = 0;
-    if (first_error(call, out))
+    uint64_t wanted, total;
+    char type = 0;
+    if (!open_arrays(call, out, rest, &type, &total))
         return;
-    for (uint32_t i = 0; i < call->parts_count; i++) {
-        int64_t count;
-        char type;
-        rest[i] = part_reply(call, i);
-        size_t header = resp_header(rest[i].ptr, rest[i].len, &type, &count);
-        if (header == 0 || type != '*' || count < 0 || (uint64_t)count > rest[i].len) {
-            malformed(out);
-            return;
-        }
-        rest[i] = bytes_of(rest[i].ptr + header, rest[i].len - header);
-        total += (uint64_t)count;
-    }
     const struct bytes *argv = frame_arguments(r, call->argc, buf_bytes(&call->args));
     if (slowlog_count(argv, call->argc, &wanted) && total > wanted)
         total = wanted;
@@ -219,67 +244,35 @@ static void merge_newest(struct router *r, struct call *call, struct buf *out) {
     struct reply reply = {.out = out, .version = call->resp};
     reply_array(&reply, total);
     for (uint64_t n = 0; n < total; n++) {
-        int64_t best_id = -1;
-        struct bytes *best = NULL;
-        for (uint32_t i = 0; i < call->parts_count; i++) {
-            int64_t fields, id;
-            char type;
-            size_t header = resp_header(rest[i].ptr, rest[i].len, &type, &fields);
-            if (header > 0 &&
-                resp_header(rest[i].ptr + header, rest[i].len - header, &type, &id) > 0 &&
-                id > best_id) {
-                best_id = id;
-                best = &rest[i];
-            }
-        }
-        size_t len = best ? resp_value_length(best->ptr, best->len) : 0;
-        if (len == 0) {
-            out->len = start;
-            malformed(out);
-            return;
-        }
-        buf_append(out, best->ptr, len);
-        best->ptr += len;
-        best->len -= len;
+        struct bytes *newest = newest_of(rest, call->parts_count);
+        if (newest && move_element(out, newest))
+            continue;
+        out->len = start;
+        malformed(out);
+        return;
     }
 }
 
 /* MGET: element i is the next one of its owner's array. */
 static void merge_mget(struct router *r, struct call *call, struct buf *out) {
-    if (first_error(call, out))
-        return;
     struct bytes rest[SHARD_MAX];
-    int64_t total = 0;
-    for (uint32_t i = 0; i < call->parts_count; i++) {
-        int64_t count;
-        char type;
-        rest[i] = part_reply(call, i);
-        size_t header = resp_header(rest[i].ptr, rest[i].len, &type, &count);
-        if (header == 0 || type != '*' || count < 0 || count > (int64_t)call->argc) {
-            malformed(out);
-            return;
-        }
-        rest[i] = bytes_of(rest[i].ptr + header, rest[i].len - header);
-        total += count;
-    }
-    if (total != (int64_t)call->argc) {
+    uint64_t total;
+    char type = 0;
+    if (!open_arrays(call, out, rest, &type, &total))
+        return;
+    if (total != call->argc) {
         malformed(out);
         return;
     }
     size_t start = out->len;
     struct reply reply = {.out = out, .version = call->resp};
-    reply_array(&reply, (size_t)total);
-    for (int64_t i = 0; i < total; i++) {
-        struct bytes *from = &rest[call->owners[i]];
-        size_t len = resp_value_length(from->ptr, from->len);
-        if (len == 0) {
-            out->len = start;
-            malformed(out);
-            return;
-        }
-        buf_append(out, from->ptr, len);
-        from->ptr += len;
-        from->len -= len;
+    reply_array(&reply, total);
+    for (uint64_t i = 0; i < total; i++) {
+        if (move_element(out, &rest[call->owners[i]]))
+            continue;
+        out->len = start;
+        malformed(out);
+        return;
     }
 }
 

@@ -89,9 +89,14 @@ static void append_quoted(struct buf *out, struct bytes text) {
 static void write_line(struct buf *out, const struct command_ctx *ctx) {
     int64_t now_us = clock_wall_us();
     const struct session *s = ctx->session;
-    buf_printf(out, "+%lld.%06lld [%u %s%s]", (long long)(now_us / 1000000),
-               (long long)(now_us % 1000000), s->db, s->unix_socket ? "unix:" : "",
-               s->unix_socket ? s->local : s->peer);
+    /* A Unix socket's address is its path with port 0, of which MONITOR shows the path. */
+    const char *port = s->unix_socket ? strrchr(s->local, ':') : NULL;
+    buf_printf(out, "+%lld.%06lld [%u ", (long long)(now_us / 1000000),
+               (long long)(now_us % 1000000), s->db);
+    if (port)
+        buf_printf(out, "unix:%.*s]", (int)(port - s->local), s->local);
+    else
+        buf_printf(out, "%s]", s->peer);
     for (uint32_t i = 0; i < ctx->argc; i++) {
         buf_append_text(out, " ");
         append_quoted(out, ctx_shown(ctx, i));

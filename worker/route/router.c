@@ -257,8 +257,11 @@ bool router_turn_begin(struct router *r) {
     r->serving_since_us = 0;
     if (r->env->keys_ready)
         blocked_serve(r->blocked);
-    if (blocked_next_ms(r->blocked) != 0)
-        blocked_expire(r->blocked, clock_mono_ms());
+    if (router_next_ms(r) != 0) {
+        uint64_t now_ms = clock_mono_ms();
+        blocked_expire(r->blocked, now_ms);
+        pause_check(r, now_ms);
+    }
     serve_parked(r);
     bool more = links_receive(r->links);
     /* What gather says to this shard itself; answers may produce more, bounded by its steps. */
@@ -300,7 +303,8 @@ bool router_turn_was_short(struct router *r) {
 }
 
 uint64_t router_next_ms(const struct router *r) {
-    return blocked_next_ms(r->blocked);
+    uint64_t next_ms = blocked_next_ms(r->blocked), pause_ms = r->pause_until_ms;
+    return pause_ms != 0 && (next_ms == 0 || pause_ms < next_ms) ? pause_ms : next_ms;
 }
 
 bool router_sleep(struct router *r) {

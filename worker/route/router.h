@@ -42,6 +42,9 @@ bool router_unblock(struct router *router, struct session *session, bool with_er
 /* A command run for another worker's client was slow: tell that worker (env->slow). */
 void router_slow(struct router *router, const struct session *session, struct bytes body);
 
+/* CLIENT PAUSE until then, monotonic, of writes or of all commands; 0: it ends. */
+void router_pause(struct router *router, uint64_t until_mono_ms, bool all);
+bool router_is_paused(const struct router *router);
 /* MONITOR: this client is told of the commands of all clients, of the pool or of this worker; or no more. */
 void router_monitor(struct router *router, struct pipeline *pipeline, bool on, bool whole_pool);
 

@@ -95,6 +95,8 @@ struct router {
     struct blocked *blocked;  /* who waits for keys of this shard */
     uint32_t waiting;         /* clients of ours that wait, for keys of any shard */
     uint32_t waiting_parts;   /* of their calls, each at a shard */
+    uint64_t pause_until_ms;  /* CLIENT PAUSE, monotonic; 0: none */
+    bool pause_all;           /* reads too */
     struct list monitors;     /* struct pipeline: clients of ours that watch */
     bool fed[SHARD_MAX];      /* shards with clients that watch the pool */
     bool monitored;           /* any of both */
@@ -217,6 +219,13 @@ void monitor_fed(struct router *r, struct bytes line);
 /* A peer begins anew, or says whether it wants to be told. */
 void monitor_peer_up(struct router *r, uint32_t peer);
 void monitor_peer_wants(struct router *r, uint32_t peer, bool on);
+
+/* ---- pause.c ---- */
+/* Must this client's command wait for the end of the pause? Only while r->pause_until_ms. */
+bool pause_holds(const struct router *r, const struct command *cmd);
+void pause_stall(struct router *r, struct pipeline *p);
+/* End it when its time has come. */
+void pause_check(struct router *r, uint64_t now_ms);
 
 /* ---- merge.c ---- */
 /* All parts of a call have their replies: build the client's and finish the call. */

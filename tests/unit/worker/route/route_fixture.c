@@ -32,6 +32,11 @@ static void slow(void *upper, const struct session *session, struct bytes body) 
     router_slow(s->router, session, body);
 }
 
+static void pause_clients(void *upper, uint64_t until_ms, bool all) {
+    struct route_shard *s = upper;
+    router_pause(s->router, until_ms, all);
+}
+
 static void monitor(void *upper, struct command_ctx *ctx, bool on) {
     struct route_shard *s = upper;
     router_monitor(s->router, ctx->client, on, ctx->session->port == SESSION_PUBLIC);
@@ -78,6 +83,7 @@ static void shard_open(struct pool_fixture *pool, uint32_t i) {
                                   .unblock_session = unblock,
                                   .slowlog = slowlog_create(&pool->segment.header->next_slowlog_id),
                                   .slow = slow,
+                                  .pause = pause_clients,
                                   .monitor = monitor,
                                   .refresh_status = refresh,
                                   .cut_mark = cut_mark,

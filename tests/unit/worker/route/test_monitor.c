@@ -1,4 +1,4 @@
-/* test_monitor.c - MONITOR and SLOWLOG over three shards in one process: every command of every client
+/* test_monitor.c - MONITOR, SLOWLOG and CLIENT PAUSE over three shards in one process: every command of every client
  * is told once, with the client it came from. */
 #include "tests/unit/worker/route/route_fixture.h"
 
@@ -106,6 +106,10 @@ static void bytes_are_quoted_and_secrets_hidden(void **state) {
                                  "\"(redacted)\" \"SETNAME\" \"me\"\n");
     ask(s, 1, "SELECT 3");
     assert_string_equal(told(s), "[3 10.0.0.2:1] \"SELECT\" \"3\"\n");
+    s->client[1]->session.unix_socket = true;
+    snprintf(s->client[1]->session.local, sizeof(s->client[1]->session.local), "/run/r:x.sock:0");
+    ask(s, 1, "PING");
+    assert_string_equal(told(s), "[3 unix:/run/r:x.sock] \"PING\"\n");
     /* Neither what is the administrator's, nor what was refused. */
     ask(s, 1, "CLIENT LIST");
     ask(s, 1, "SLOWLOG GET");
@@ -219,6 +223,34 @@ static void one_that_waited_is_kept_when_it_is_served(void **state) {
     client_take(s->client[1]);
 }
 
+/* ---- CLIENT PAUSE ---- */
+
+static void writes_wait_for_the_end_of_a_pause(void **state) {
+    struct setting *s = *state;
+    char line[100];
+    snprintf(line, sizeof(line), "SET %s v", s->key[1]);
+    assert_string_equal(ask(s, 0, "CLIENT PAUSE 1000000 WRITE"), "+OK\r\n");
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_false(client_send(s->client[i], line));
+        assert_false(pipeline_may_begin(&s->client[i]->pipeline));
+    }
+    assert_string_equal(client_ask(s->watcher, "DBSIZE"), ":0\r\n");
+    assert_string_equal(client_ask(s->watcher, "CLIENT UNPAUSE"), "+OK\r\n");
+    for (uint32_t i = 0; i < 3; i++)
+        assert_string_equal(client_ask(s->client[i], line), "+OK\r\n");
+}
+
+static void a_pause_of_all_ends_by_itself(void **state) {
+    struct setting *s = *state;
+    assert_string_equal(ask(s, 2, "CLIENT PAUSE 20"), "+OK\r\n");
+    assert_true(router_next_ms(s->pool->shard[0].router) != 0);
+    assert_false(client_send(s->client[0], "PING"));
+    while (router_is_paused(s->pool->shard[0].router) || router_is_paused(s->pool->shard[2].router))
+        pool_turns(s->pool, 1);
+    assert_int_equal(router_next_ms(s->pool->shard[0].router), 0);
+    assert_string_equal(ask(s, 0, "PING"), "+PONG\r\n");
+}
+
 #define MONITOR_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -231,6 +263,8 @@ int main(void) {
         MONITOR_TEST(slow_commands_are_kept_with_their_client),
         MONITOR_TEST(a_gathers_command_is_kept_too),
         MONITOR_TEST(one_that_waited_is_kept_when_it_is_served),
+        MONITOR_TEST(writes_wait_for_the_end_of_a_pause),
+        MONITOR_TEST(a_pause_of_all_ends_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,6 +147,8 @@ void follow_turn(struct follow *f) {
         return;
     if (f->probed)
         begin(f);
+    if (f->mode == FOLLOW_SHARD && f->count > 0)
+        follow_shard_synced(f->links[0]);
     for (uint32_t i = 0; i < f->count && !f->loading; i++)
         if (f->links[i]->snapshot[0] != '\0')
             load(f, f->links[i]);

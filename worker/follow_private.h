@@ -18,6 +18,8 @@ struct follow_link {
     struct upstream *upstream;
     struct session session; /* what the stream says runs with it */
     char snapshot[64];      /* file that waits to be loaded, "" if none */
+    /* follow_shard.c: so much of the stream is on the disk; and will be once the log is up to there */
+    uint64_t synced, noted, noted_log;
     /* follow_pool.c */
     struct pipeline pipeline;
     bool woken;                     /* more may be said */
@@ -51,6 +53,8 @@ bool follow_is_service(struct bytes name);
 void follow_shard_begin(struct follow *f, uint32_t port);
 void follow_shard_load(struct follow_link *link);
 void follow_shard_end(struct follow *f);
+/* Our log may be synced further than before: tell the primary. */
+void follow_shard_synced(struct follow_link *link);
 
 /* ---- follow_pool.c ---- */
 void follow_pool_begin(struct follow *f, uint32_t port);

@@ -98,6 +98,26 @@ void follow_shard_begin(struct follow *f, uint32_t port) {
     upstream_start(link->upstream, s->kept ? s->id : "", s->end);
 }
 
+/* One place in stream and log is noted at a time, so it is known when the disk has got there. */
+void follow_shard_synced(struct follow_link *link) {
+    struct persist *persist = link->follow->w->persist;
+    uint64_t offset = upstream_offset(link->upstream);
+    struct write_path path;
+    if (!upstream_is_up(link->upstream) || persist_aof(persist) == NULL)
+        return;
+    persist_write_path(persist, &path);
+    if (link->noted > offset)
+        link->synced = link->noted = 0; /* another history */
+    if (link->synced == link->noted) {
+        link->noted = offset;
+        link->noted_log = path.executed;
+    }
+    if (path.synced < link->noted_log)
+        return;
+    link->synced = link->noted;
+    upstream_synced(link->upstream, link->synced);
+}
+
 void follow_shard_end(struct follow *f) {
     struct worker *w = f->w;
     primary_branch_off(w->primary);

@@ -18,6 +18,7 @@ static void on_synced(void *arg) {
     struct worker *w = arg;
     router_synced(w->router);
     clients_synced(w->clients);
+    w->acknowledged = true;
 }
 
 static void on_log_began(void *arg) {
@@ -120,13 +121,18 @@ static uint32_t env_listeners(void) {
     return text && bytes_to_u64(bytes_of_text(text), &n) && n < 64 ? (uint32_t)n : 0;
 }
 
+static void on_acknowledged(void *arg) {
+    struct worker *w = arg;
+    w->acknowledged = true;
+}
+
 static void drop_replica(void *arg, void *client) {
     struct worker *w = arg;
     clients_kill(w->clients, client, false);
 }
 
 static void open_primary(struct worker *w, const char *dir) {
-    struct primary_hooks hooks = {.arg = w, .drop = drop_replica};
+    struct primary_hooks hooks = {.arg = w, .drop = drop_replica, .acknowledged = on_acknowledged};
     w->primary = primary_create(w->loop, dir, w->config, w->status, &hooks);
     w->env.primary = w->primary;
 }

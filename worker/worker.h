@@ -49,6 +49,7 @@ struct worker {
     char *control_body;
 
     bool more_work;
+    bool acknowledged; /* something was, by replicas or the disk: WAIT looks again */
     uint64_t turn_started_us, turn_max_us, turns, cron_count;
     uint64_t ops_last_count, ops_last_us, ops_samples[OPS_SAMPLES];
     uint64_t config_revision, used_memory_peak, fork_us;

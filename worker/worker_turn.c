@@ -41,11 +41,20 @@ static void set_alarm(struct worker *w, uint64_t at_ms) {
     ev_timer_start(w->loop, &w->alarm);
 }
 
+/* WAIT, WAITAOF: also when they were told nothing, as the configuration may have changed. */
+static void look_at_waits(struct worker *w) {
+    if (!w->acknowledged)
+        return;
+    w->acknowledged = false;
+    router_acknowledged(w->router);
+}
+
 /* Before the sleep: everything this turn made is sent; then sleep only if nothing came meanwhile. */
 static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) {
     struct worker *w = prepare->data;
     status_beat(w->status);
     follow_turn(w->follow);
+    look_at_waits(w);
     clients_turn_begin(w->clients);
     if (w->config->maxmemory > 0 && w->config->replicaof[0] == '\0')
         memory_relieve(&w->env, w->ks);
@@ -88,6 +97,7 @@ static void on_idle(struct ev_loop *loop, ev_idle *idle, int events) {
 static void on_cron(struct ev_loop *loop, ev_timer *timer, int events) {
     struct worker *w = timer->data;
     w->cron_count++;
+    w->acknowledged = true;
     persist_cron(w->persist);
     primary_cron(w->primary);
     follow_cron(w->follow);

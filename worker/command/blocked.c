@@ -8,6 +8,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/mem.h"
+#include "shared/base/panic.h"
 #include "worker/types/table.h"
 
 #include <math.h>
@@ -45,11 +46,12 @@ struct wait {
 struct waiter {
     struct node node;
     struct list link; /* of all */
+    struct list acknowledgement; /* of those that wait for one */
     struct waiter_id id;
     const struct command *cmd; /* NULL: only told of a key (blocked_await) */
     uint32_t db;
     uint8_t resp;
-    bool no_touch, on_absence;
+    bool no_touch, on_absence, for_acknowledgement;
     enum value_type type;
     uint64_t until_ms; /* monotonic; 0: for ever */
     uint64_t sequence;
@@ -65,7 +67,7 @@ struct blocked {
     struct keyspace *ks;
     struct blocked_hooks hooks;
     struct index keys, waiters;
-    struct list awaited, all, ready;
+    struct list awaited, all, ready, for_acknowledgement;
     struct waiter **heap;
     uint32_t heap_len, heap_cap;
     uint64_t next_sequence;
@@ -102,6 +104,7 @@ static struct waiter *waiter_create(const struct command_ctx *ctx, const struct 
     w->resp = (uint8_t)ctx->reply.version;
     w->no_touch = ctx->session->no_touch;
     w->on_absence = block->on_absence;
+    w->for_acknowledgement = block->acknowledgement;
     w->type = block->type;
     w->first = block->first;
     w->count = block->count;
@@ -347,6 +350,9 @@ static void add(struct blocked *b, struct waiter *w, struct waiter_id id) {
         list_push_back(&a->waits, &wait->link);
     }
     list_push_back(&b->all, &w->link);
+    list_init(&w->acknowledgement);
+    if (w->for_acknowledgement)
+        list_push_back(&b->for_acknowledgement, &w->acknowledgement);
     index_add(&b->waiters, &w->node, id_hash(id));
     if (w->until_ms)
         heap_add(b, w);
@@ -384,6 +390,7 @@ static void take_out(struct blocked *b, struct waiter *w) {
         close_if_unused(b, a);
     }
     list_remove(&w->link);
+    list_remove(&w->acknowledgement);
     index_remove(&b->waiters, &w->node);
     if (w->until_ms)
         heap_remove(b, w);
@@ -396,12 +403,18 @@ static void answer(struct blocked *b, struct waiter *w, const struct reply *repl
     waiter_free(&w);
 }
 
+static void run_again(struct blocked *b, struct waiter *w, struct bytes key, bool time_up);
+
 static void end_wait(struct blocked *b, struct waiter *w, enum unblock_how how) {
     struct reply reply = {.out = &b->reply, .version = w->resp};
     buf_clear(&b->reply);
     if (how == UNBLOCK_FORGET) {
         take_out(b, w);
         waiter_free(&w);
+        return;
+    }
+    if (how == UNBLOCK_TIMEOUT && w->for_acknowledgement) {
+        run_again(b, w, (struct bytes){0}, true);
         return;
     }
     if (how == UNBLOCK_TIMEOUT)
@@ -442,7 +455,7 @@ uint32_t blocked_count(const struct blocked *b) {
 /* ---- serving ---- */
 
 /* Run its command again; it goes, or stays where it was in the line. One without a command is told. */
-static void run_again(struct blocked *b, struct waiter *w, struct bytes key) {
+static void run_again(struct blocked *b, struct waiter *w, struct bytes key, bool time_up) {
     if (!w->cmd) {
         buf_clear(&b->reply);
         answer(b, w, &(struct reply){.out = &b->reply, .version = 2});
@@ -464,8 +477,10 @@ static void run_again(struct blocked *b, struct waiter *w, struct bytes key) {
                               .argv = w->argv,
                               .argc = w->argc,
                               .reply = {.out = &b->reply, .version = w->resp},
-                              .again = w};
+                              .again = w,
+                              .time_up = time_up};
     execute(&ctx);
+    ASSERT(!time_up || !ctx.waiter);
     if (!ctx.waiter)
         answer(b, w, &ctx.reply);
 }
@@ -479,7 +494,7 @@ static void serve_key(struct blocked *b, struct awaited *a) {
             break; /* taken by those before: the others wait on */
         struct waiter *w = LIST_ENTRY(at, struct wait, link)->waiter;
         if (w->on_absence || (found && keyref_value(&ref).type == w->type))
-            run_again(b, w, a->key);
+            run_again(b, w, a->key, false);
     }
     a->pinned = false;
     close_if_unused(b, a);
@@ -499,6 +514,11 @@ void blocked_serve(struct blocked *b) {
     b->serving = false;
 }
 
+void blocked_acknowledged(struct blocked *b) {
+    LIST_EACH(at, &b->for_acknowledgement)
+    run_again(b, LIST_ENTRY(at, struct waiter, acknowledgement), (struct bytes){0}, false);
+}
+
 void blocked_hold(struct blocked *b, bool hold) {
     b->held = hold;
     if (!hold && b->env->keys_ready)
@@ -516,6 +536,7 @@ struct blocked *blocked_create(struct command_env *env, struct keyspace *ks,
     list_init(&b->awaited);
     list_init(&b->all);
     list_init(&b->ready);
+    list_init(&b->for_acknowledgement);
     session_init(&b->session, SESSION_RELAYED);
     b->session.authenticated = true;
     return b;

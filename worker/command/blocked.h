@@ -1,4 +1,4 @@
-/* blocked.h - commands that wait for a key, at the shard that owns it.
+/* blocked.h - commands that wait for a key, at the shard that owns it; or for acknowledgements (WAIT).
  *
  *   handler finds nothing -> block_on() -> ctx->waiter -> the route registers it: blocked_add()
  *   a key changes         -> its waiters are marked; after the command that changed it, in execute():
@@ -19,6 +19,9 @@ struct block {
     enum value_type type; /* what wakes: a key that holds this */
     bool on_absence;      /* and one that no longer does */
     bool null_bulk;       /* the reply where it may not wait is a null, not a null array */
+    /* Not for keys (count 0): run again whenever more was acknowledged, and when the time is up, with
+     * ctx->time_up: then it must reply. Where it may not wait the handler knows it: ctx_may_wait(). */
+    bool acknowledgement;
     int64_t timeout_ms;   /* 0: for ever */
     uint32_t argc;
     const struct bytes *argv; /* NULL: the arguments given */
@@ -26,6 +29,10 @@ struct block {
 /* Nothing is there: wait. Write no reply, and return. Where a command may not wait (in the log, in a
  * transaction) this writes the reply; that of a wait whose time is up is always a null array. */
 void block_on(struct command_ctx *ctx, const struct block *block);
+/* May the command wait, or does it already? */
+static inline bool ctx_may_wait(const struct command_ctx *ctx) {
+    return ctx->may_block || (ctx->again != NULL && !ctx->time_up);
+}
 /* May this key serve the command? Any at first; when it is run again the one that woke it. */
 bool ctx_awaits(const struct command_ctx *ctx, struct bytes key);
 /* Argument `index` as a timeout in seconds, a double. False: replied. */
@@ -75,6 +82,8 @@ void blocked_end_peer(struct blocked *blocked, uint32_t peer, enum unblock_how h
 void blocked_hold(struct blocked *blocked, bool hold);
 /* Serve all whose keys are ready. Cheap if none is: but ask env->keys_ready first. */
 void blocked_serve(struct blocked *blocked);
+/* Replicas, or the disk, have more than before: those who wait for that look again. */
+void blocked_acknowledged(struct blocked *blocked);
 /* Answer those whose time is up. */
 void blocked_expire(struct blocked *blocked, uint64_t now_mono_ms);
 /* When the next one's time is up, monotonic; 0: never. */

@@ -50,7 +50,8 @@ enum command_flag {
  * SPAN_ALL_OK         –                     all shards, first error or one OK      FLUSHALL SAVE ...
  * SPAN_ALL_FIRST      –                     all shards, the reply of shard 0 if none failed  BGSAVE
  * SPAN_ALL_MAX        –                     all shards, the largest integer
- * SPAN_ALL_MIN        –                     all shards, the smallest integer       LASTSAVE
+ * SPAN_ALL_MIN        –                     all shards, the smallest integer       LASTSAVE WAIT
+ *                       (of arrays of integers the smallest of each place; WAITAOF)
  * SPAN_ALL_CONCAT     –                     all shards, one array of all           KEYS
  * SPAN_ALL_TEXT       –                     all shards, texts joined               CLIENT LIST
  * SPAN_ALL_NEWEST     –                     all shards, one array of all, the highest ids first  SLOWLOG GET
@@ -201,6 +202,7 @@ struct command_ctx {
     bool may_block; /* a handler that finds nothing may wait: block_on() */
     struct waiter *waiter; /* it does; whoever ran the command takes this over */
     struct waiter *again;  /* set when a command that waited is run again */
+    bool time_up;          /* and for the last time (WAIT) */
     void *client;          /* the layer above's own pointer, for deferred replies */
 };
 

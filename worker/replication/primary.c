@@ -156,7 +156,21 @@ bool primary_drained(struct primary *p) {
     return drained;
 }
 
+void primary_ask_acknowledge(struct primary *p) {
+    p->ask = true;
+}
+
+static void ask_acknowledge(struct primary *p) {
+    const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("GETACK"),
+                                 BYTES_LITERAL("*")};
+    p->ask = false;
+    if (!list_empty(&p->replicas))
+        propagate_to_replicas(p->propagate, 3, argv);
+}
+
 void primary_turn_end(struct primary *p) {
+    if (p->ask)
+        ask_acknowledge(p);
     if (!p->backlog.kept || p->backlog.end == p->offered)
         return;
     p->offered = p->backlog.end;
@@ -166,12 +180,6 @@ void primary_turn_end(struct primary *p) {
             replica_write(r);
     }
     backlog_trim(&p->backlog, (uint64_t)p->config->repl_backlog_size);
-}
-
-void primary_ask_acknowledge(struct primary *p) {
-    const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("GETACK"),
-                                 BYTES_LITERAL("*")};
-    propagate_to_replicas(p->propagate, 3, argv);
 }
 
 static void ping(struct primary *p) {
@@ -238,11 +246,11 @@ uint32_t primary_good_replicas(const struct primary *p) {
     return p->good;
 }
 
-uint32_t primary_acknowledged(const struct primary *p, uint64_t offset) {
+uint32_t primary_acknowledged(const struct primary *p, uint64_t offset, bool on_disk) {
     uint32_t count = 0;
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);
-        count += r->state == REPLICA_ONLINE && r->acked >= offset;
+        count += r->state == REPLICA_ONLINE && (on_disk ? r->acked_synced : r->acked) >= offset;
     }
     return count;
 }

@@ -85,9 +85,9 @@ struct replica_view {
 uint32_t primary_replicas(const struct primary *primary);
 /* Replicas that are online and acknowledged something within min-replicas-max-lag. */
 uint32_t primary_good_replicas(const struct primary *primary);
-/* How many have acknowledged this offset, in memory and on their disk. */
-uint32_t primary_acknowledged(const struct primary *primary, uint64_t offset);
-/* Ask all to acknowledge now. */
+/* How many have acknowledged this offset: in memory, or on their disk. */
+uint32_t primary_acknowledged(const struct primary *primary, uint64_t offset, bool on_disk);
+/* Ask all to acknowledge, at the end of this turn. */
 void primary_ask_acknowledge(struct primary *primary);
 void primary_each(const struct primary *primary,
                   void (*found)(void *arg, const struct replica_view *view), void *arg);

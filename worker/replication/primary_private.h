@@ -29,6 +29,7 @@ struct primary {
     uint64_t offered;           /* the stream's end when it was last handed out */
     uint64_t pinged_ms, alone_since_ms;
     uint32_t good;
+    bool ask; /* all to acknowledge */
 };
 
 struct replica {

@@ -75,6 +75,7 @@ static void disconnect(struct upstream *u) {
     u->refused = false;
     u->in_transaction = u->offering = false;
     u->transaction_at = 0;
+    u->synced = u->asked = 0;
     buf_free(&u->transaction);
     buf_free(&u->in);
     buf_free(&u->out);
@@ -178,12 +179,22 @@ void upstream_say(struct upstream *u, uint32_t argc, const struct bytes *argv) {
 }
 
 static void acknowledge(struct upstream *u) {
-    char digits[BYTES_I64_MAX];
+    char digits[BYTES_I64_MAX], synced[BYTES_I64_MAX];
     u->acknowledged_ms = clock_mono_ms();
-    upstream_say(u, 3,
-                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"),
-                                        BYTES_LITERAL("ACK"),
-                                        {digits, bytes_from_i64(digits, (int64_t)u->offset)}});
+    const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"),
+                                 BYTES_LITERAL("ACK"),
+                                 {digits, bytes_from_i64(digits, (int64_t)u->offset)},
+                                 BYTES_LITERAL("FACK"),
+                                 {synced, bytes_from_i64(synced, (int64_t)u->synced)}};
+    upstream_say(u, u->synced > 0 ? 5 : 3, argv);
+}
+
+void upstream_synced(struct upstream *u, uint64_t offset) {
+    u->synced = offset;
+    if (u->asked == 0 || offset < u->asked || u->state != UPSTREAM_STREAMING)
+        return;
+    u->asked = 0;
+    acknowledge(u);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *io, int events) {
@@ -282,8 +293,10 @@ static bool take_command(struct upstream *u, struct bytes raw) {
     if (!offer(u, parser, raw))
         return false;
     u->offset += raw.len;
-    if (ask)
+    if (ask) {
         acknowledge(u);
+        u->asked = u->offset;
+    }
     return true;
 }
 

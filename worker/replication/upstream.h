@@ -73,6 +73,8 @@ void upstream_start(struct upstream *upstream, const char *id, uint64_t offset);
 void upstream_loaded(struct upstream *upstream);
 /* Begin again after a moment; full: with a snapshot, what is in memory is of no use. */
 void upstream_fail(struct upstream *upstream, bool full, const char *why);
+/* So much of the stream is on our disk: acknowledged with the rest. Nothing is said while it is 0. */
+void upstream_synced(struct upstream *upstream, uint64_t offset);
 /* Offer the command that was refused again, and go on. */
 void upstream_go_on(struct upstream *upstream);
 /* Ten times a second: time-outs, acknowledgements, the next try. */

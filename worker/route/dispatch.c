@@ -126,7 +126,7 @@ static void run_everywhere(struct request *q) {
     }
     struct call *call = call_begin(r, q->p, q->session, q->ctx->cmd, r->shards);
     r->relayed++;
-    if (q->ctx->cmd->span == SPAN_REFRESH)
+    if (q->ctx->cmd->span == SPAN_REFRESH || (q->ctx->cmd->flags & CMD_BLOCKING))
         call_barrier(call);
     if (q->ctx->cmd->span == SPAN_REFRESH || q->ctx->cmd->span == SPAN_ALL_NEWEST) {
         call->argc = q->ctx->argc;

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+enum { INTEGERS_MAX = 4 };
+
 typedef void merge_function(struct router *r, struct call *call, struct buf *out);
 
 static struct bytes part_reply(const struct call *call, uint32_t i) {
@@ -70,21 +72,50 @@ static void merge_sum(struct router *r, struct call *call, struct buf *out) {
     reply_integer(&reply, sum);
 }
 
+/* An integer, or an array of them, out of a reply. The count, 0: it is neither. */
+static uint32_t part_integers(const struct call *call, uint32_t i, int64_t values[INTEGERS_MAX],
+                              bool *array_r) {
+    struct bytes reply = part_reply(call, i);
+    char type;
+    int64_t count = 1;
+    size_t at = resp_header(reply.ptr, reply.len, &type, &count);
+    *array_r = at > 0 && type == '*';
+    if (!*array_r)
+        return part_integer(call, i, &values[0]) ? 1 : 0;
+    for (int64_t k = 0; k < count; k++) {
+        size_t used = count > INTEGERS_MAX
+                          ? 0
+                          : resp_header(reply.ptr + at, reply.len - at, &type, &values[k]);
+        if (used == 0 || type != ':')
+            return 0;
+        at += used;
+    }
+    return (uint32_t)count;
+}
+
+/* The largest or smallest of each place. */
 static void merge_extreme(struct call *call, struct buf *out, bool largest) {
+    int64_t best[INTEGERS_MAX], values[INTEGERS_MAX];
+    uint32_t count = 0;
+    bool array = false;
     if (first_error(call, out))
         return;
-    int64_t best = 0;
     for (uint32_t i = 0; i < call->parts_count; i++) {
-        int64_t value;
-        if (!part_integer(call, i, &value)) {
+        uint32_t found = part_integers(call, i, values, &array);
+        if (found == 0 || (i > 0 && found != count)) {
             malformed(out);
             return;
         }
-        if (i == 0 || (largest ? value > best : value < best))
-            best = value;
+        count = found;
+        for (uint32_t k = 0; k < count; k++)
+            if (i == 0 || (largest ? values[k] > best[k] : values[k] < best[k]))
+                best[k] = values[k];
     }
     struct reply reply = {.out = out, .version = call->resp};
-    reply_integer(&reply, best);
+    if (array)
+        reply_array(&reply, count);
+    for (uint32_t k = 0; k < count; k++)
+        reply_integer(&reply, best[k]);
 }
 
 static void merge_max(struct router *r, struct call *call, struct buf *out) {

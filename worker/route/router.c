@@ -286,6 +286,10 @@ void router_synced(struct router *r) {
     }
 }
 
+void router_acknowledged(struct router *r) {
+    blocked_acknowledged(r->blocked);
+}
+
 void router_turn_end(struct router *r) {
     links_flush(r->links);
     if (r->any_full)

@@ -59,6 +59,8 @@ void router_turn_end(struct router *router);
 void router_synced(struct router *router);
 /* Answers of other shards are awaited, and few commands were handled since the last call. */
 bool router_turn_was_short(struct router *router);
+/* Replicas, or the disk, acknowledged more: WAIT and WAITAOF look again. */
+void router_acknowledged(struct router *router);
 /* When a client's time to wait is up, monotonic: be awake then. 0: never. */
 uint64_t router_next_ms(const struct router *router);
 /* About to sleep: true if there is work after all. Awake again. */

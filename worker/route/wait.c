@@ -84,10 +84,21 @@ static bool is_nothing(const struct buf *reply) {
     return bytes_equal(text, BYTES_LITERAL("*-1\r\n")) || bytes_equal(text, BYTES_LITERAL("_\r\n"));
 }
 
+/* WAIT: every shard is waited for, unless one has an error. CLIENT UNBLOCK finds the call by a part that still waits. */
+static void name_another(struct call *call) {
+    for (uint32_t i = 0; i < call->parts_count && call->session; i++)
+        if (call->parts[i].waits)
+            call->session->blocked_token = part_token(&call->parts[i]);
+}
+
 void wait_part_done(struct router *r, struct part *part) {
     struct call *call = part->call;
     if (!(call->cmd->flags & CMD_BLOCKING) || call->served || is_nothing(&part->reply))
         return;
+    if (call->cmd->span != SPAN_STREAMS && !(part->reply.len > 0 && part->reply.data[0] == '-')) {
+        name_another(call);
+        return;
+    }
     call->served = true;
     cancel_waiting(r, call, UNBLOCK_TIMEOUT);
 }

@@ -179,7 +179,7 @@ void follow_peer_down(struct follow *f) {
 }
 
 /* ---- what is told ---- */
-static void refresh_status(struct follow *f) {
+void follow_refresh(struct follow *f) {
     struct status_page *page = f->w->status;
     struct upstream_view view;
     uint64_t up = 0, offset = 0, silent_ms = 0, total = 0, done = 0, full = 0, partial = 0;
@@ -215,7 +215,7 @@ void follow_cron(struct follow *f) {
         upstream_cron(f->probe);
     for (uint32_t i = 0; i < f->count; i++)
         upstream_cron(f->links[i]->upstream);
-    refresh_status(f);
+    follow_refresh(f);
     f->w->env.primary_is_up = is_followed(f) && all_links_up(f);
 }
 

@@ -23,6 +23,8 @@ void follow_turn(struct follow *follow);
 /* There is work for follow_turn(). */
 bool follow_waiting(const struct follow *follow);
 void follow_cron(struct follow *follow); /* ten times a second */
+/* Bring the metrics of the status page up to date. */
+void follow_refresh(struct follow *follow);
 /* Another worker is gone: what was sent to it may be lost. */
 void follow_peer_down(struct follow *follow);
 /* Bring env.syncing up to date. */

@@ -85,6 +85,8 @@ void worker_refresh_status(struct worker *w) {
     refresh_keyspace(w);
     refresh_memory(w);
     persist_refresh_status(w->persist);
+    primary_refresh(w->primary);
+    follow_refresh(w->follow);
     router_refresh_status(w->router);
     clients_refresh_status(w->clients);
 }

@@ -6,6 +6,7 @@
 #include "worker/command/server_private.h"
 
 #include "shared/base/clock.h"
+#include "worker/replication/primary.h"
 
 static void reply_bad_text(struct command_ctx *ctx, const char *what) {
     reply_error_format(&ctx->reply, "ERR %s cannot contain spaces, newlines or special characters.",
@@ -111,7 +112,7 @@ struct filter {
     bool skip_me;
 };
 
-/* Every client of this version is a normal one; the others are names that match none. */
+/* pubsub and master match none: there are no such clients here. */
 static bool parse_type(struct command_ctx *ctx, struct bytes text, enum client_type *type_r) {
     static const struct {
         const char *word;
@@ -132,7 +133,8 @@ static bool parse_type(struct command_ctx *ctx, struct bytes text, enum client_t
 }
 
 static bool matches(const struct filter *f, const struct session *s) {
-    if (f->type != CLIENT_ANY && f->type != CLIENT_NORMAL)
+    enum client_type type = replica_is_attached(s->replica) ? CLIENT_REPLICA : CLIENT_NORMAL;
+    if (f->type != CLIENT_ANY && f->type != type)
         return false;
     if (f->id != 0 && f->id != s->id)
         return false;

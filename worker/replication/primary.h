@@ -75,6 +75,8 @@ void primary_snapshot_forked(struct primary *primary);
 void primary_snapshot_ended(struct primary *primary, enum snapshot_end how);
 
 /* ---- what is told ---- */
+/* Bring the metrics of the status page up to date. */
+void primary_refresh(struct primary *primary);
 struct replica_view {
     const char *address;
     uint32_t port;

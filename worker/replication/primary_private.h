@@ -58,7 +58,6 @@ struct replica {
 /* ---- primary.c ---- */
 struct replica *primary_replica_of(struct list *link);
 uint64_t primary_least_acknowledged(const struct primary *primary);
-void primary_refresh(struct primary *primary);
 
 /* ---- replica_link.c ---- */
 /* The snapshot it waits for has forked (or the running one serves). */

@@ -1,0 +1,209 @@
+/* 61_follow.c - who follows whom: a real redis-server follows a shard, a pool follows a real redis-server, a
+ * pool follows a pool of its own size and of another, and a replica of a replica; with data of all types in
+ * several databases, more of it coming in meanwhile, and everything compared at the end. */
+#include "tests/interop/dataset.h"
+
+#include <signal.h>
+
+enum { KEYS = 400, WHILE_FOLLOWING = 5 };
+
+static int64_t offset_of(int port, const char *field) {
+    redisContext *c = client_connect(port);
+    int64_t offset = atoll(info_field(c, "replication", field));
+    redisFree(c);
+    return offset;
+}
+
+static bool link_is_up(int port) {
+    redisContext *c = client_connect(port);
+    bool up = strcmp(info_field(c, "replication", "master_link_status"), "up") == 0;
+    redisFree(c);
+    return up;
+}
+
+/* The follower has all that the primary has said so far. */
+static void await_caught_up(int primary, int follower) {
+    AWAIT(link_is_up(follower));
+    int64_t said = offset_of(primary, "master_repl_offset");
+    AWAIT(link_is_up(follower) && offset_of(follower, "slave_repl_offset") >= said);
+}
+
+static void follow(int follower, const char *host, int port) {
+    redisContext *c = client_connect(follower);
+    expect_text(c, "OK", "REPLICAOF %s %d", host, port);
+    redisFree(c);
+}
+
+static void stop_following(int follower) {
+    redisContext *c = client_connect(follower);
+    expect_text(c, "OK", "REPLICAOF NO ONE");
+    expect_text(c, "OK", "SET promoted yes");
+    expect_integer(c, 1, "DEL promoted");
+    redisFree(c);
+}
+
+/* Changes of all types in two databases, other keys in every round. */
+static void say_more(int port, unsigned round, unsigned count) {
+    static const char *const forms[] = {
+        "SET s:%u:%u %u",         "HSET h:%u:%u f %u g x",     "RPUSH l:%u:%u a %u b",
+        "SADD m:%u:%u %u 1 2",    "ZADD z:%u:%u %u one 2 two", "XADD x:%u:%u 1-1 f %u",
+        "PFADD p:%u:%u %u a b c", "SETEX e:%u:%u 10000 %u",    "GEOADD g:%u:%u 13.36 38.11 p%u",
+        "SETBIT b:%u:%u 1%u 1",   "APPEND s:%u:%u %u",         "INCRBYFLOAT i:%u:%u 0.%u"};
+    enum { FORMS = sizeof(forms) / sizeof(forms[0]) };
+    redisContext *c = client_connect(port);
+    for (unsigned i = 0; i < count; i++) {
+        expect_text(c, "OK", "SELECT %d", i % 3 ? 0 : 5);
+        freeReplyObject(expect_reply(c, forms[i % FORMS], round, i / FORMS, i));
+        if (i % 11 == 10)
+            freeReplyObject(expect_reply(c, "DEL s:%u:%u", round, i / FORMS / 2));
+    }
+    redisFree(c);
+}
+
+/* Before the sync, during it, and while the stream runs. */
+static void fill_and_follow(int primary, int follower, int primary_port, uint64_t seed) {
+    dataset_fill(primary, seed, KEYS);
+    follow(follower, "127.0.0.1", primary_port);
+    for (unsigned i = 1; i <= WHILE_FOLLOWING; i++)
+        say_more(primary, i, KEYS);
+    await_caught_up(primary, follower);
+}
+
+/* Commands whose keys lie on several shards of the follower, in transactions and out of them. */
+static void say_over_shards(int port) {
+    redisContext *c = client_connect(port);
+    for (int i = 0; i < 200; i++) {
+        expect_text(c, "OK", "SET from:%d %d", i, i);
+        expect_text(c, "OK", "RENAME from:%d to:%d", i, i);
+        freeReplyObject(expect_reply(c, "SADD s:%d a b c", i));
+        freeReplyObject(expect_reply(c, "SUNIONSTORE all:%d s:%d s:%d", i, i, i / 2));
+        expect_text(c, "OK", "MULTI");
+        expect_text(c, "QUEUED", "INCR counter");
+        expect_text(c, "QUEUED", "LPUSH list:%d x", i % 7);
+        freeReplyObject(expect_reply(c, "EXEC"));
+    }
+    redisFree(c);
+}
+
+static void test_redis_follows_a_shard(void **state) {
+    oracle_needed();
+    struct pool *pool = pool_start(&(struct pool_options){.workers = 1});
+    struct oracle *redis = oracle_start(NULL, (const char *const[]){"--save", "", NULL});
+    fill_and_follow(pool->port, redis->port, pool->worker_port, random_seed());
+    dataset_assert_equal("pool", pool->port, "redis-server", redis->port, EXPIRY_EXACT);
+    /* It goes away and comes back: the backlog has what it missed. */
+    kill(redis->pid, SIGSTOP);
+    redisContext *c = pool_connect_worker(pool, 0);
+    expect_integer(c, 1, "CLIENT KILL TYPE slave");
+    say_more(pool->port, 10, 20);
+    kill(redis->pid, SIGCONT);
+    await_caught_up(pool->port, redis->port);
+    dataset_assert_equal("pool", pool->port, "redis-server", redis->port, EXPIRY_EXACT);
+    assert_true(pool_log_has(pool, "Partial resynchronization request from"));
+    redisFree(c);
+    oracle_end(&redis);
+    pool_end(&pool);
+}
+
+static void a_pool_follows_redis(unsigned workers) {
+    oracle_needed();
+    struct oracle *redis = oracle_start(NULL, (const char *const[]){"--save", "", NULL});
+    struct pool *pool = pool_start(&(struct pool_options){.workers = workers});
+    redisContext *c = pool_connect(pool);
+    expect_text(c, "OK", "SET of-before yes");
+    fill_and_follow(redis->port, pool->port, redis->port, random_seed());
+    say_over_shards(redis->port);
+    await_caught_up(redis->port, pool->port);
+    dataset_assert_equal("redis-server", redis->port, "pool", pool->port, EXPIRY_EXACT);
+    expect_error(c, "READONLY", "SET a b");
+    expect_nil(c, "GET of-before");
+    stop_following(pool->port);
+    dataset_assert_equal("redis-server", redis->port, "pool", pool->port, EXPIRY_EXACT);
+    redisFree(c);
+    pool_end(&pool);
+    oracle_end(&redis);
+}
+
+static void test_a_pool_of_1_follows_redis(void **state) {
+    a_pool_follows_redis(1);
+}
+static void test_a_pool_of_3_follows_redis(void **state) {
+    a_pool_follows_redis(3);
+}
+
+static void a_pool_follows_a_pool(unsigned primary_workers, unsigned workers) {
+    struct pool *primary = pool_start(&(struct pool_options){.workers = primary_workers});
+    struct pool *pool = pool_start(&(struct pool_options){.workers = workers});
+    fill_and_follow(primary->port, pool->port, primary->port, random_seed());
+    await_caught_up(primary->port, pool->port);
+    dataset_assert_equal("primary", primary->port, "follower", pool->port, EXPIRY_EXACT);
+    pool_end(&pool);
+    pool_end(&primary);
+}
+
+static void test_equal_pools(void **state) {
+    a_pool_follows_a_pool(2, 2);
+}
+static void test_a_smaller_pool_follows(void **state) {
+    a_pool_follows_a_pool(3, 2);
+}
+static void test_a_larger_pool_follows(void **state) {
+    a_pool_follows_a_pool(1, 3);
+}
+
+/* A replica of a replica; the one in the middle is promoted and its replica continues; all restart. */
+static void test_a_chain(void **state) {
+    static const struct pool_options options = {.workers = 2, .options = {"--appendonly", "yes"}};
+    struct pool *first = pool_start(&options), *second = pool_start(&options),
+                *third = pool_start(&options);
+    follow(third->port, "127.0.0.1", second->port);
+    fill_and_follow(first->port, second->port, first->port, random_seed());
+    await_caught_up(first->port, third->port);
+    dataset_assert_equal("first", first->port, "third", third->port, EXPIRY_EXACT);
+    int64_t snapshots = pool_number(third, "workers.0.primary_full_syncs");
+    stop_following(second->port);
+    say_more(second->port, 70, 50);
+    await_caught_up(second->port, third->port);
+    dataset_assert_equal("second", second->port, "third", third->port, EXPIRY_EXACT);
+    assert_int_equal(pool_number(third, "workers.0.primary_full_syncs"), snapshots);
+    assert_int_equal(pool_stop(second), 0);
+    pool_start_again(second);
+    AWAIT(link_is_up(third->port));
+    say_more(second->port, 80, 50);
+    await_caught_up(second->port, third->port);
+    dataset_assert_equal("second", second->port, "third", third->port, EXPIRY_EXACT);
+    assert_int_equal(pool_number(third, "workers.0.primary_full_syncs"), snapshots);
+    pool_end(&third);
+    pool_end(&second);
+    pool_end(&first);
+}
+
+/* Killed workers of either side cost a synchronization at most, never data. */
+static void test_killed_workers(void **state) {
+    struct pool_options options = {
+        .workers = 2, .options = {"--appendonly", "yes"}, .deaths = true};
+    struct pool *primary = pool_start(&options), *pool = pool_start(&options);
+    fill_and_follow(primary->port, pool->port, primary->port, random_seed());
+    for (unsigned i = 0; i < 4; i++) {
+        pool_kill_worker(i % 2 ? primary : pool, i / 2, SIGKILL);
+        say_more(primary->port, 100 + i, 50);
+        await_caught_up(primary->port, pool->port);
+        dataset_assert_equal("primary", primary->port, "follower", pool->port, EXPIRY_EXACT);
+    }
+    pool_end(&pool);
+    pool_end(&primary);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_redis_follows_a_shard, pools_cleanup),
+        cmocka_unit_test_teardown(test_a_pool_of_1_follows_redis, pools_cleanup),
+        cmocka_unit_test_teardown(test_a_pool_of_3_follows_redis, pools_cleanup),
+        cmocka_unit_test_teardown(test_equal_pools, pools_cleanup),
+        cmocka_unit_test_teardown(test_a_smaller_pool_follows, pools_cleanup),
+        cmocka_unit_test_teardown(test_a_larger_pool_follows, pools_cleanup),
+        cmocka_unit_test_teardown(test_a_chain, pools_cleanup),
+        cmocka_unit_test_teardown(test_killed_workers, pools_cleanup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

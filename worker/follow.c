@@ -5,7 +5,10 @@
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 struct follow *follow_create(struct worker *w) {
     struct follow *f = mem_calloc(1, sizeof *f);
@@ -29,8 +32,6 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
                                    .port = port,
                                    .own_port = slots->port[f->w->env.shard],
                                    .dir = dir,
-                                   .publish_as =
-                                       f->mode == FOLLOW_SHARD ? f->w->config->dbfilename : NULL,
                                    .tag = tag};
     link->upstream = upstream_create(f->w->loop, f->w->config, &where, &mine);
     ASSERT(f->count < FOLLOW_LINKS_MAX);
@@ -85,6 +86,36 @@ static void begin(struct follow *f) {
         follow_pool_begin(f, f->probed_workers > 1 ? f->probed_port : 0);
 }
 
+/* ---- the mark ---- */
+#define MARK_NAME "sync-in-progress" /* in the shard's folder while the data are neither old nor new */
+
+static void mark_path(const struct follow *f, char path_r[1200]) {
+    snprintf(path_r, 1200, "%s/shard-%04u/" MARK_NAME, f->w->config->dir, f->w->env.shard);
+}
+
+/* The mark outlives a crash: until the next sync is over nobody is shown what lies here. */
+void follow_set_syncing(struct follow *f, bool on) {
+    char path[1200];
+    mark_path(f, path);
+    status_set(f->w->status, METRIC_primary_syncing, on);
+    follow_look(f);
+    int fd = on ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644) : -1;
+    if (fd >= 0)
+        close(fd);
+    else if (on || (unlink(path) != 0 && errno != ENOENT))
+        log_warning("Cannot %s %s: %s", on ? "make" : "remove", path, strerror(errno));
+}
+
+bool follow_is_marked(const struct follow *f) {
+    char path[1200];
+    mark_path(f, path);
+    return access(path, F_OK) == 0;
+}
+
+bool follow_replaces(const struct follow *f) {
+    return f->loading && f->mode == FOLLOW_SHARD;
+}
+
 /* ---- the option ---- */
 static void end(struct follow *f) {
     upstream_free(&f->probe);
@@ -93,6 +124,7 @@ static void end(struct follow *f) {
         follow_shard_end(f);
     free_links(f);
     f->mode = FOLLOW_NOBODY;
+    status_set(f->w->status, METRIC_primary_syncing, 0);
     f->w->env.syncing = false;
 }
 
@@ -125,6 +157,10 @@ void follow_configure(struct follow *f) {
         ask(f);
     else if (was_replica)
         log_notice("MASTER MODE enabled");
+    if (!is_followed(f) && follow_is_marked(f)) {
+        log_warning("The data of this shard are those of a sync that never came to its end");
+        follow_set_syncing(f, false);
+    }
     follow_cron(f);
 }
 

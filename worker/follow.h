@@ -27,6 +27,8 @@ void follow_cron(struct follow *follow); /* ten times a second */
 void follow_refresh(struct follow *follow);
 /* Another worker is gone: what was sent to it may be lost. */
 void follow_peer_down(struct follow *follow);
+/* A snapshot is taking the place of the data right now: what is in memory is not to be saved. */
+bool follow_replaces(const struct follow *follow);
 /* Bring env.syncing up to date. */
 void follow_look(struct follow *follow);
 

@@ -18,8 +18,6 @@
 #include <unistd.h>
 
 enum { SCAN_KEYS = 1000 };
-#define MARK_NAME                                                                                  \
-    "sync-in-progress" /* in the shard's folder while our data are neither old nor new */
 
 /* ---- saying it ---- */
 /* An error of the router's is a command that may be lost; one of a handler's would be one there, too. */
@@ -53,10 +51,24 @@ static bool say(struct follow_link *link, uint32_t argc, const struct bytes *arg
     return true;
 }
 
+static bool has_all_slots(const struct follow_link *link) {
+    return link->first_slot == 0 && link->last_slot == SLOT_COUNT - 1;
+}
+
+/* Here they would meet the keys of all links, which are not at the same place in time. */
+static bool is_of_whole_databases(struct bytes name) {
+    return bytes_equal_nocase(name, "flushall") || bytes_equal_nocase(name, "flushdb") ||
+           bytes_equal_nocase(name, "swapdb");
+}
+
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct follow_link *link = arg;
     if (follow_is_service(argv[0]))
         return true;
+    if (!has_all_slots(link) && is_of_whole_databases(argv[0])) {
+        upstream_fail(link->upstream, true, "FLUSHALL, FLUSHDB or SWAPDB of one of several links");
+        return false;
+    }
     bool said = say(link, argc, argv);
     take_replies(link);
     return said;
@@ -181,7 +193,7 @@ static bool remove_own_slots(struct follow_link *link) {
 }
 
 static bool empty(struct follow_link *link) {
-    if (link->first_slot > 0 || link->last_slot < SLOT_COUNT - 1)
+    if (!has_all_slots(link))
         return remove_own_slots(link);
     return ask(link, 2, (const struct bytes[]){BYTES_LITERAL("FLUSHALL"), BYTES_LITERAL("ASYNC")});
 }
@@ -241,36 +253,17 @@ static int read_snapshot(struct follow_link *link, const char *path, char *error
     return result;
 }
 
-/* The mark outlives a crash: until the next sync is over nobody is shown what lies here. */
-static void set_mark(const struct follow *f, bool on) {
-    char path[1200];
-    snprintf(path, sizeof path, "%s/shard-%04u/" MARK_NAME, f->w->config->dir, f->w->env.shard);
-    int fd = on ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644) : -1;
-    if (fd >= 0)
-        close(fd);
-    else if (on || (unlink(path) != 0 && errno != ENOENT))
-        log_warning("Cannot %s %s: %s", on ? "make" : "remove", path, strerror(errno));
-}
-
-static bool is_marked(const struct follow *f) {
-    char path[1200];
-    snprintf(path, sizeof path, "%s/shard-%04u/" MARK_NAME, f->w->config->dir, f->w->env.shard);
-    return access(path, F_OK) == 0;
-}
-
-static void set_syncing(struct follow *f, bool on) {
-    status_set(f->w->status, METRIC_primary_syncing, on);
-    follow_look(f);
-    set_mark(f, on);
-}
-
 void follow_pool_load(struct follow_link *link) {
     struct follow *f = link->follow;
     char path[1200], why[512] = "the link was lost meanwhile";
     snprintf(path, sizeof path, "%s/shard-%04u/%s", f->w->config->dir, f->w->env.shard,
              link->snapshot);
     link->snapshot[0] = '\0';
-    set_syncing(f, true);
+    if (!is_loading(link)) {
+        unlink(path);
+        return;
+    }
+    follow_set_syncing(f, true);
     bool ok = empty(link) && read_snapshot(link, path, why, sizeof why) == 0 &&
               select_db(link, 0) && wait_for_replies(link);
     take_replies(link);
@@ -280,7 +273,7 @@ void follow_pool_load(struct follow_link *link) {
         upstream_fail(link->upstream, true, "its snapshot could not be taken in");
         return; /* and the pool goes on saying LOADING: what it has is neither old nor new */
     }
-    set_syncing(f, false);
+    follow_set_syncing(f, false);
     upstream_loaded(link->upstream);
 }
 
@@ -313,8 +306,8 @@ void follow_pool_begin(struct follow *f, uint32_t port) {
     f->mode = FOLLOW_POOL;
     for (uint32_t i = f->w->env.shard; i < servers; i += f->w->segment.workers)
         begin_link(f, port != 0 ? port + i : f->port, i, servers);
-    if (is_marked(f))
-        set_syncing(f, f->count > 0);
+    if (follow_is_marked(f))
+        follow_set_syncing(f, f->count > 0);
 }
 
 void follow_pool_link_free(struct follow_link *link) {

@@ -48,6 +48,10 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
                                        const struct upstream_hooks *hooks);
 /* Commands that say nothing about data. */
 bool follow_is_service(struct bytes name);
+/* From here on our data are neither old nor new / are whole again. On disk, too: see follow_is_marked(). */
+void follow_set_syncing(struct follow *f, bool on);
+/* A process before this one did not come to the end of it. */
+bool follow_is_marked(const struct follow *f);
 
 /* ---- follow_shard.c ---- */
 void follow_shard_begin(struct follow *f, uint32_t port);

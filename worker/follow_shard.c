@@ -65,22 +65,23 @@ static void on_snapshot(void *arg, const char *file) {
 
 void follow_shard_load(struct follow_link *link) {
     struct worker *w = link->follow->w;
-    char why[512];
+    char why[512], file[sizeof link->snapshot];
     struct upstream_view view;
+    snprintf(file, sizeof file, "%s", link->snapshot);
     link->snapshot[0] = '\0';
     upstream_view(link->upstream, &view);
-    status_set(w->status, METRIC_primary_syncing, 1);
-    w->env.syncing = true;
-    primary_become(w->primary, view.id, view.offset);
-    link->session.db = 0;
-    int result = persist_replace(w->persist, why, sizeof why);
-    status_set(w->status, METRIC_primary_syncing, 0);
-    w->env.syncing = false;
-    if (result != 0) {
+    follow_set_syncing(link->follow, true);
+    primary_forget(w->primary);
+    w->origin = (struct rdb_origin){0};
+    if (persist_replace(w->persist, file, why, sizeof why) != 0) {
         log_warning("%s", why);
         upstream_fail(link->upstream, true, "its snapshot cannot be loaded");
-        return;
+        return; /* and this shard goes on saying LOADING */
     }
+    primary_become(w->primary, view.id, view.offset);
+    link->session.db = w->origin.db; /* a primary that is a replica cannot say it in the stream */
+    backlog_of(link)->db = (int64_t)w->origin.db;
+    follow_set_syncing(link->follow, false);
     upstream_loaded(link->upstream);
 }
 
@@ -94,8 +95,11 @@ void follow_shard_begin(struct follow *f, uint32_t port) {
     struct follow_link *link = follow_link_create(f, port, "shard", &hooks);
     if (s->db > 0)
         link->session.db = (uint32_t)s->db;
+    bool whole = !follow_is_marked(f);
+    if (!whole)
+        follow_set_syncing(f, true);
     /* What we have may be the beginning of what the primary has: it will say. */
-    upstream_start(link->upstream, s->kept ? s->id : "", s->end);
+    upstream_start(link->upstream, s->kept && whole ? s->id : "", s->end);
 }
 
 /* One place in stream and log is noted at a time, so it is known when the disk has got there. */

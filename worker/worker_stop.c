@@ -29,7 +29,7 @@ static void drain(struct worker *w) {
 
 void worker_stop(struct worker *w, int save) {
     char error[512];
-    if (w->env.loading)
+    if (w->env.loading || follow_replaces(w->follow))
         _exit(EXIT_ORDERLY); /* nothing was taken in, so there is nothing to keep */
     clients_close_listeners(w->clients);
     worker_set_state(w, CHILD_STOPPING);
@@ -49,7 +49,7 @@ void worker_stop(struct worker *w, int save) {
 
 _Noreturn void worker_abandon(struct worker *w) {
     log_warning("The supervisor is gone: finishing writes and leaving");
-    if (!w->env.loading) {
+    if (!w->env.loading && !follow_replaces(w->follow)) {
         persist_abandon(w->persist);
         drain(w);
     }

@@ -11,9 +11,11 @@
 #include "shared/base/publish.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { SAVE_DEFAULT = 0, SAVE_ASKED = 1 }; /* as enum shutdown_save */
 enum { PROGRESS_EVERY_US = 50000, PATH_BYTES_MAX = 1500 };
@@ -152,7 +154,7 @@ static int load_files(struct persist *p, char *error_r, size_t error_bytes) {
         p->log.was_on = p->log.taking = true;
     } else if (log_exists(p)) {
         return persist_turn_log_into_snapshot(p, error_r, error_bytes);
-    } else if (persist_load_snapshot(p, false, error_r, error_bytes) != 0) {
+    } else if (persist_load_snapshot(p, p->config->dbfilename, false, error_r, error_bytes) != 0) {
         return -1;
     }
     log_remove_retired(p);
@@ -220,15 +222,36 @@ struct aof *persist_aof(struct persist *p) {
     return p->log.taking ? &p->aof : NULL;
 }
 
-int persist_replace(struct persist *p, char *error_r, size_t error_bytes) {
+static int publish_loaded(struct persist *p, const char *file, char *error_r, size_t error_bytes) {
+    char path[PERSIST_PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", p->dir, file);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        return publish_commit(fd, p->dir, file, p->config->dbfilename, error_r, error_bytes);
+    snprintf(error_r, error_bytes, "cannot open %s: %s", path, strerror(errno));
+    return -1;
+}
+
+/* The loop turns meanwhile (hooks.progress), and nothing may be saved of what is there only in part. */
+int persist_replace(struct persist *p, const char *file, char *error_r, size_t error_bytes) {
+    char path[PERSIST_PATH_BYTES];
     end_children(p);
     log_end(p);
+    p->loading = true;
     keyspace_flush_all(p->ks, true);
     keyspace_set_expiry_passive(p->ks, true);
-    int result = persist_load_snapshot(p, true, error_r, error_bytes);
+    int result = persist_load_snapshot(p, file, true, error_r, error_bytes);
     keyspace_set_expiry_passive(p->ks, false);
+    if (result == 0)
+        result = publish_loaded(p, file, error_r, error_bytes);
+    p->loading = false;
     p->snapshots.dirty = 0;
-    return result;
+    if (result == 0)
+        return 0;
+    keyspace_flush_all(p->ks, true);
+    snprintf(path, sizeof path, "%s/%s", p->dir, file);
+    unlink(path);
+    return -1;
 }
 
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes) {
@@ -237,7 +260,7 @@ int persist_reload(struct persist *p, char *error_r, size_t error_bytes) {
         return -1;
     keyspace_flush_all(p->ks, false);
     keyspace_set_expiry_passive(p->ks, true);
-    int result = persist_load_snapshot(p, true, error_r, error_bytes);
+    int result = persist_load_snapshot(p, p->config->dbfilename, true, error_r, error_bytes);
     keyspace_set_expiry_passive(p->ks, false);
     return result;
 }
@@ -286,6 +309,8 @@ void persist_turn_end(struct persist *p) {
 }
 
 void persist_cron(struct persist *p) {
+    if (p->loading)
+        return;
     if (p->log.state != LOG_OFF)
         aof_cron(&p->aof, snapshot_child_alive(&p->child));
     log_switch_cron(p);

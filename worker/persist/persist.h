@@ -88,9 +88,10 @@ uint64_t persist_dirty(const struct persist *p);
 const char *persist_write_refusal(const struct persist *p);
 /* FLUSHALL: the old snapshot child is of no use; ends it, and saves if there are save points. */
 void persist_flushed_all(struct persist *p);
-/* dump.rdb was replaced by a primary's snapshot: it becomes the data, and the log begins anew. For the caller
- * the shard is as at load: hooks.progress is called. 0, or -1 with a text: the keyspace is empty. */
-int persist_replace(struct persist *p, char *error_r, size_t error_bytes);
+/* A primary's snapshot, `file` in the shard's folder, becomes the data and dump.rdb, and the log begins anew.
+ * For the caller the shard is as at load: hooks.progress is called. 0, or -1 with a text: the keyspace is
+ * empty, dump.rdb as it was, and the file is gone. */
+int persist_replace(struct persist *p, const char *file, char *error_r, size_t error_bytes);
 /* DEBUG RELOAD: save, empty, load. */
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes);
 

@@ -108,11 +108,12 @@ static void tell_origin(struct persist *p, const struct rdb_origin *origin) {
 }
 
 /* ---- dump.rdb ---- */
-int persist_load_snapshot(struct persist *p, bool must_exist, char *error_r, size_t error_bytes) {
+int persist_load_snapshot(struct persist *p, const char *name, bool must_exist, char *error_r,
+                          size_t error_bytes) {
     struct source s;
     struct rdb_loaded loaded;
     char text[PERSIST_TEXT_BYTES];
-    int opened = open_source(&s, p->dir, p->config->dbfilename, error_r, error_bytes);
+    int opened = open_source(&s, p->dir, name, error_r, error_bytes);
     if (opened == 1 && !must_exist)
         return 0;
     if (opened != 0)
@@ -479,7 +480,7 @@ static int check_no_lost_log(struct persist *p, char *error_r, size_t error_byte
 
 static int start_first_log(struct persist *p, char *error_r, size_t error_bytes) {
     if (check_no_lost_log(p, error_r, error_bytes) != 0 ||
-        persist_load_snapshot(p, false, error_r, error_bytes) != 0)
+        persist_load_snapshot(p, p->config->dbfilename, false, error_r, error_bytes) != 0)
         return -1;
     if (rewrite_first(p, error_r, error_bytes) != 0)
         return -1;

@@ -162,7 +162,9 @@ struct persist {
 };
 
 /* ---- persist_load.c ---- */
-int persist_load_snapshot(struct persist *p, bool must_exist, char *error_r, size_t error_bytes);
+/* name: in the shard's folder. */
+int persist_load_snapshot(struct persist *p, const char *name, bool must_exist, char *error_r,
+                          size_t error_bytes);
 int persist_open_log(struct persist *p, char *error_r, size_t error_bytes);
 /* appendonly is no, but there is a log: into dump.rdb with all it holds, and out of use. */
 int persist_turn_log_into_snapshot(struct persist *p, char *error_r, size_t error_bytes);

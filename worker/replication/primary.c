@@ -67,6 +67,11 @@ void primary_become(struct primary *p, const char *id, uint64_t offset) {
     backlog_keep(&p->backlog);
 }
 
+void primary_forget(struct primary *p) {
+    drop_all(p, "the data are being replaced");
+    backlog_forget(&p->backlog);
+}
+
 void primary_branch_off(struct primary *p) {
     drop_all(p, "this server is a primary of its own now");
     backlog_branch_off(&p->backlog);
@@ -109,7 +114,9 @@ void primary_snapshot_forked(struct primary *p) {
     if (!p->backlog.kept)
         return;
     backlog_cursor_open(&p->fork, &p->backlog, p->backlog.end);
-    p->backlog.db = BACKLOG_NO_DB; /* whoever begins here must be told */
+    /* Whoever begins here must be told. In another's stream nothing can be put in: the file says it. */
+    if (propagate_makes(p->propagate, &p->backlog))
+        p->backlog.db = BACKLOG_NO_DB;
     LIST_EACH(node, &p->replicas) {
         struct replica *r = primary_replica_of(node);
         if (r->state == REPLICA_WAIT_FORK)
@@ -124,6 +131,8 @@ void primary_snapshot_ended(struct primary *p, enum snapshot_end how) {
             continue;
         if (how == SNAPSHOT_GOOD)
             replica_send_file(r);
+        else if (how == SNAPSHOT_ABORTED)
+            replica_wait_for_fork(r);
         else
             replica_drop(r, "the snapshot for it failed"); /* it asks again */
     }

@@ -2,9 +2,10 @@
  *
  *   HELLO --PSYNC--> continues? ------------------------------------------> ONLINE
  *                    else WAIT_FORK --snapshot forks--> WAIT_FILE --done--> SENDING --sent--> ONLINE
- *                                     "+FULLRESYNC"       "\n" now and then   dump.rdb
+ *                                     "\n" now and then      "+FULLRESYNC", dump.rdb
  *
- * All replicas that wait share one snapshot; the stream keeps what changes from its fork on. Nothing here
+ * All replicas that wait share one snapshot; the stream keeps what changes from its fork on. They are told
+ * where it stands when it is whole: one that is given up (FLUSHALL) is followed by the next. Nothing here
  * blocks: a replica that reads slower than client-output-buffer-limit allows is let go. The connection is
  * the client layer's, which reads REPLCONF from it; the writing is done here. */
 #ifndef REMUDA_REPLICATION_PRIMARY_H
@@ -38,6 +39,8 @@ const struct backlog *primary_backlog_of(const struct primary *primary); /* to l
 
 /* This shard's data became the replica of another history: own replicas must begin anew. */
 void primary_become(struct primary *primary, const char *id, uint64_t offset);
+/* Its data are nobody's history, and own replicas must wait. */
+void primary_forget(struct primary *primary);
 /* It goes on as its own from here on: replicas come again and continue. */
 void primary_branch_off(struct primary *primary);
 

@@ -45,7 +45,8 @@ struct replica {
     bool may_write;     /* the client layer is done with the socket */
     int fd;             /* borrowed: the connection */
     ev_io writable;
-    struct buf words; /* what goes before the file or the stream */
+    uint64_t file_offset; /* where in the stream the snapshot stands */
+    struct buf words;     /* what goes before the file or the stream */
     size_t words_sent;
     int file; /* -1: none */
     uint64_t file_at, file_bytes;
@@ -60,9 +61,11 @@ struct replica *primary_replica_of(struct list *link);
 uint64_t primary_least_acknowledged(const struct primary *primary);
 
 /* ---- replica_link.c ---- */
-/* The snapshot it waits for has forked (or the running one serves). */
+/* The snapshot it waits for has forked (or the running one serves): the stream is kept for it from there. */
 void replica_wait_for_file(struct replica *replica);
 void replica_send_file(struct replica *replica);
+/* The snapshot it waited for is of no use: the next. */
+void replica_wait_for_fork(struct replica *replica);
 /* As much as the socket takes. */
 void replica_write(struct replica *replica);
 /* Limits of time and of output. */

@@ -101,6 +101,10 @@ void propagate_set_backlog(struct propagate *p, struct backlog *backlog) {
     p->backlog = backlog;
 }
 
+bool propagate_makes(const struct propagate *p, const struct backlog *backlog) {
+    return p->backlog == backlog;
+}
+
 void propagate_mark(struct propagate *p, const struct backlog *backlog) {
     char text[PROPAGATE_MARK_BYTES];
     if (p->aof == NULL)

@@ -28,6 +28,8 @@ void propagate_mark(struct propagate *p, const struct backlog *backlog);
 bool propagate_mark_parse(uint32_t argc, const struct bytes *argv, struct rdb_origin *origin_r);
 /* Of a replica: its primary's bytes make the stream, not what it executes. NULL: none. */
 void propagate_set_backlog(struct propagate *p, struct backlog *backlog);
+/* Is what is executed here what makes this stream? */
+bool propagate_makes(const struct propagate *p, const struct backlog *backlog);
 /* For replicas only: PING, REPLCONF GETACK. */
 void propagate_to_replicas(struct propagate *p, uint32_t argc, const struct bytes *argv);
 

@@ -121,13 +121,14 @@ static void continue_from(struct replica *r, uint64_t offset) {
 }
 
 void replica_wait_for_file(struct replica *r) {
-    struct backlog *s = &r->primary->backlog;
-    uint64_t offset = r->primary->fork.offset;
+    r->file_offset = r->primary->fork.offset;
     r->state = REPLICA_WAIT_FILE;
-    backlog_cursor_open(&r->cursor, s, offset);
-    if (!r->old_protocol)
-        buf_printf(&r->words, "+FULLRESYNC %s %llu\r\n", s->id, (unsigned long long)offset);
-    replica_write(r);
+    backlog_cursor_open(&r->cursor, &r->primary->backlog, r->file_offset);
+}
+
+void replica_wait_for_fork(struct replica *r) {
+    backlog_cursor_close(&r->cursor);
+    r->state = REPLICA_WAIT_FORK;
 }
 
 void replica_sync(struct replica *r, struct bytes id, int64_t offset, bool old) {
@@ -181,6 +182,9 @@ void replica_send_file(struct replica *r) {
     }
     r->state = REPLICA_SENDING;
     r->file_bytes = (uint64_t)st.st_size;
+    if (!r->old_protocol)
+        buf_printf(&r->words, "+FULLRESYNC %s %llu\r\n", r->primary->backlog.id,
+                   (unsigned long long)r->file_offset);
     buf_printf(&r->words, "$%llu\r\n", (unsigned long long)r->file_bytes);
     replica_write(r);
 }

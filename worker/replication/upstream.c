@@ -8,10 +8,10 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
+#include "worker/replication/resolve.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -19,7 +19,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RETRY_MS = 1000, ACKNOWLEDGE_MS = 1000, BULK_MAX_SHIFT = 40 };
+enum {
+    RETRY_MS = 1000,
+    RETRY_SHIFT_MAX = 5, /* 32 s */
+    WELL_MS = 10000,     /* of the stream make up for the snapshots before */
+    ACKNOWLEDGE_MS = 1000,
+    BULK_MAX_SHIFT = 40,
+    ADDRESSES_MAX = 64 /* of one name, in turn */
+};
 
 const char *upstream_state_name(enum upstream_state state) {
     static const char *const names[] = {
@@ -53,8 +60,6 @@ struct upstream *upstream_create(void *loop, const struct config *config,
     u->dir = mem_strdup(where->dir);
     snprintf(u->host, sizeof u->host, "%s", where->host);
     snprintf(u->temp, sizeof u->temp, "temp-sync-%s.rdb", where->tag);
-    if (where->publish_as != NULL)
-        snprintf(u->publish_as, sizeof u->publish_as, "%s", where->publish_as);
     u->port = where->port;
     u->own_port = where->own_port;
     u->probe = where->probe;
@@ -65,6 +70,7 @@ struct upstream *upstream_create(void *loop, const struct config *config,
 }
 
 static void disconnect(struct upstream *u) {
+    resolve_cancel(&u->resolve);
     upstream_drop_file(u);
     if (u->fd >= 0) {
         ev_io_stop(u->loop, &u->readable);
@@ -118,20 +124,10 @@ static void fail_errno(struct upstream *u, const char *what) {
 }
 
 /* ---- connect ---- */
-/* A name is looked up here and may take its time: an address never does. */
-static int open_socket(struct upstream *u) {
-    char port[16];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found;
-    snprintf(port, sizeof port, "%u", u->port);
-    int error = getaddrinfo(u->host, port, &hints, &found);
-    if (error != 0) {
-        upstream_fail(u, false, gai_strerror(error));
-        return -1;
-    }
-    int on = 1, fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+static int open_socket(struct upstream *u, const struct addrinfo *address) {
+    int on = 1, fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     bool ok =
-        fd >= 0 && (connect(fd, found->ai_addr, found->ai_addrlen) == 0 || errno == EINPROGRESS);
-    freeaddrinfo(found);
+        fd >= 0 && (connect(fd, address->ai_addr, address->ai_addrlen) == 0 || errno == EINPROGRESS);
     if (!ok) {
         fail_errno(u, "cannot connect");
         if (fd >= 0)
@@ -142,11 +138,20 @@ static int open_socket(struct upstream *u) {
     return fd;
 }
 
-static void connect_now(struct upstream *u) {
-    uint64_t now_ms = clock_mono_ms();
-    u->tried_ms = u->heard_ms = now_ms;
-    upstream_set_state(u, UPSTREAM_CONNECTING);
-    int fd = open_socket(u);
+static const struct addrinfo *nth_address(const struct addrinfo *found, uint32_t n) {
+    const struct addrinfo *address = found;
+    while (n-- > 0)
+        address = address->ai_next != NULL ? address->ai_next : found;
+    return address;
+}
+
+static void on_resolved(void *arg, const struct addrinfo *found, const char *why) {
+    struct upstream *u = arg;
+    if (found == NULL) {
+        upstream_fail(u, false, why);
+        return;
+    }
+    int fd = open_socket(u, nth_address(found, u->attempts++ % ADDRESSES_MAX));
     if (fd < 0)
         return;
     u->fd = fd;
@@ -154,6 +159,12 @@ static void connect_now(struct upstream *u) {
     ev_io_init(&u->writable, on_writable, fd, EV_WRITE);
     u->readable.data = u->writable.data = u;
     ev_io_start(u->loop, &u->writable);
+}
+
+static void connect_now(struct upstream *u) {
+    u->tried_ms = u->heard_ms = clock_mono_ms();
+    upstream_set_state(u, UPSTREAM_CONNECTING);
+    resolve_start(&u->resolve, u->loop, u->host, u->port, on_resolved, u);
 }
 
 void upstream_start(struct upstream *u, const char *id, uint64_t offset) {
@@ -288,6 +299,10 @@ static bool take_command(struct upstream *u, struct bytes raw) {
     if (u->in_transaction || is_word(parser, 1, "multi")) {
         u->in_transaction = true;
         buf_append_bytes(&u->transaction, raw);
+        if (u->transaction.len > (uint64_t)u->config->client_query_buffer_limit) {
+            upstream_fail(u, true, "a transaction is larger than client-query-buffer-limit");
+            return false;
+        }
         return !is_word(parser, 1, "exec") || offer_transaction(u);
     }
     if (!offer(u, parser, raw))
@@ -335,6 +350,9 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events) {
     struct upstream *u = io->data;
     size_t need = u->state == UPSTREAM_STREAMING ? resp_parser_need(&u->parser) : 0;
     size_t want = need > u->in.len + UPSTREAM_READ_BYTES ? need - u->in.len : UPSTREAM_READ_BYTES;
+    /* Memory for what has come, not for what is announced. */
+    if (want > u->in.len + UPSTREAM_READ_BYTES)
+        want = u->in.len + UPSTREAM_READ_BYTES;
     char *to = buf_reserve(&u->in, want);
     ssize_t n = read(u->fd, to, want);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -364,6 +382,12 @@ void upstream_probed(struct upstream *u) {
 }
 
 /* ---- cron ---- */
+/* Nothing is done over and over: what makes snapshots fail may last, and each costs the primary a fork. */
+static uint64_t retry_ms(const struct upstream *u) {
+    uint32_t vain = u->vain_syncs > 1 ? u->vain_syncs - 1 : 0;
+    return (uint64_t)RETRY_MS << (vain < RETRY_SHIFT_MAX ? vain : RETRY_SHIFT_MAX);
+}
+
 void upstream_cron(struct upstream *u) {
     uint64_t now_ms = clock_mono_ms(), timeout_ms = (uint64_t)u->config->repl_timeout * 1000;
     switch (u->state) {
@@ -376,12 +400,14 @@ void upstream_cron(struct upstream *u) {
         }
         return;
     case UPSTREAM_WAITING:
-        if (now_ms - u->tried_ms >= RETRY_MS)
+        if (now_ms - u->tried_ms >= retry_ms(u))
             connect_now(u);
         return;
     case UPSTREAM_STREAMING:
         if (now_ms - u->acknowledged_ms >= ACKNOWLEDGE_MS)
             acknowledge(u);
+        if (now_ms - u->up_ms >= WELL_MS)
+            u->vain_syncs = 0;
         break;
     default: break;
     }

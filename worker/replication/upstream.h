@@ -3,7 +3,7 @@
  *
  *   IDLE -> CONNECTING -> HANDSHAKE -> (PSYNC) -> continues --------------------------> STREAMING
  *                                              -> TRANSFER -> LOADING (the owner's) ------^
- *       any failure: WAITING, and again after a second
+ *       any failure: WAITING, and again after a second; longer with each snapshot that came to nothing
  *
  * What becomes of the data is the owner's affair: the snapshot is handed over as a file, each command of the
  * stream with its bytes. Everything that comes in is hostile input. Nothing here blocks. */
@@ -34,7 +34,7 @@ const char *upstream_state_name(enum upstream_state state);
 
 struct upstream_hooks {
     void *arg;
-    /* The whole snapshot is in dir/file, synced. Load it and call upstream_loaded() or
+    /* The whole snapshot is in dir/file, the owner's from here on. Load it and call upstream_loaded() or
      * upstream_fail(), at once or later. */
     void (*snapshot)(void *arg, const char *file);
     /* PSYNC was answered with +CONTINUE: under this id from here on. */
@@ -56,8 +56,6 @@ struct upstream_where {
     uint32_t own_port; /* what the primary is told where we listen */
     /* Temporary files go to dir/temp-sync-TAG.rdb */
     const char *dir, *tag;
-    const char
-        *publish_as; /* the snapshot gets this name; NULL: it keeps the temporary one, unsynced */
     bool probe;      /* only ask what the primary is; asked again until it answers */
 };
 

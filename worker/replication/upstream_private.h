@@ -18,7 +18,7 @@ struct upstream {
     struct ev_loop *loop;
     const struct config *config;
     struct upstream_hooks hooks;
-    char host[UPSTREAM_HOST_BYTES], *dir, temp[64], publish_as[256];
+    char host[UPSTREAM_HOST_BYTES], *dir, temp[64];
     uint32_t port, own_port;
 
     enum upstream_state state;
@@ -46,6 +46,9 @@ struct upstream {
 
     uint64_t heard_ms, tried_ms, acknowledged_ms, up_ms, down_ms; /* 0: never */
     uint64_t full_syncs, partial_syncs;
+    uint32_t vain_syncs; /* snapshots begun since the stream last went well */
+    struct resolve *resolve;
+    uint32_t attempts; /* each takes the next address of the name */
     char trouble[UPSTREAM_TEXT_BYTES];
 };
 

@@ -10,7 +10,9 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/publish.h"
+#include "shared/ipc/slot_map.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 1024, SYNC_STEP_BYTES = 8 * 1024 * 1024 };
+enum { LINE_MAX_BYTES = 1024, INFO_MAX_BYTES = 65536, SYNC_STEP_BYTES = 8 * 1024 * 1024 };
 
 /* ---- what we say ---- */
 static bool say_ping(struct upstream *u) {
@@ -127,6 +129,13 @@ static bool heard_option(struct upstream *u, struct bytes line) {
     return false;
 }
 
+static bool is_id(struct bytes text) {
+    bool hex = text.len == REPLICATION_ID_BYTES - 1;
+    for (size_t i = 0; hex && i < text.len; i++)
+        hex = isxdigit((unsigned char)text.ptr[i]);
+    return hex;
+}
+
 static void set_id(struct upstream *u, struct bytes id) {
     snprintf(u->id, sizeof u->id, "%.*s", (int)id.len, id.ptr);
 }
@@ -135,21 +144,30 @@ static bool heard_continue(struct upstream *u, struct bytes line) {
     struct bytes id = bytes_of(line.ptr + 9, line.len - 9);
     if (id.len > 0 && id.ptr[0] == ' ')
         id = bytes_of(id.ptr + 1, id.len - 1);
-    if (id.len == REPLICATION_ID_BYTES - 1)
+    if (u->id[0] == '\0' || (id.len > 0 && !is_id(id))) {
+        refuse_line(u, "PSYNC", line);
+        return false;
+    }
+    if (id.len > 0)
         set_id(u, id); /* the history goes on under another name: a replica was promoted */
     u->partial_syncs++;
+    u->vain_syncs = 0;
     log_notice("Successful partial resynchronization with master %s:%u.", u->host, u->port);
     u->hooks.continued(u->hooks.arg);
     upstream_begin_stream(u);
     return true;
 }
 
+/* Room for all that may come in the life of a stream. */
+#define OFFSET_MAX ((uint64_t)INT64_MAX / 2)
+
 static bool heard_full(struct upstream *u, struct bytes line) {
     struct bytes rest = bytes_of(line.ptr + 12, line.len - 12);
     uint64_t offset;
     const size_t id_len = REPLICATION_ID_BYTES - 1;
-    if (rest.len < id_len + 2 || rest.ptr[id_len] != ' ' ||
-        !bytes_to_u64(bytes_of(rest.ptr + id_len + 1, rest.len - id_len - 1), &offset)) {
+    if (rest.len < id_len + 2 || rest.ptr[id_len] != ' ' || !is_id(bytes_of(rest.ptr, id_len)) ||
+        !bytes_to_u64(bytes_of(rest.ptr + id_len + 1, rest.len - id_len - 1), &offset) ||
+        offset > OFFSET_MAX) {
         refuse_line(u, "PSYNC", line);
         return false;
     }
@@ -157,6 +175,7 @@ static bool heard_full(struct upstream *u, struct bytes line) {
     u->offset = offset;
     u->id_is_new = true;
     u->full_syncs++;
+    u->vain_syncs++;
     log_notice("Full resync from master %s:%u: %s:%" PRIu64, u->host, u->port, u->id, offset);
     upstream_set_state(u, UPSTREAM_SYNCING);
     return true;
@@ -183,7 +202,8 @@ static void take_field(struct bytes line, const char *name, uint64_t *value_r) {
 static bool heard_info(struct upstream *u, struct bytes line) {
     if (u->info_bytes == 0) {
         uint64_t len;
-        if (!begins(line, "$") || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &len)) {
+        if (!begins(line, "$") || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &len) ||
+            len > INFO_MAX_BYTES) {
             refuse_line(u, "INFO", line);
             return false;
         }
@@ -195,7 +215,10 @@ static bool heard_info(struct upstream *u, struct bytes line) {
     u->info_bytes -= line.len + 2 < u->info_bytes ? line.len + 2 : u->info_bytes;
     if (u->info_bytes > 0)
         return false;
-    upstream_probed(u);
+    if (u->pool_workers > SHARD_MAX || u->pool_port + u->pool_workers > UINT16_MAX)
+        upstream_fail(u, false, "it says that it is a pool, of a size that cannot be");
+    else
+        upstream_probed(u);
     return false;
 }
 
@@ -246,7 +269,8 @@ static void take_file_header(struct upstream *u, struct bytes line) {
     char why[UPSTREAM_TEXT_BYTES];
     if (line.len == 0)
         return; /* a sign of life */
-    if (line.ptr[0] != '$' || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &u->file_total)) {
+    if (line.ptr[0] != '$' || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &u->file_total) ||
+        u->file_total == 0) {
         refuse_line(u, "the snapshot's length", line);
         return;
     }
@@ -282,19 +306,11 @@ static int write_file(struct upstream *u, const char *data, size_t len) {
 }
 
 static void file_is_whole(struct upstream *u) {
-    char why[UPSTREAM_TEXT_BYTES];
-    int fd = u->file;
+    close(u->file);
     u->file = -1;
     upstream_set_state(u, UPSTREAM_LOADING);
-    const char *name = u->publish_as[0] != '\0' ? u->publish_as : u->temp;
-    if (name == u->temp) {
-        close(fd);
-    } else if (publish_commit(fd, u->dir, u->temp, name, why, sizeof why) != 0) {
-        upstream_fail(u, true, why);
-        return;
-    }
     log_notice("MASTER <-> REPLICA sync: Loading DB in memory");
-    u->hooks.snapshot(u->hooks.arg, name);
+    u->hooks.snapshot(u->hooks.arg, u->temp);
 }
 
 static void take_file(struct upstream *u) {

@@ -87,7 +87,8 @@ static void begin(struct follow *f) {
 }
 
 /* ---- the mark ---- */
-#define MARK_NAME "sync-in-progress" /* in the shard's folder while the data are neither old nor new */
+#define MARK_NAME                                                                                  \
+    "sync-in-progress" /* in the shard's folder while the data are neither old nor new */
 
 static void mark_path(const struct follow *f, char path_r[1200]) {
     snprintf(path_r, 1200, "%s/shard-%04u/" MARK_NAME, f->w->config->dir, f->w->env.shard);

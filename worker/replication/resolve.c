@@ -74,8 +74,8 @@ static int start_thread(struct resolve *r) {
     return error;
 }
 
-void resolve_start(struct resolve **resolve_r, struct ev_loop *loop, const char *host, uint32_t port,
-                   resolve_done *done, void *arg) {
+void resolve_start(struct resolve **resolve_r, struct ev_loop *loop, const char *host,
+                   uint32_t port, resolve_done *done, void *arg) {
     struct resolve *r = mem_calloc(1, sizeof *r);
     *r = (struct resolve){.holders = 1, .loop = loop, .owner = resolve_r, .done = done, .arg = arg};
     snprintf(r->host, sizeof r->host, "%s", host);

@@ -126,8 +126,8 @@ static void fail_errno(struct upstream *u, const char *what) {
 /* ---- connect ---- */
 static int open_socket(struct upstream *u, const struct addrinfo *address) {
     int on = 1, fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    bool ok =
-        fd >= 0 && (connect(fd, address->ai_addr, address->ai_addrlen) == 0 || errno == EINPROGRESS);
+    bool ok = fd >= 0 &&
+              (connect(fd, address->ai_addr, address->ai_addrlen) == 0 || errno == EINPROGRESS);
     if (!ok) {
         fail_errno(u, "cannot connect");
         if (fd >= 0)

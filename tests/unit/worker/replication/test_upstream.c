@@ -1,0 +1,296 @@
+/* test_upstream.c - the link to a primary that says every wrong thing: it fails with a clear word, keeps
+ * nothing of it, and tries again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <ev.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "worker/replication/upstream.h"
+
+#define ID     "0123456789abcdef0123456789abcdef01234567"
+#define SHAKEN "+PONG\r\n+OK\r\n+OK\r\n"
+
+struct link {
+    struct ev_loop *loop;
+    struct config *config;
+    struct upstream *upstream;
+    char dir[64];
+    int listener, fd;
+    unsigned snapshots, commands, continued, probes;
+    char last[64];
+};
+
+static void on_snapshot(void *arg, const char *file) {
+    ((struct link *)arg)->snapshots++;
+}
+static void on_continued(void *arg) {
+    ((struct link *)arg)->continued++;
+}
+static void on_probed(void *arg, uint32_t workers, uint32_t worker_port) {
+    ((struct link *)arg)->probes++;
+}
+static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
+    struct link *l = arg;
+    l->commands++;
+    snprintf(l->last, sizeof l->last, "%.*s", (int)argv[argc - 1].len, argv[argc - 1].ptr);
+    return true;
+}
+
+static struct upstream_view view(struct link *l) {
+    struct upstream_view v;
+    upstream_view(l->upstream, &v);
+    return v;
+}
+
+static void turn(struct link *l) {
+    ev_run(l->loop, EVRUN_NOWAIT);
+    poll(NULL, 0, 1);
+}
+
+#define TURN_UNTIL(l, condition)                                                                   \
+    for (uint64_t until_ms_ = clock_mono_ms() + 20000; !(condition); turn(l))                      \
+        if (clock_mono_ms() > until_ms_)                                                           \
+            fail_msg("never: %s (%s: %s)", #condition, upstream_state_name(view(l).state),         \
+                     view(l).trouble);
+
+static void begin(struct link *l, bool probe, const char *host) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    *l = (struct link){.loop = ev_loop_new(EVBACKEND_EPOLL), .config = config_create(), .fd = -1};
+    strcpy(l->dir, "/tmp/remuda-upstream-XXXXXX");
+    assert_non_null(mkdtemp(l->dir));
+    log_set_level(LOG_WARNING + 1);
+    l->listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(l->listener, (void *)&address, sizeof address), 0);
+    assert_int_equal(listen(l->listener, 5), 0);
+    assert_int_equal(getsockname(l->listener, (void *)&address, &len), 0);
+    struct upstream_hooks hooks = {.arg = l,
+                                   .snapshot = on_snapshot,
+                                   .continued = on_continued,
+                                   .command = on_command,
+                                   .probed = on_probed};
+    struct upstream_where where = {.host = host,
+                                   .port = ntohs(address.sin_port),
+                                   .own_port = 1,
+                                   .dir = l->dir,
+                                   .tag = "test",
+                                   .probe = probe};
+    l->upstream = upstream_create(l->loop, l->config, &where, &hooks);
+}
+
+/* The link comes (again), and the primary says all this at once. */
+static void say(struct link *l, const char *text, size_t len) {
+    if (l->fd >= 0)
+        close(l->fd);
+    l->fd = -1;
+    struct pollfd p = {.fd = l->listener, .events = POLLIN};
+    for (uint64_t until_ms = clock_mono_ms() + 40000; poll(&p, 1, 1) == 0;) {
+        assert_true(clock_mono_ms() < until_ms);
+        upstream_cron(l->upstream);
+        turn(l);
+    }
+    l->fd = accept(l->listener, NULL, NULL);
+    assert_int_equal(send(l->fd, text, len, MSG_NOSIGNAL), len);
+}
+
+static void end(struct link *l) {
+    char command[100];
+    upstream_free(&l->upstream);
+    close(l->fd);
+    close(l->listener);
+    ev_loop_destroy(l->loop);
+    config_free(&l->config);
+    snprintf(command, sizeof command, "rm -r %s", l->dir);
+    assert_int_equal(system(command), 0);
+}
+
+/* No file of a sync may be left behind. */
+static void expect_no_file(struct link *l) {
+    char path[100];
+    snprintf(path, sizeof path, "%s/temp-sync-test.rdb", l->dir);
+    assert_int_not_equal(access(path, F_OK), 0);
+}
+
+static void expect_failure(const char *said, const char *trouble) {
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_start(l.upstream, "", 0);
+    say(&l, said, strlen(said));
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    if (strstr(view(&l).trouble, trouble) == NULL)
+        fail_msg("'%s' gave '%s', not '%s'", said, view(&l).trouble, trouble);
+    assert_int_equal(l.snapshots + l.commands + l.continued, 0);
+    assert_string_equal(upstream_id(l.upstream), "");
+    expect_no_file(&l);
+    end(&l);
+}
+
+static void test_wrong_words(void **state) {
+    char *endless = malloc(3001);
+    memset(endless, 'x', 3000);
+    endless[3000] = '\0';
+    expect_failure(endless, "a line without end");
+    free(endless);
+    expect_failure("-ERR no\r\n", "PING was answered with '-ERR no'");
+    expect_failure("$5\r\n", "PING was answered");
+    expect_failure(SHAKEN "+CONTINUE\r\n", "PSYNC was answered with '+CONTINUE'");
+    expect_failure(SHAKEN "+CONTINUE " ID "\r\n", "PSYNC was answered");
+    expect_failure(SHAKEN "-LOADING wait\r\n", "PSYNC was answered with '-LOADING wait'");
+    expect_failure(SHAKEN "+FULLRESYNC\r\n", "PSYNC was answered");
+    expect_failure(SHAKEN "+FULLRESYNC short 5\r\n", "PSYNC was answered");
+    expect_failure(SHAKEN "+FULLRESYNC " ID "\r\n", "PSYNC was answered");
+    expect_failure(SHAKEN "+FULLRESYNC " ID " -1\r\n", "PSYNC was answered");
+    expect_failure(SHAKEN "+FULLRESYNC " ID " 18446744073709551615\r\n", "PSYNC was answered");
+    expect_failure(SHAKEN "+FULLRESYNC 0123456789abcdef0123456789abcdef0123456\x1b 1\r\n",
+                   "PSYNC was answered");
+    expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$-5\r\n", "the snapshot's length");
+    expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$0\r\n", "the snapshot's length");
+    expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$EOF:" ID "\r\n", "the snapshot's length");
+}
+
+static void test_cut_file(void **state) {
+    static const char said[] = SHAKEN "\n\n+FULLRESYNC " ID " 7\r\n\n$100\r\nonly so much";
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_start(l.upstream, "", 0);
+    say(&l, said, sizeof said - 1);
+    TURN_UNTIL(&l, view(&l).sync_done_bytes == 12);
+    shutdown(l.fd, SHUT_RDWR);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    assert_int_equal(l.snapshots, 0);
+    assert_string_equal(upstream_id(l.upstream), "");
+    expect_no_file(&l);
+    end(&l);
+}
+
+/* A whole snapshot, then a stream: a transaction counts when its end is there. */
+static void test_stream_and_transaction(void **state) {
+    static const char said[] = SHAKEN "+FULLRESYNC " ID " 7\r\n$4\r\nfile"
+                                      "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n"
+                                      "*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$5\r\nwhole\r\n";
+    static const char rest[] = "*1\r\n$4\r\nEXEC\r\n";
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_start(l.upstream, "", 0);
+    say(&l, said, sizeof said - 1);
+    TURN_UNTIL(&l, l.snapshots == 1);
+    assert_string_equal(upstream_id(l.upstream), ""); /* not before it is loaded */
+    upstream_loaded(l.upstream);
+    TURN_UNTIL(&l, l.commands == 1);
+    assert_string_equal(l.last, "b");
+    assert_string_equal(upstream_id(l.upstream), ID);
+    assert_int_equal(upstream_offset(l.upstream), 7 + 27);
+    assert_int_equal(send(l.fd, rest, sizeof rest - 1, 0), sizeof rest - 1);
+    TURN_UNTIL(&l, l.commands == 4);
+    uint64_t whole = upstream_offset(l.upstream);
+    /* A transaction that is cut is as if it had not begun, and the link goes on where it stood. */
+    assert_int_equal(send(l.fd, "*1\r\n$5\r\nMULTI\r\n", 15, 0), 15);
+    assert_int_equal(send(l.fd, "*2\r\n$4\r\nINCR\r\n$3\r\ncut\r\n", 24, 0), 24);
+    TURN_UNTIL(&l, view(&l).last_heard_s == 0);
+    shutdown(l.fd, SHUT_RDWR);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    assert_int_equal(l.commands, 4);
+    assert_int_equal(upstream_offset(l.upstream), whole);
+    say(&l, SHAKEN "+CONTINUE\r\n", strlen(SHAKEN "+CONTINUE\r\n"));
+    TURN_UNTIL(&l, l.continued == 1 && upstream_is_up(l.upstream));
+    /* Nonsense in the stream: what is here cannot be trusted to go on. */
+    assert_int_equal(send(l.fd, "*1\r\n$-7\r\n", 9, 0), 9);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    assert_string_equal(upstream_id(l.upstream), "");
+    end(&l);
+}
+
+/* An argument is announced that no memory holds: nothing is taken for what has not come. */
+static void test_huge_announcement(void **state) {
+    static const char said[] =
+        SHAKEN "+CONTINUE\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1099511627776\r\nxyz";
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_start(l.upstream, ID, 7);
+    say(&l, said, sizeof said - 1);
+    TURN_UNTIL(&l, l.continued == 1);
+    for (unsigned i = 0; i < 50; i++) {
+        assert_int_equal(send(l.fd, "more", 4, MSG_NOSIGNAL), 4);
+        turn(&l);
+    }
+    assert_int_equal(l.commands, 0);
+    assert_true(upstream_is_up(l.upstream));
+    end(&l);
+}
+
+static void test_endless_transaction(void **state) {
+    static const char one[] = "*2\r\n$4\r\nINCR\r\n$1\r\na\r\n";
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    l.config->client_query_buffer_limit = 1000;
+    upstream_start(l.upstream, ID, 7);
+    static const char said[] = SHAKEN "+CONTINUE\r\n*1\r\n$5\r\nMULTI\r\n";
+    say(&l, said, sizeof said - 1);
+    for (unsigned i = 0; i < 100 && view(&l).state != UPSTREAM_WAITING; i++) {
+        (void)!send(l.fd, one, sizeof one - 1, MSG_NOSIGNAL);
+        turn(&l);
+    }
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    assert_non_null(strstr(view(&l).trouble, "client-query-buffer-limit"));
+    assert_int_equal(l.commands, 0);
+    end(&l);
+}
+
+static void test_silence(void **state) {
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    l.config->repl_timeout = 1;
+    upstream_start(l.upstream, "", 0);
+    say(&l, "+PONG\r\n", 7);
+    for (uint64_t until_ms = clock_mono_ms() + 20000;
+         view(&l).state != UPSTREAM_WAITING && clock_mono_ms() < until_ms; turn(&l))
+        upstream_cron(l.upstream);
+    assert_string_equal(view(&l).trouble, "nothing heard for repl-timeout");
+    end(&l);
+}
+
+static void test_names_and_probes(void **state) {
+    static const char alone[] = "+PONG\r\n+OK\r\n$0\r\n\r\n";
+    static const char impossible[] =
+        "+PONG\r\n+OK\r\n$54\r\npool_workers:65000\r\npool_worker_port_base:6400\r\nxxxxxx\r\n\r\n";
+    struct link l;
+    begin(&l, true, "localhost"); /* a name: perhaps of several addresses, of which one listens */
+    upstream_start(l.upstream, "", 0);
+    say(&l, impossible, sizeof impossible - 1);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    assert_non_null(strstr(view(&l).trouble, "of a size that cannot be"));
+    say(&l, alone, sizeof alone - 1);
+    TURN_UNTIL(&l, l.probes == 1);
+    end(&l);
+    begin(&l, false, "no-such-host.invalid");
+    upstream_start(l.upstream, "", 0);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    assert_true(strlen(view(&l).trouble) > 0);
+    end(&l);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_wrong_words),
+        cmocka_unit_test(test_cut_file),
+        cmocka_unit_test(test_stream_and_transaction),
+        cmocka_unit_test(test_huge_announcement),
+        cmocka_unit_test(test_endless_transaction),
+        cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_names_and_probes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

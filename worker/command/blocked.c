@@ -45,7 +45,7 @@ struct wait {
 
 struct waiter {
     struct node node;
-    struct list link; /* of all */
+    struct list link;            /* of all */
     struct list acknowledgement; /* of those that wait for one */
     struct waiter_id id;
     const struct command *cmd; /* NULL: only told of a key (blocked_await) */

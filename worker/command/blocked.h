@@ -22,7 +22,7 @@ struct block {
     /* Not for keys (count 0): run again whenever more was acknowledged, and when the time is up, with
      * ctx->time_up: then it must reply. Where it may not wait the handler knows it: ctx_may_wait(). */
     bool acknowledgement;
-    int64_t timeout_ms;   /* 0: for ever */
+    int64_t timeout_ms; /* 0: for ever */
     uint32_t argc;
     const struct bytes *argv; /* NULL: the arguments given */
 };

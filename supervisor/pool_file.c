@@ -11,29 +11,20 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #define CHECKSUM "crc64"
-
-void pool_file_random_id(char id_r[POOL_ID_BYTES]) {
-    unsigned char random[(POOL_ID_BYTES - 1) / 2];
-    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        PANIC("getrandom: %s", strerror(errno));
-    for (size_t i = 0; i < sizeof(random); i++)
-        snprintf(id_r + 2 * i, 3, "%02x", random[i]);
-}
 
 void pool_file_make(struct pool_file *file, uint32_t shards) {
     static struct slot_map even; /* only its ranges are wanted; too big for the stack */
     ASSERT(shards >= 1 && shards <= SHARD_MAX);
     memset(file, 0, sizeof(*file));
     slot_map_deal(&even, shards);
-    pool_file_random_id(file->pool_id);
+    random_id(file->pool_id);
     file->shards = shards;
     memcpy(file->first, even.first, sizeof(file->first));
     for (uint32_t i = 0; i < shards; i++)
-        pool_file_random_id(file->node_id[i]);
+        random_id(file->node_id[i]);
 }
 
 void pool_file_deal(const struct pool_file *from, uint32_t shards, struct pool_file *file_r) {

@@ -10,12 +10,13 @@
 #ifndef REMUDA_SUPERVISOR_POOL_FILE_H
 #define REMUDA_SUPERVISOR_POOL_FILE_H
 #include "shared/base/bytes.h"
+#include "shared/base/random_id.h"
 #include "shared/ipc/slot_map.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { POOL_FILE_FORMAT = 1, POOL_FILE_BYTES_MAX = 64 * 1024, POOL_ID_BYTES = 41 };
+enum { POOL_FILE_FORMAT = 1, POOL_FILE_BYTES_MAX = 64 * 1024, POOL_ID_BYTES = RANDOM_ID_BYTES };
 #define POOL_FILE_NAME "pool.json"
 
 struct pool_file {
@@ -29,8 +30,6 @@ struct pool_file {
     uint32_t moving_from;
 };
 
-/* 40 random hex digits and a NUL. */
-void pool_file_random_id(char id_r[POOL_ID_BYTES]);
 /* A new pool: fresh ids, slots dealt evenly. */
 void pool_file_make(struct pool_file *file, uint32_t shards);
 /* Returns 0, or -1 with a one-line text. */

@@ -144,7 +144,7 @@ static void fill_segment(struct supervisor *s) {
     struct segment_header *header = s->segment.header;
     struct slot_map *slots = s->segment.slots;
     memcpy(header->pool_id, s->pool.pool_id, sizeof(header->pool_id));
-    pool_file_random_id(header->run_id);
+    random_id(header->run_id);
     header->started_wall_ms = clock_wall_ms();
     (void)!getrandom(header->hash_seed, sizeof(header->hash_seed), 0);
     atomic_store(&header->next_client_id, 1);

@@ -3,6 +3,7 @@
 #include "shared/ipc/segment.h"
 
 #include "shared/base/clock.h"
+#include "shared/base/random_id.h"
 #include "shared/base/panic.h"
 
 #include <errno.h>
@@ -72,13 +73,10 @@ static void adopt(struct segment *segment, uint32_t workers, uint32_t ring_bytes
 
 static int fill_header(struct segment_header *header, uint32_t workers, uint32_t ring_bytes,
                        uint64_t total, char *error_r, size_t error_bytes) {
-    uint8_t run[20];
     errno = 0;
-    if (getrandom(run, sizeof run, 0) != sizeof run ||
-        getrandom(header->hash_seed, sizeof header->hash_seed, 0) != sizeof header->hash_seed)
+    if (getrandom(header->hash_seed, sizeof header->hash_seed, 0) != sizeof header->hash_seed)
         return fail(error_r, error_bytes, "getrandom");
-    for (size_t i = 0; i < sizeof run; i++)
-        snprintf(header->run_id + 2 * i, 3, "%02x", run[i]);
+    random_id(header->run_id);
     header->magic = SEGMENT_MAGIC;
     header->version = SEGMENT_VERSION;
     header->workers = workers;

@@ -3,11 +3,10 @@
 
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
+#include "shared/base/random_id.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum { BLOCK_BYTES = 64 * 1024 - 40 }; /* with its header, a size the allocator has */
 
@@ -18,14 +17,6 @@ struct backlog_block {
     uint32_t readers; /* cursors in this block */
     char data[BLOCK_BYTES];
 };
-
-static void random_id(char id_r[REPLICATION_ID_BYTES]) {
-    unsigned char random[(REPLICATION_ID_BYTES - 1) / 2];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        PANIC("getrandom: %s", strerror(errno));
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(id_r + 2 * i, 3, "%02x", random[i]);
-}
 
 static struct backlog_block *block_of(struct list *link) {
     return LIST_ENTRY(link, struct backlog_block, link);

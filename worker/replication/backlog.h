@@ -10,11 +10,12 @@
 #define REMUDA_REPLICATION_BACKLOG_H
 #include "shared/base/bytes.h"
 #include "shared/base/list.h"
+#include "shared/base/random_id.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 enum { BACKLOG_NO_DB = -1 };
-enum { REPLICATION_ID_BYTES = 41 }; /* 40 hex digits and a NUL */
+enum { REPLICATION_ID_BYTES = RANDOM_ID_BYTES };
 
 struct backlog_block;
 

@@ -133,12 +133,13 @@ static bool check_snapshots(struct offline *o, const char *dir) {
     o->flag = false;
     for (int i = 0; i < count; i++) {
         char path[OFFLINE_PATH_BYTES];
-        struct stat st;
+        struct stat st = {0};
         snprintf(path, sizeof(path), "%.3500s/%.255s", snapshots, entries[i]->d_name);
-        if (!snapshot_name_ok(bytes_of_text(entries[i]->d_name)))
-            printf("note     %s: no snapshot, left alone\n", path);
-        else if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        bool folder = lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+        if (folder && snapshot_name_ok(bytes_of_text(entries[i]->d_name)))
             well = check_pool(o, path) && well;
+        else if (!S_ISLNK(st.st_mode)) /* `latest` is one of the others */
+            printf("note     %s: no snapshot, left alone\n", path);
         free(entries[i]);
     }
     if (count >= 0)

@@ -279,6 +279,8 @@ static void commit_done(struct background_job *job) {
     if (w->rotation.kind == ROTATE_AFRESH)
         heal(p);
     note_good(p);
+    if (w->first)
+        log_is_home(p); /* before the next has the turn: an end takes the folder's name */
     release(p);
     if (w->first) {
         aof_set_synced(&p->aof, w->synced_offset);

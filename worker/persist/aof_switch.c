@@ -112,12 +112,15 @@ static void is_on(struct persist *p) {
     }
 }
 
+void log_is_home(struct persist *p) {
+    if (p->log.home == NULL)
+        return;
+    set_dir(p, p->log.home);
+    mem_free(p->log.home);
+    p->log.home = NULL;
+}
+
 void log_first_base_done(struct persist *p, const char *error) {
-    if (error == NULL && p->log.home != NULL) {
-        set_dir(p, p->log.home);
-        mem_free(p->log.home);
-        p->log.home = NULL;
-    }
     if (p->log.state != LOG_STARTING)
         return; /* it is being ended */
     if (error == NULL) {

@@ -211,6 +211,8 @@ int log_begin_temporary(struct persist *p, const char *dir, const struct log_own
 void log_end(struct persist *p);
 /* From the fork of the first base on the log takes what is executed. */
 void log_take(struct persist *p);
+/* The folder of a log that begins has got its name. */
+void log_is_home(struct persist *p);
 /* The first base is committed, or (error not NULL) it failed. */
 void log_first_base_done(struct persist *p, const char *error);
 /* On the thread: a whole log gets its place. 0, or -1 with a text: then it is where it was. */

@@ -10,11 +10,10 @@
 
 enum { CRON_HZ = 10 };
 
-struct primary *primary_create(void *loop, const char *dir, const struct config *config,
-                               struct status_page *status, const struct primary_hooks *hooks) {
+struct primary *primary_create(void *loop, const struct config *config, struct status_page *status,
+                               const struct primary_hooks *hooks) {
     struct primary *p = mem_calloc(1, sizeof *p);
     p->loop = loop;
-    p->dir = mem_strdup(dir);
     p->config = config;
     p->status = status;
     p->hooks = *hooks;
@@ -30,12 +29,10 @@ void primary_free(struct primary **primary) {
     *primary = NULL;
     backlog_cursor_close(&p->fork);
     backlog_free(&p->backlog);
-    mem_free(p->dir);
     mem_free(p);
 }
 
-void primary_open(struct primary *p, struct persist *persist, struct propagate *propagate) {
-    p->persist = persist;
+void primary_open(struct primary *p, struct propagate *propagate) {
     p->propagate = propagate;
 }
 
@@ -139,10 +136,9 @@ void primary_snapshot_ended(struct primary *p, enum snapshot_end how) {
     backlog_cursor_close(&p->fork);
 }
 
-/* BGSAVE is asked for again until it is granted: another child may be at work. */
 static void want_snapshot(struct primary *p) {
     if (waiting(p, REPLICA_WAIT_FORK) > 0)
-        persist_bgsave(p->persist, true);
+        p->hooks.want_snapshot(p->hooks.arg);
 }
 
 /* ---- the stream ---- */
@@ -217,14 +213,20 @@ static void check_replicas(struct primary *p, uint64_t now_ms) {
     replica_check(primary_replica_of(node), now_ms);
 }
 
+/* One that has a copy, and the stream since. */
+static bool is_online(const struct replica *r) {
+    return r->state == REPLICA_ONLINE && !r->own;
+}
+
 void primary_refresh(struct primary *p) {
     uint64_t now_ms = clock_mono_ms(), within_ms = (uint64_t)p->config->min_replicas_max_lag * 1000;
     p->good = 0;
     LIST_EACH(node, &p->replicas) {
         struct replica *r = primary_replica_of(node);
-        p->good +=
-            r->state == REPLICA_ONLINE && (within_ms == 0 || now_ms - r->acked_ms <= within_ms);
+        p->good += is_online(r) && (within_ms == 0 || now_ms - r->acked_ms <= within_ms);
     }
+    if (p->status == NULL)
+        return;
     status_set(p->status, METRIC_connected_replicas, primary_replicas(p));
     status_set(p->status, METRIC_replication_offset, p->backlog.end);
     status_set(p->status, METRIC_write_path_replicated, primary_least_acknowledged(p));
@@ -247,7 +249,7 @@ void primary_cron(struct primary *p) {
 uint32_t primary_replicas(const struct primary *p) {
     uint32_t count = 0;
     LIST_EACH(node, &p->replicas)
-    count++;
+    count += !primary_replica_of(node)->own;
     return count;
 }
 
@@ -259,7 +261,7 @@ uint32_t primary_acknowledged(const struct primary *p, uint64_t offset, bool on_
     uint32_t count = 0;
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);
-        count += r->state == REPLICA_ONLINE && (on_disk ? r->acked_synced : r->acked) >= offset;
+        count += is_online(r) && (on_disk ? r->acked_synced : r->acked) >= offset;
     }
     return count;
 }
@@ -269,7 +271,7 @@ uint64_t primary_least_acknowledged(const struct primary *p) {
     uint64_t least = p->backlog.end;
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);
-        if (r->state == REPLICA_ONLINE && r->acked < least)
+        if (is_online(r) && r->acked < least)
             least = r->acked;
     }
     return least;
@@ -284,6 +286,8 @@ void primary_each(const struct primary *p,
     uint64_t now_ms = clock_mono_ms();
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);
+        if (r->own)
+            continue;
         struct replica_view view = {
             .address = r->announced_address[0] ? r->announced_address : r->address,
             .port = r->port,

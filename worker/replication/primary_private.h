@@ -16,11 +16,9 @@ enum replica_state {
 
 struct primary {
     struct ev_loop *loop;
-    char *dir;
     const struct config *config;
     struct status_page *status;
     struct primary_hooks hooks;
-    struct persist *persist;
     struct propagate *propagate;
     struct backlog backlog;
     struct backlog_cursor fork; /* where the snapshot that is being written begins */
@@ -42,6 +40,7 @@ struct replica {
     bool old_protocol;  /* SYNC: no answer before the file, no acknowledgements */
     bool knows_psync2;  /* REPLCONF capa psync2 */
     bool snapshot_only; /* REPLCONF rdb-only 1: no stream */
+    bool own;           /* the pool's own merged stream: not counted */
     bool may_write;     /* the client layer is done with the socket */
     int fd;             /* borrowed: the connection */
     ev_io writable;

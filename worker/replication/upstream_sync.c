@@ -30,7 +30,7 @@ static bool say_ping(struct upstream *u) {
 
 static bool say_auth(struct upstream *u) {
     const char *user = u->config->masteruser, *password = u->config->masterauth;
-    if (password[0] == '\0')
+    if (password[0] == '\0' || u->hooks.open != NULL)
         return false;
     struct bytes argv[3] = {BYTES_LITERAL("AUTH")};
     uint32_t argc = 1;

@@ -290,7 +290,8 @@ static void pass_on_clients(struct child *child) {
     int client;
     uint32_t next = 0;
     while (handover_receive(s->handover_receive[child->index], &client, &what) == HANDOVER_OK) {
-        for (uint32_t tried = 0; tried < s->workers; tried++) {
+        bool passable = what.origin != HANDOVER_FEED; /* that one wants this very shard */
+        for (uint32_t tried = 0; passable && tried < s->workers; tried++) {
             uint32_t to = next++ % s->workers;
             if (s->children[to].state == CHILD_UP &&
                 handover_send(s->handover_send[to], client, &what) == HANDOVER_OK)

@@ -3,13 +3,17 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "shared/ipc/handover.h"
 #include "shared/ipc/inherit.h"
 #include "shared/ipc/orphan.h"
 #include "worker/command/replay.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* ---- persistence's hooks ---- */
@@ -141,16 +145,72 @@ static void drop_replica(void *arg, void *client) {
     clients_kill(w->clients, client, false);
 }
 
-static void open_primary(struct worker *w, const char *dir) {
-    struct primary_hooks hooks = {.arg = w, .drop = drop_replica, .acknowledged = on_acknowledged};
-    w->primary = primary_create(w->loop, dir, w->config, w->status, &hooks);
+/* Granted when no other child is at work: until then it is asked for again. */
+static void want_snapshot(void *arg) {
+    struct worker *w = arg;
+    persist_bgsave(w->persist, true);
+}
+
+static void want_diskless(void *arg) {
+    struct worker *w = arg;
+    persist_diskless(w->persist);
+}
+
+static void end_diskless(void *arg) {
+    struct worker *w = arg;
+    persist_diskless_end(w->persist);
+}
+
+static int open_snapshot(void *arg) {
+    struct worker *w = arg;
+    char path[2048];
+    snprintf(path, sizeof path, "%s/shard-%04u/%s", w->config->dir, w->env.shard,
+             w->config->dbfilename);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static void open_primary(struct worker *w) {
+    struct primary_hooks hooks = {.arg = w,
+                                  .drop = drop_replica,
+                                  .acknowledged = on_acknowledged,
+                                  .want_snapshot = want_snapshot,
+                                  .open_snapshot = open_snapshot,
+                                  .want_diskless = want_diskless,
+                                  .end_diskless = end_diskless};
+    w->primary = primary_create(w->loop, w->config, w->status, &hooks);
     w->env.primary = w->primary;
+}
+
+/* The shard's worker takes the other end as it takes clients. */
+static int open_feed_link(void *arg, uint32_t shard) {
+    struct handover what = {.origin = HANDOVER_FEED, .authenticated = 1, .peer = "feed:0"};
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
+        return -1;
+    bool sent = handover_send(inherit_fd_handover(shard), pair[1], &what) == HANDOVER_OK;
+    close(pair[1]);
+    if (sent)
+        return pair[0];
+    int error = errno;
+    close(pair[0]);
+    errno = error;
+    return -1;
+}
+
+/* Of a pool of one the only shard's stream is the pool's. */
+static void open_feed(struct worker *w, const char *dir) {
+    if (w->segment.workers < 2 || w->env.shard != FEED_SHARD)
+        return;
+    struct feed_hooks hooks = {.arg = w, .drop = drop_replica, .open = open_feed_link};
+    w->feed = feed_create(w->loop, dir, w->config, w->segment.workers, &hooks);
+    w->env.feed = w->feed;
 }
 
 static int open_persist(struct worker *w, uint32_t shard, char *error, size_t error_bytes) {
     char dir[1024];
     snprintf(dir, sizeof(dir), "%s/shard-%04u", w->config->dir, shard);
-    open_primary(w, dir);
+    open_primary(w);
+    open_feed(w, dir);
     struct persist_hooks hooks = {.arg = w,
                                   .synced = on_synced,
                                   .fork_want = on_fork_want,
@@ -226,7 +286,7 @@ static int load(struct worker *w) {
         return fail(w, EXIT_LOAD_FAILED, error);
     w->env.loading = false;
     w->propagate = propagate_create(persist_aof(w->persist), primary_backlog(w->primary));
-    primary_open(w->primary, w->persist, w->propagate);
+    primary_open(w->primary, w->propagate);
     primary_restore(w->primary, &w->origin, w->config->replicaof[0] == '\0');
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();

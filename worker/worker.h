@@ -14,6 +14,7 @@
 #include "worker/command/command.h"
 #include "worker/follow.h"
 #include "worker/persist/persist.h"
+#include "worker/replication/feed.h"
 #include "worker/replication/primary.h"
 #include "worker/replication/propagate.h"
 #include "worker/route/router.h"
@@ -31,6 +32,7 @@ struct worker {
     struct persist *persist;
     struct propagate *propagate;
     struct primary *primary;
+    struct feed *feed; /* the pool's merged stream; NULL: another worker has it */
     struct router *router;
     struct clients *clients;
     struct follow *follow;

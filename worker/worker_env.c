@@ -54,6 +54,11 @@ static void kill_session(void *upper, struct session *session, bool own) {
     clients_kill(w->clients, session, own);
 }
 
+static bool hand_over(void *upper, struct session *session, uint32_t shard, struct bytes pending) {
+    struct worker *w = upper;
+    return clients_hand_over(w->clients, session, shard, pending);
+}
+
 static bool unblock_session(void *upper, struct session *session, bool with_error) {
     struct worker *w = upper;
     return router_unblock(w->router, session, with_error);
@@ -105,6 +110,7 @@ void worker_env_open(struct worker *w, uint32_t shard, uint32_t generation) {
                                   .cut_mark = mark_cut,
                                   .cut_locked = report_cut_locked,
                                   .kill_session = kill_session,
+                                  .hand_over = hand_over,
                                   .unblock_session = unblock_session,
                                   .latency = segment_latency(&w->segment, shard),
                                   .slowlog = slowlog_create(&w->segment.header->next_slowlog_id),

@@ -80,12 +80,21 @@ static void refresh_memory(struct worker *w) {
     status_set(w->status, METRIC_used_memory_peak_bytes, w->used_memory_peak);
 }
 
+static void refresh_feed(struct worker *w) {
+    struct feed_view view = {0};
+    if (w->feed != NULL)
+        feed_view(w->feed, &view);
+    status_set(w->status, METRIC_merged_replicas, view.replicas);
+    status_set(w->status, METRIC_merged_offset, view.offset);
+}
+
 void worker_refresh_status(struct worker *w) {
     refresh_process(w);
     refresh_keyspace(w);
     refresh_memory(w);
     persist_refresh_status(w->persist);
     primary_refresh(w->primary);
+    refresh_feed(w);
     follow_refresh(w->follow);
     router_refresh_status(w->router);
     clients_refresh_status(w->clients);

@@ -20,6 +20,8 @@ static void drain(struct worker *w) {
         clients_turn_end(w->clients);
         router_turn_end(w->router);
         bool replicas_have_it = primary_drained(w->primary);
+        if (w->feed != NULL)
+            replicas_have_it = feed_drained(w->feed) && replicas_have_it;
         if (clients_drained(w->clients) && replicas_have_it)
             return;
         poll(NULL, 0, 5);

@@ -14,6 +14,8 @@ void worker_send(struct worker *w) {
     if (start_us > 0)
         latency_event(&w->env, LATENCY_AOF_WRITE, clock_mono_us() - start_us);
     primary_turn_end(w->primary);
+    if (w->feed != NULL)
+        feed_turn_end(w->feed);
     clients_turn_end(w->clients);
     router_turn_end(w->router);
 }
@@ -100,6 +102,8 @@ static void on_cron(struct ev_loop *loop, ev_timer *timer, int events) {
     w->acknowledged = true;
     persist_cron(w->persist);
     primary_cron(w->primary);
+    if (w->feed != NULL)
+        feed_cron(w->feed);
     follow_cron(w->follow);
     router_cron(w->router);
     clients_cron(w->clients);

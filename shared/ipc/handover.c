@@ -61,7 +61,7 @@ static int take_descriptors(struct msghdr *message, int descriptors[DESCRIPTORS_
 
 static bool message_good(const struct handover *what, size_t received) {
     return received >= FIXED_BYTES && what->magic == HANDOVER_MAGIC &&
-           (what->origin == HANDOVER_PUBLIC || what->origin == HANDOVER_UNIX) &&
+           what->origin >= HANDOVER_PUBLIC && what->origin <= HANDOVER_FEED &&
            what->pending_bytes == received - FIXED_BYTES &&
            memchr(what->peer, 0, sizeof what->peer) && memchr(what->local, 0, sizeof what->local);
 }

@@ -7,13 +7,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum handover_origin { HANDOVER_PUBLIC = 1, HANDOVER_UNIX = 2 };
+/* HANDOVER_FEED: no client, but the end of a link by which a worker reads this shard's stream. */
+enum handover_origin { HANDOVER_PUBLIC = 1, HANDOVER_UNIX = 2, HANDOVER_FEED = 3 };
 
-enum { HANDOVER_MAGIC = 0x52484f31, HANDOVER_ADDRESS_BYTES = 64, HANDOVER_PENDING_MAX = 4096 };
+enum { HANDOVER_MAGIC = 0x52484f32, HANDOVER_ADDRESS_BYTES = 64, HANDOVER_PENDING_MAX = 4096 };
 
 struct handover {
     uint32_t magic;
     uint32_t origin;                   /* enum handover_origin */
+    uint32_t authenticated;            /* 1: it has given the password to who hands it over */
     char peer[HANDOVER_ADDRESS_BYTES]; /* "127.0.0.1:53211", "[::1]:53211" or "/path:0" */
     char local[HANDOVER_ADDRESS_BYTES];
     uint32_t pending_bytes; /* of pending: read from the socket, not yet executed */

@@ -1,69 +1,6 @@
 /* 60_replication: real redis-servers on either end: one follows a worker, redis-cli takes a snapshot, and a
  * server under load moves into a pool, which is then promoted; all keys are compared. */
-#include "tests/interop/dataset.h"
-#include <pthread.h>
-#include <stdatomic.h>
-
-struct writer {
-    pthread_t thread;
-    int port;
-    uint64_t random;
-    atomic_bool stop;
-    atomic_uint said;
-};
-
-static void *write_on(void *arg) {
-    static const char *const formats[] = {"SET w:s:%u v:%u",      "INCRBY w:n:%u %u",
-                                          "RPUSH w:l:%u %u",      "SADD w:t:%u %u",
-                                          "HSET w:h:%u f %u",     "ZADD w:z:%u %u m",
-                                          "RENAME w:s:%u w:s:%u", "SUNIONSTORE w:t:%u w:t:%u w:t:1",
-                                          "DEL w:l:%u w:h:%u",    "XADD w:x:%u * f %u"};
-    struct writer *w = arg;
-    redisContext *c = client_try_connect(w->port);
-    while (c && !atomic_load(&w->stop)) {
-        unsigned which = random_below(&w->random, 10), a = random_below(&w->random, 100);
-        freeReplyObject(redisCommand(c, "SELECT %d", (int)random_below(&w->random, 2) * 9));
-        bool whole = which == 0;
-        if (whole)
-            freeReplyObject(redisCommand(c, "MULTI"));
-        freeReplyObject(redisCommand(c, formats[which], a, random_below(&w->random, 100)));
-        if (whole)
-            freeReplyObject(redisCommand(c, "EXEC"));
-        atomic_fetch_add(&w->said, 1);
-        usleep(200);
-    }
-    redisFree(c);
-    return NULL;
-}
-
-static void load_begin(struct writer *w, int port, uint64_t seed) {
-    *w = (struct writer){.port = port, .random = seed};
-    assert_int_equal(pthread_create(&w->thread, NULL, write_on, w), 0);
-}
-static void load_more(struct writer *w, unsigned more) {
-    unsigned until = atomic_load(&w->said) + more;
-    AWAIT(atomic_load(&w->said) >= until);
-}
-static void load_end(struct writer *w) {
-    atomic_store(&w->stop, true);
-    pthread_join(w->thread, NULL);
-}
-
-static bool link_is_up(int port) {
-    redisContext *c = client_connect(port);
-    bool up = strcmp(info_field(c, "replication", "master_link_status"), "up") == 0;
-    redisFree(c);
-    return up;
-}
-
-static bool has_word(int port, const char *key) {
-    redisContext *c = client_connect(port);
-    redisReply *reply = redisCommand(c, "GET %s", key);
-    bool has = reply && reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "last") == 0;
-    freeReplyObject(reply);
-    redisFree(c);
-    return has;
-}
+#include "tests/interop/following.h"
 
 static void test_server_follows_a_worker(void **state) {
     oracle_needed();
@@ -71,16 +8,16 @@ static void test_server_follows_a_worker(void **state) {
     uint64_t seed = random_seed();
     struct pool *pool = pool_start(&(struct pool_options){.workers = 1});
     dataset_fill(pool->port, seed, 600);
-    load_begin(&w, pool->port, seed);
+    writer_begin(&w, pool->port, seed);
     struct oracle *oracle = oracle_start(NULL, NULL);
     redisContext *c = client_connect(oracle->port);
     expect_text(c, "OK", "REPLICAOF 127.0.0.1 %d", pool->worker_port);
     AWAIT(link_is_up(oracle->port));
-    load_more(&w, 500);
+    writer_more(&w, 500);
     redisContext *p = pool_connect(pool);
     freeReplyObject(redisCommand(p, "CLIENT KILL TYPE replica"));
-    load_more(&w, 200);
-    load_end(&w);
+    writer_more(&w, 200);
+    writer_end(&w);
     expect_text(p, "OK", "SET word last");
     AWAIT(has_word(oracle->port, "word"));
     dataset_assert_equal("pool", pool->port, "redis-server", oracle->port, EXPIRY_EXACT);
@@ -104,11 +41,11 @@ static void move(unsigned workers) {
     struct pool *pool = pool_start(&(struct pool_options){.workers = workers});
     dataset_fill(oracle->port, seed, 900);
     redisContext *theirs = client_connect(oracle->port), *ours = pool_connect(pool);
-    load_begin(&w, oracle->port, seed);
+    writer_begin(&w, oracle->port, seed);
     expect_text(ours, "OK", "REPLICAOF localhost %d", oracle->port);
     AWAIT(link_is_up(pool->port));
-    load_more(&w, 1000);
-    load_end(&w);
+    writer_more(&w, 1000);
+    writer_end(&w);
     for (unsigned i = 0; i < workers; i++)
         expect_text(theirs, "OK", "SET %s last", pool_key(pool, i, 0));
     for (unsigned i = 0; i < workers; i++)

@@ -1,73 +1,9 @@
 /* 61_follow.c - who follows whom: a real redis-server follows a shard, a pool follows a real redis-server, a
  * pool follows a pool of its own size and of another, and a replica of a replica; with data of all types in
  * several databases, more of it coming in meanwhile, and everything compared at the end. */
-#include "tests/interop/dataset.h"
+#include "tests/interop/following.h"
 
 #include <signal.h>
-
-enum { KEYS = 400, WHILE_FOLLOWING = 5 };
-
-static int64_t offset_of(int port, const char *field) {
-    redisContext *c = client_connect(port);
-    int64_t offset = atoll(info_field(c, "replication", field));
-    redisFree(c);
-    return offset;
-}
-
-static bool link_is_up(int port) {
-    redisContext *c = client_connect(port);
-    bool up = strcmp(info_field(c, "replication", "master_link_status"), "up") == 0;
-    redisFree(c);
-    return up;
-}
-
-/* The follower has all that the primary has said so far. */
-static void await_caught_up(int primary, int follower) {
-    AWAIT(link_is_up(follower));
-    int64_t said = offset_of(primary, "master_repl_offset");
-    AWAIT(link_is_up(follower) && offset_of(follower, "slave_repl_offset") >= said);
-}
-
-static void follow(int follower, const char *host, int port) {
-    redisContext *c = client_connect(follower);
-    expect_text(c, "OK", "REPLICAOF %s %d", host, port);
-    redisFree(c);
-}
-
-static void stop_following(int follower) {
-    redisContext *c = client_connect(follower);
-    expect_text(c, "OK", "REPLICAOF NO ONE");
-    expect_text(c, "OK", "SET promoted yes");
-    expect_integer(c, 1, "DEL promoted");
-    redisFree(c);
-}
-
-/* Changes of all types in two databases, other keys in every round. */
-static void say_more(int port, unsigned round, unsigned count) {
-    static const char *const forms[] = {
-        "SET s:%u:%u %u",         "HSET h:%u:%u f %u g x",     "RPUSH l:%u:%u a %u b",
-        "SADD m:%u:%u %u 1 2",    "ZADD z:%u:%u %u one 2 two", "XADD x:%u:%u 1-1 f %u",
-        "PFADD p:%u:%u %u a b c", "SETEX e:%u:%u 10000 %u",    "GEOADD g:%u:%u 13.36 38.11 p%u",
-        "SETBIT b:%u:%u 1%u 1",   "APPEND s:%u:%u %u",         "INCRBYFLOAT i:%u:%u 0.%u"};
-    enum { FORMS = sizeof(forms) / sizeof(forms[0]) };
-    redisContext *c = client_connect(port);
-    for (unsigned i = 0; i < count; i++) {
-        expect_text(c, "OK", "SELECT %d", i % 3 ? 0 : 5);
-        freeReplyObject(expect_reply(c, forms[i % FORMS], round, i / FORMS, i));
-        if (i % 11 == 10)
-            freeReplyObject(expect_reply(c, "DEL s:%u:%u", round, i / FORMS / 2));
-    }
-    redisFree(c);
-}
-
-/* Before the sync, during it, and while the stream runs. */
-static void fill_and_follow(int primary, int follower, int primary_port, uint64_t seed) {
-    dataset_fill(primary, seed, KEYS);
-    follow(follower, "127.0.0.1", primary_port);
-    for (unsigned i = 1; i <= WHILE_FOLLOWING; i++)
-        say_more(primary, i, KEYS);
-    await_caught_up(primary, follower);
-}
 
 /* Commands whose keys lie on several shards of the follower, in transactions and out of them. */
 static void say_over_shards(int port) {
@@ -160,19 +96,20 @@ static void test_a_chain(void **state) {
     fill_and_follow(first->port, second->port, first->port, random_seed());
     await_caught_up(first->port, third->port);
     dataset_assert_equal("first", first->port, "third", third->port, EXPIRY_EXACT);
-    int64_t snapshots = pool_number(third, "workers.0.primary_full_syncs");
+    int64_t snapshots = pool_number(third, "workers.0.metrics.primary_full_syncs");
+    assert_true(snapshots > 0);
     stop_following(second->port);
     say_more(second->port, 70, 50);
     await_caught_up(second->port, third->port);
     dataset_assert_equal("second", second->port, "third", third->port, EXPIRY_EXACT);
-    assert_int_equal(pool_number(third, "workers.0.primary_full_syncs"), snapshots);
+    assert_int_equal(pool_number(third, "workers.0.metrics.primary_full_syncs"), snapshots);
     assert_int_equal(pool_stop(second), 0);
     pool_start_again(second);
     AWAIT(link_is_up(third->port));
     say_more(second->port, 80, 50);
     await_caught_up(second->port, third->port);
     dataset_assert_equal("second", second->port, "third", third->port, EXPIRY_EXACT);
-    assert_int_equal(pool_number(third, "workers.0.primary_full_syncs"), snapshots);
+    assert_int_equal(pool_number(third, "workers.0.metrics.primary_full_syncs"), snapshots);
     pool_end(&third);
     pool_end(&second);
     pool_end(&first);

@@ -61,9 +61,9 @@ struct clients {
 };
 
 struct client *client_of_session(struct session *session);
-/* Take a socket in: limits, protected mode, registration. Owns fd from here on. */
-void client_open(struct clients *clients, int fd, enum session_port port, bool unix_socket,
-                 const char *peer, const char *local);
+/* Take a socket in: limits, protected mode, registration. Owns fd from here on. NULL: it was refused. */
+struct client *client_open(struct clients *clients, int fd, enum session_port port,
+                           bool unix_socket, const char *peer, const char *local);
 void client_close_later(struct client *c);
 void client_mark_flush(struct client *c);
 /* Its waiting input runs on in the next turn. */

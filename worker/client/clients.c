@@ -81,15 +81,15 @@ static void count_address(struct clients *clients, uint32_t class, int by) {
     atomic_store_explicit(count, (uint16_t)(atomic_load(count) + by), memory_order_relaxed);
 }
 
-void client_open(struct clients *clients, int fd, enum session_port port, bool unix_socket,
-                 const char *peer, const char *local) {
+struct client *client_open(struct clients *clients, int fd, enum session_port port,
+                           bool unix_socket, const char *peer, const char *local) {
     bool local_peer = unix_socket || is_loopback(peer);
     const char *why = refusal(clients, port, local_peer);
     if (why) {
         clients->rejected++;
         (void)!write(fd, why, strlen(why));
         close(fd);
-        return;
+        return NULL;
     }
     struct client *c = mem_calloc(1, sizeof(*c));
     c->owner = clients;
@@ -118,6 +118,7 @@ void client_open(struct clients *clients, int fd, enum session_port port, bool u
     clients->connected++;
     clients->received++;
     status_set(clients->env->status, METRIC_connected_clients, clients->connected);
+    return c;
 }
 
 /* ---- close ---- */
@@ -215,6 +216,37 @@ static void on_acceptable(struct ev_loop *loop, ev_io *io, int events) {
     }
 }
 
+static void take_over(struct clients *clients, int fd, const struct handover *what) {
+    bool of_feed = what->origin == HANDOVER_FEED;
+    struct client *c = client_open(clients, fd, of_feed ? SESSION_NODE : SESSION_PUBLIC,
+                                   what->origin != HANDOVER_PUBLIC, what->peer, what->local);
+    if (c == NULL)
+        return;
+    c->session.of_feed = of_feed;
+    c->session.authenticated = c->session.authenticated || what->authenticated == 1;
+    if (what->pending_bytes == 0)
+        return;
+    buf_append(&c->in, what->pending, what->pending_bytes);
+    client_mark_ready(c);
+}
+
+bool clients_hand_over(struct clients *clients, struct session *session, uint32_t shard,
+                       struct bytes pending) {
+    struct client *c = client_of_session(session);
+    struct handover what = {.origin = session->unix_socket ? HANDOVER_UNIX : HANDOVER_PUBLIC,
+                            .authenticated = session->authenticated,
+                            .pending_bytes = (uint32_t)pending.len};
+    if (client_unsent(c) > 0 || pending.len > sizeof what.pending)
+        return false;
+    snprintf(what.peer, sizeof what.peer, "%s", session->peer);
+    snprintf(what.local, sizeof what.local, "%s", session->local);
+    memcpy(what.pending, pending.ptr, pending.len);
+    if (handover_send(inherit_fd_handover(shard), session->fd, &what) != HANDOVER_OK)
+        return false;
+    client_close_later(c);
+    return true;
+}
+
 static void on_handover(struct ev_loop *loop, ev_io *io, int events) {
     struct clients *clients = io->data;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
@@ -228,8 +260,7 @@ static void on_handover(struct ev_loop *loop, ev_io *io, int events) {
             log_warning("A client handed over was lost: %s", strerror(errno));
             continue;
         }
-        client_open(clients, fd, SESSION_PUBLIC, what.origin == HANDOVER_UNIX, what.peer,
-                    what.local);
+        take_over(clients, fd, &what);
     }
 }
 

@@ -36,6 +36,10 @@ void clients_cron(struct clients *clients); /* ten times a second */
 void clients_refresh_status(struct clients *clients);
 /* CLIENT KILL. own: the session that asks. */
 void clients_kill(struct clients *clients, struct session *session, bool own);
+/* Give a client of the public port to another worker, where `pending` is run first as if it had sent it;
+ * what it has sent behind the command that runs now is dropped. False: not now, it stays. */
+bool clients_hand_over(struct clients *clients, struct session *session, uint32_t shard,
+                       struct bytes pending);
 /* No reply is waiting to leave. */
 bool clients_drained(const struct clients *clients);
 

@@ -1,6 +1,7 @@
 /* cmd_replication.c - REPLCONF, PSYNC, SYNC, ROLE, and INFO replication: this shard as a primary. */
 #include "worker/command/server_private.h"
 
+#include "worker/replication/feed.h"
 #include "worker/replication/primary.h"
 
 #include <inttypes.h>
@@ -8,24 +9,24 @@
 
 static const char no_id[] = "0000000000000000000000000000000000000000";
 
-/* A replica follows one shard, on that shard's own port; a pool of one is its only shard. */
 static bool may_be_followed(struct command_ctx *ctx) {
-    const struct segment *segment = ctx->env->segment;
-    if (ctx->env->primary == NULL) {
-        reply_error(&ctx->reply, "ERR This shard has no replication");
-        return false;
-    }
-    if (ctx_is_node(ctx) || (segment != NULL && segment->workers == 1))
+    if (ctx->env->primary != NULL)
         return true;
-    reply_error(&ctx->reply, "ERR the public port of a pool cannot be replicated: follow each "
-                             "worker's own port");
+    reply_error(&ctx->reply, "ERR This shard has no replication");
     return false;
+}
+
+/* On a worker's own port its shard is followed, on the public port the whole pool; a pool of one is its
+ * only shard. */
+static bool follows_pool(const struct command_ctx *ctx) {
+    const struct segment *segment = ctx->env->segment;
+    return !ctx_is_node(ctx) && segment != NULL && segment->workers > 1;
 }
 
 static struct replica *own_replica(struct command_ctx *ctx) {
     struct session *s = ctx->session;
     if (s->replica == NULL)
-        s->replica = replica_create(ctx->env->primary, s, s->fd, s->peer);
+        s->replica = replica_create(ctx->env->primary, s, s->fd, s->peer, s->of_feed);
     return s->replica;
 }
 
@@ -60,11 +61,34 @@ void cmd_replconf(struct command_ctx *ctx) {
     reply_ok(&ctx->reply);
 }
 
+static const char reply_err_feed[] =
+    "ERR the worker that merges the streams of the pool cannot take this connection now, try again";
+
+/* One worker merges the streams of all: the connection goes there, with what was said on it. */
+static void hand_to_feed(struct command_ctx *ctx, struct bytes id, int64_t offset, bool old) {
+    struct buf said = {0};
+    replica_repeat(ctx->session->replica, id, offset, old, &said);
+    if (!ctx->env->hand_over(ctx->env->upper, ctx->session, FEED_SHARD, buf_bytes(&said)))
+        reply_error(&ctx->reply, reply_err_feed);
+    buf_free(&said);
+}
+
 /* From here on the connection is the replica's: replies to what it says are dropped. */
 static void begin(struct command_ctx *ctx, struct bytes id, int64_t offset, bool old) {
     if (!may_be_followed(ctx) || replica_is_attached(ctx->session->replica))
         return;
-    replica_sync(own_replica(ctx), id, offset, old);
+    struct replica *replica = own_replica(ctx);
+    if (!follows_pool(ctx)) {
+        replica_sync(replica, ctx->env->primary, id, offset, old);
+    } else if (ctx->env->feed != NULL) {
+        if (!feed_sync(ctx->env->feed, replica, id, offset, old)) {
+            reply_error(&ctx->reply, reply_err_feed);
+            return;
+        }
+    } else {
+        hand_to_feed(ctx, id, offset, old);
+        return;
+    }
     ctx->session->reply_mode = SESSION_REPLY_OFF;
 }
 

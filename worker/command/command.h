@@ -138,6 +138,7 @@ struct command_env {
     struct persist *persist;      /* worker/persist/persist.h; NULL in unit tests */
     struct propagate *propagate;  /* worker/replication/propagate.h; NULL: nothing is logged */
     struct primary *primary;      /* worker/replication/primary.h; NULL in unit tests */
+    struct feed *feed;            /* worker/replication/feed.h; NULL: another worker has it */
     struct blocked *blocked;      /* worker/command/blocked.h; NULL: nobody waits here for keys */
     bool keys_ready;              /* and a key that somebody waits for has changed */
     struct latency_page *latency; /* of the segment; NULL: nothing is counted */
@@ -159,6 +160,8 @@ struct command_env {
     /* Close the connection of a session (CLIENT KILL); replies already written to it are sent first
      * if it is the caller's own. */
     void (*kill_session)(void *upper, struct session *session, bool own);
+    /* Give a client to another worker, see clients_hand_over(). */
+    bool (*hand_over)(void *upper, struct session *session, uint32_t shard, struct bytes pending);
     /* CLIENT UNBLOCK: false if this session does not wait in a blocking command. */
     bool (*unblock_session)(void *upper, struct session *session, bool with_error);
     /* CLIENT PAUSE until then, monotonic; 0: UNPAUSE. */

@@ -34,6 +34,7 @@ struct session {
     bool authenticated;
     bool readonly_mode; /* READONLY on a node port */
     bool asking;
+    bool of_feed;  /* the pool's own merged stream reads this shard's */
     bool upstream; /* says what the primary says: accepted already, and nothing may refuse it */
     bool no_evict, no_touch;
     bool monitor;           /* is told of the commands of others */

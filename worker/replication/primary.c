@@ -10,11 +10,10 @@
 
 enum { CRON_HZ = 10 };
 
-struct primary *primary_create(void *loop, const char *dir, const struct config *config,
-                               struct status_page *status, const struct primary_hooks *hooks) {
+struct primary *primary_create(void *loop, const struct config *config, struct status_page *status,
+                               const struct primary_hooks *hooks) {
     struct primary *p = mem_calloc(1, sizeof *p);
     p->loop = loop;
-    p->dir = mem_strdup(dir);
     p->config = config;
     p->status = status;
     p->hooks = *hooks;
@@ -32,12 +31,10 @@ void primary_free(struct primary **primary) {
     snapshot_pipe_close(p);
     backlog_cursor_close(&p->fork);
     backlog_free(&p->backlog);
-    mem_free(p->dir);
     mem_free(p);
 }
 
-void primary_open(struct primary *p, struct persist *persist, struct propagate *propagate) {
-    p->persist = persist;
+void primary_open(struct primary *p, struct propagate *propagate) {
     p->propagate = propagate;
 }
 
@@ -148,15 +145,16 @@ void primary_want_snapshot(struct primary *p) {
     if (waiting(p, REPLICA_WAIT_FORK) == 0)
         return;
     if (!snapshot_pipe_serves(p))
-        persist_bgsave(p->persist, true);
+        p->hooks.want_snapshot(p->hooks.arg);
     else if (p->pipe.piece == NULL && snapshot_pipe_is_due(p, clock_mono_ms()))
-        persist_diskless(p->persist);
+        p->hooks.want_diskless(p->hooks.arg);
 }
 
 /* A fork that was for many serves those who are left. */
 void primary_waits_no_more(struct primary *p) {
-    if (waiting(p, REPLICA_WAIT_FORK) == 0 && p->pipe.piece == NULL)
-        persist_diskless_end(p->persist);
+    bool may_be_asked = p->hooks.want_diskless != NULL && p->pipe.piece == NULL;
+    if (may_be_asked && waiting(p, REPLICA_WAIT_FORK) == 0)
+        p->hooks.end_diskless(p->hooks.arg);
 }
 
 /* ---- the stream ---- */
@@ -232,14 +230,20 @@ static void check_replicas(struct primary *p, uint64_t now_ms) {
     replica_check(primary_replica_of(node), now_ms);
 }
 
+/* One that has a copy, and the stream since. */
+static bool is_online(const struct replica *r) {
+    return r->state == REPLICA_ONLINE && !r->own;
+}
+
 void primary_refresh(struct primary *p) {
     uint64_t now_ms = clock_mono_ms(), within_ms = (uint64_t)p->config->min_replicas_max_lag * 1000;
     p->good = 0;
     LIST_EACH(node, &p->replicas) {
         struct replica *r = primary_replica_of(node);
-        p->good +=
-            r->state == REPLICA_ONLINE && (within_ms == 0 || now_ms - r->acked_ms <= within_ms);
+        p->good += is_online(r) && (within_ms == 0 || now_ms - r->acked_ms <= within_ms);
     }
+    if (p->status == NULL)
+        return;
     status_set(p->status, METRIC_connected_replicas, primary_replicas(p));
     status_set(p->status, METRIC_replication_offset, p->backlog.end);
     status_set(p->status, METRIC_write_path_replicated, primary_least_acknowledged(p));
@@ -262,7 +266,7 @@ void primary_cron(struct primary *p) {
 uint32_t primary_replicas(const struct primary *p) {
     uint32_t count = 0;
     LIST_EACH(node, &p->replicas)
-    count++;
+    count += !primary_replica_of(node)->own;
     return count;
 }
 
@@ -274,7 +278,7 @@ uint32_t primary_acknowledged(const struct primary *p, uint64_t offset, bool on_
     uint32_t count = 0;
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);
-        count += r->state == REPLICA_ONLINE && (on_disk ? r->acked_synced : r->acked) >= offset;
+        count += is_online(r) && (on_disk ? r->acked_synced : r->acked) >= offset;
     }
     return count;
 }
@@ -284,7 +288,7 @@ uint64_t primary_least_acknowledged(const struct primary *p) {
     uint64_t least = p->backlog.end;
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);
-        if (r->state == REPLICA_ONLINE && r->acked < least)
+        if (is_online(r) && r->acked < least)
             least = r->acked;
     }
     return least;
@@ -300,6 +304,8 @@ void primary_each(const struct primary *p,
     uint64_t now_ms = clock_mono_ms();
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);
+        if (r->own)
+            continue;
         struct replica_view view = {
             .address = r->announced_address[0] ? r->announced_address : r->address,
             .port = r->port,

@@ -27,14 +27,23 @@ struct primary_hooks {
     void (*drop)(void *arg, void *client);
     /* Some replica acknowledged more, or one is gone (WAIT). May be NULL. */
     void (*acknowledged)(void *arg);
+    /* A snapshot is wanted: primary_snapshot_forked() and primary_snapshot_ended() shall tell of it. Asked
+     * for again until it is there. */
+    void (*want_snapshot)(void *arg);
+    /* The last good one as a file, read from its beginning; the caller closes it. -1 with errno. */
+    int (*open_snapshot)(void *arg);
+    /* The same of one without a file: primary_diskless_forked() and primary_diskless_ended(). Or it is wanted
+     * no more, without a word of its end. NULL: all are files. */
+    void (*want_diskless)(void *arg);
+    void (*end_diskless)(void *arg);
 };
 
-/* loop: the worker's struct ev_loop. dir: the shard's folder. All outlive the object. */
-struct primary *primary_create(void *loop, const char *dir, const struct config *config,
-                               struct status_page *status, const struct primary_hooks *hooks);
+/* loop: the worker's struct ev_loop. All outlive the object. status may be NULL. */
+struct primary *primary_create(void *loop, const struct config *config, struct status_page *status,
+                               const struct primary_hooks *hooks);
 void primary_free(struct primary **primary);
-/* Before loading is over: where changes come from, and the snapshots. */
-void primary_open(struct primary *primary, struct persist *persist, struct propagate *propagate);
+/* When loading is over: where changes come from. */
+void primary_open(struct primary *primary, struct propagate *propagate);
 struct backlog *primary_backlog(struct primary *primary);
 const struct backlog *primary_backlog_of(const struct primary *primary); /* to look at */
 
@@ -51,14 +60,20 @@ void primary_restore(struct primary *primary, const struct rdb_origin *origin, b
 bool primary_origin(const struct primary *primary, struct rdb_origin *origin_r);
 
 /* ---- a replica's connection ---- */
-/* For a connection that says REPLCONF or PSYNC; client is the client layer's own. */
-struct replica *replica_create(struct primary *primary, void *client, int fd, const char *peer);
+/* For a connection that says REPLCONF or PSYNC; client is the client layer's own. own: the pool's merged
+ * stream reads it (feed.h): served like any other, but it keeps no copy and so counts as none. */
+struct replica *replica_create(struct primary *primary, void *client, int fd, const char *peer,
+                               bool own);
 void replica_free(struct replica **replica);
 /* REPLCONF name value. False: no such option. */
 bool replica_option(struct replica *replica, struct bytes name, struct bytes value);
-/* PSYNC id offset (as sent: the next byte wanted, from 1), or SYNC with old = true. From here on the
- * connection is written to by this layer, beginning with replica_may_write(). */
-void replica_sync(struct replica *replica, struct bytes id, int64_t offset, bool old);
+/* PSYNC id offset (as sent: the next byte wanted, from 1), or SYNC with old = true, of this primary's
+ * stream. From here on the connection is written to by this layer, beginning with replica_may_write(). */
+void replica_sync(struct replica *replica, struct primary *primary, struct bytes id, int64_t offset,
+                  bool old);
+/* REPLCONF and PSYNC (or SYNC) as it says them, for another process that takes it over. */
+void replica_repeat(const struct replica *replica, struct bytes id, int64_t offset, bool old,
+                    struct buf *out);
 /* Has it said PSYNC? Then no reply may be written to its connection. */
 bool replica_is_attached(const struct replica *replica);
 /* An empty line came from it: it lives, busy with its snapshot. Nothing if it is NULL. */

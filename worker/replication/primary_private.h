@@ -31,11 +31,9 @@ struct snapshot_pipe {
 
 struct primary {
     struct ev_loop *loop;
-    char *dir;
     const struct config *config;
     struct status_page *status;
     struct primary_hooks hooks;
-    struct persist *persist;
     struct propagate *propagate;
     struct backlog backlog;
     struct snapshot_pipe pipe;
@@ -59,6 +57,7 @@ struct replica {
     bool knows_psync2;  /* REPLCONF capa psync2 */
     bool knows_eof;     /* REPLCONF capa eof: a snapshot that ends with a mark */
     bool snapshot_only; /* REPLCONF rdb-only 1: no stream */
+    bool own;           /* the pool's own merged stream: not counted */
     bool may_write;     /* the client layer is done with the socket */
     int fd;             /* borrowed: the connection */
     ev_io writable;

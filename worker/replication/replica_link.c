@@ -9,9 +9,9 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
+#include "worker/persist/aof.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sendfile.h>
@@ -25,11 +25,13 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events) {
     replica_write(io->data);
 }
 
-struct replica *replica_create(struct primary *primary, void *client, int fd, const char *peer) {
+struct replica *replica_create(struct primary *primary, void *client, int fd, const char *peer,
+                               bool own) {
     struct replica *r = mem_calloc(1, sizeof *r);
     r->primary = primary;
     r->client = client;
     r->fd = fd;
+    r->own = own;
     r->file = -1;
     const char *colon = strrchr(peer, ':');
     int len = colon != NULL ? (int)(colon - peer) : (int)strlen(peer);
@@ -113,6 +115,34 @@ bool replica_option(struct replica *r, struct bytes name, struct bytes value) {
     return true;
 }
 
+static void repeat(struct buf *out, const char *name, const char *value) {
+    const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"), bytes_of_text(name),
+                                 bytes_of_text(value)};
+    aof_format_command(out, 3,
+                       (const struct bytes[]){BYTES_LITERAL("CLIENT"), BYTES_LITERAL("REPLY"),
+                                              BYTES_LITERAL("SKIP")});
+    aof_format_command(out, 3, argv);
+}
+
+void replica_repeat(const struct replica *r, struct bytes id, int64_t offset, bool old,
+                    struct buf *out) {
+    char digits[BYTES_I64_MAX];
+    snprintf(digits, sizeof digits, "%u", r->port);
+    repeat(out, "listening-port", digits);
+    if (r->announced_address[0] != '\0')
+        repeat(out, "ip-address", r->announced_address);
+    if (r->knows_psync2)
+        repeat(out, "capa", "psync2");
+    if (r->knows_eof)
+        repeat(out, "capa", "eof");
+    if (r->snapshot_only)
+        repeat(out, "rdb-only", "1");
+    struct bytes wanted = {digits, bytes_from_i64(digits, offset)};
+    const struct bytes psync[] = {BYTES_LITERAL("PSYNC"), id, wanted},
+                       sync[] = {BYTES_LITERAL("SYNC")};
+    aof_format_command(out, old ? 1 : 3, old ? sync : psync);
+}
+
 /* ---- PSYNC ---- */
 static void go_online(struct replica *r) {
     r->state = REPLICA_ONLINE;
@@ -147,8 +177,8 @@ void replica_wait_for_fork(struct replica *r) {
     r->state = REPLICA_WAIT_FORK;
 }
 
-void replica_sync(struct replica *r, struct bytes id, int64_t offset, bool old) {
-    struct primary *p = r->primary;
+void replica_sync(struct replica *r, struct primary *p, struct bytes id, int64_t offset, bool old) {
+    r->primary = p;
     r->old_protocol = old;
     r->alive_ms = r->asked_ms = clock_mono_ms();
     list_push_back(&p->replicas, &r->link);
@@ -211,10 +241,8 @@ void replica_has_snapshot(struct replica *r) {
 }
 
 void replica_send_file(struct replica *r) {
-    char path[2048];
     struct stat st;
-    snprintf(path, sizeof path, "%s/%s", r->primary->dir, r->primary->config->dbfilename);
-    r->file = open(path, O_RDONLY | O_CLOEXEC);
+    r->file = r->primary->hooks.open_snapshot(r->primary->hooks.arg);
     if (r->file < 0 || fstat(r->file, &st) != 0) {
         replica_drop(r, "its snapshot cannot be read");
         return;

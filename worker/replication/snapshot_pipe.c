@@ -20,7 +20,7 @@ enum { PIECE_BYTES = 256 * 1024 };
 
 /* ---- before the fork ---- */
 bool snapshot_pipe_serves(const struct primary *p) {
-    bool serves = p->config->repl_diskless_sync;
+    bool serves = p->hooks.want_diskless != NULL && p->config->repl_diskless_sync;
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);
         serves = serves && (r->state != REPLICA_WAIT_FORK || r->knows_eof);
@@ -115,7 +115,7 @@ void snapshot_pipe_go_on(struct primary *p) {
     if (takers == 0) {
         log_notice("The last replica of a diskless snapshot is gone: it is given up");
         snapshot_pipe_close(p);
-        persist_diskless_end(p->persist);
+        p->hooks.end_diskless(p->hooks.arg);
     } else if (p->pipe.fd >= 0) {
         ev_io_start(p->loop, &p->pipe.readable);
     } else if (p->pipe.is_good) {

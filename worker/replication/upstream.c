@@ -145,15 +145,7 @@ static const struct addrinfo *nth_address(const struct addrinfo *found, uint32_t
     return address;
 }
 
-static void on_resolved(void *arg, const struct addrinfo *found, const char *why) {
-    struct upstream *u = arg;
-    if (found == NULL) {
-        upstream_fail(u, false, why);
-        return;
-    }
-    int fd = open_socket(u, nth_address(found, u->attempts++ % ADDRESSES_MAX));
-    if (fd < 0)
-        return;
+static void use_socket(struct upstream *u, int fd) {
     u->fd = fd;
     ev_io_init(&u->readable, on_readable, fd, EV_READ);
     ev_io_init(&u->writable, on_writable, fd, EV_WRITE);
@@ -161,10 +153,29 @@ static void on_resolved(void *arg, const struct addrinfo *found, const char *why
     ev_io_start(u->loop, &u->writable);
 }
 
+static void on_resolved(void *arg, const struct addrinfo *found, const char *why) {
+    struct upstream *u = arg;
+    if (found == NULL) {
+        upstream_fail(u, false, why);
+        return;
+    }
+    int fd = open_socket(u, nth_address(found, u->attempts++ % ADDRESSES_MAX));
+    if (fd >= 0)
+        use_socket(u, fd);
+}
+
 static void connect_now(struct upstream *u) {
     u->tried_ms = u->heard_ms = clock_mono_ms();
     upstream_set_state(u, UPSTREAM_CONNECTING);
-    resolve_start(&u->resolve, u->loop, u->host, u->port, on_resolved, u);
+    if (u->hooks.open == NULL) {
+        resolve_start(&u->resolve, u->loop, u->host, u->port, on_resolved, u);
+        return;
+    }
+    int fd = u->hooks.open(u->hooks.arg);
+    if (fd < 0)
+        fail_errno(u, "cannot connect");
+    else
+        use_socket(u, fd);
 }
 
 void upstream_start(struct upstream *u, const char *id, uint64_t offset) {

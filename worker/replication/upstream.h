@@ -48,6 +48,9 @@ struct upstream_hooks {
     void (*probed)(void *arg, uint32_t workers, uint32_t worker_port);
     /* The link is lost, or up. May be NULL. */
     void (*changed)(void *arg);
+    /* A connected socket to a primary that asks for no password, instead of host and port: owned by the
+     * link. -1 with errno. NULL: connect. */
+    int (*open)(void *arg);
 };
 
 struct upstream_where {

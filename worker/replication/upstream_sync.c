@@ -31,7 +31,7 @@ static bool say_ping(struct upstream *u) {
 
 static bool say_auth(struct upstream *u) {
     const char *user = u->config->masteruser, *password = u->config->masterauth;
-    if (password[0] == '\0')
+    if (password[0] == '\0' || u->hooks.open != NULL)
         return false;
     struct bytes argv[3] = {BYTES_LITERAL("AUTH")};
     uint32_t argc = 1;
@@ -63,11 +63,17 @@ static bool say_address(struct upstream *u) {
     return true;
 }
 
+/* A shard of our own pool is to send a file: that waits for no others to share it. */
 static bool say_capabilities(struct upstream *u) {
-    upstream_say(u, 5,
-                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("capa"),
-                                        BYTES_LITERAL("eof"), BYTES_LITERAL("capa"),
-                                        BYTES_LITERAL("psync2")});
+    struct bytes argv[5] = {BYTES_LITERAL("REPLCONF")};
+    uint32_t argc = 1;
+    if (u->hooks.open == NULL) {
+        argv[argc++] = BYTES_LITERAL("capa");
+        argv[argc++] = BYTES_LITERAL("eof");
+    }
+    argv[argc++] = BYTES_LITERAL("capa");
+    argv[argc++] = BYTES_LITERAL("psync2");
+    upstream_say(u, argc, argv);
     return true;
 }
 

@@ -1,0 +1,38 @@
+/* following.h - what tests of replication say to a primary and its follower, and await. */
+#ifndef REMUDA_TESTS_FOLLOWING_H
+#define REMUDA_TESTS_FOLLOWING_H
+#include "tests/interop/dataset.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* A number of INFO replication. */
+int64_t offset_of(int port, const char *field);
+bool link_is_up(int port);
+/* The follower has all that the primary has said so far. */
+void await_caught_up(int primary, int follower);
+/* REPLICAOF, and its end, which also shows that the follower takes writes then. */
+void follow(int follower, const char *host, int port);
+void stop_following(int follower);
+/* Changes of all types in two databases, other keys in every round. */
+void say_more(int port, unsigned round, unsigned count);
+/* Before the sync, during it, and while the stream runs. The follower is told to follow primary_port. */
+void fill_and_follow(int primary, int follower, int primary_port, uint64_t seed);
+
+/* Says changes of all types in the background, a tenth of them in transactions, some over several shards. */
+struct writer {
+    pthread_t thread;
+    int port;
+    uint64_t random;
+    atomic_bool stop;
+    atomic_uint said;
+};
+void writer_begin(struct writer *w, int port, uint64_t seed);
+/* Wait until it has said so many more. */
+void writer_more(struct writer *w, unsigned more);
+void writer_end(struct writer *w);
+
+/* Does the key hold "last"? */
+bool has_word(int port, const char *key);
+
+#endif

@@ -1,0 +1,55 @@
+/* feed.h - the whole pool as one primary: the streams of all shards merged into one, for replicas that know
+ * nothing of pools (PSYNC on the public port).
+ *
+ *   shard 0  --link-->  snapshot 0 ,  stream 0  \            / replica
+ *   shard 1  --link-->  snapshot 1 ,  stream 1   >  merged  <  replica
+ *   ...                                         /            \ ...
+ *
+ * One worker does it, FEED_SHARD. It reads every shard as a replica does (its own, too), puts the snapshots
+ * together into one file and appends what comes after them to one stream, in the order of arrival: the order
+ * of each key's changes is kept, a shard's transactions stay whole. FLUSHALL, FLUSHDB and SWAPDB, which every
+ * shard says for itself, are said once, when all have come to that point.
+ *
+ * The set of links with the stream they make is a run. All replicas that ask while its snapshot is being made
+ * share it; who asks for a snapshot later begins another run, as a stream's past can't be asked for again.
+ * A run ends when a shard's stream has a gap, or when it has had no replica for repl-backlog-ttl. */
+#ifndef REMUDA_REPLICATION_FEED_H
+#define REMUDA_REPLICATION_FEED_H
+#include "config/config.h"
+#include "shared/base/bytes.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { FEED_SHARD = 0 };
+
+struct feed;
+struct replica;
+
+struct feed_hooks {
+    void *arg;
+    /* As of primary_hooks. */
+    void (*drop)(void *arg, void *client);
+    /* A connected socket to this shard's primary, owned by the feed. -1 with errno. */
+    int (*open)(void *arg, uint32_t shard);
+};
+
+/* loop: struct ev_loop. dir: where the snapshots are put together. config is live; all outlive the object. */
+struct feed *feed_create(void *loop, const char *dir, const struct config *config, uint32_t shards,
+                         const struct feed_hooks *hooks);
+/* The replicas' connections must be gone. */
+void feed_free(struct feed **feed);
+/* As replica_sync(), of the merged stream. False: so many runs that another can't begin; try again. */
+bool feed_sync(struct feed *feed, struct replica *replica, struct bytes id, int64_t offset,
+               bool old);
+void feed_turn_end(struct feed *feed);
+void feed_cron(struct feed *feed); /* ten times a second */
+/* For stopping: write on; true if all replicas have got everything that came in. */
+bool feed_drained(struct feed *feed);
+
+struct feed_view {
+    uint32_t runs, replicas; /* replicas of all runs */
+    uint64_t offset;         /* end of the newest run's stream */
+};
+void feed_view(const struct feed *feed, struct feed_view *view_r);
+
+#endif

@@ -1,0 +1,76 @@
+/* feed_private.h - a run and its links, for feed.c (the set of runs) and feed_run.c (one of them). */
+#ifndef REMUDA_REPLICATION_FEED_PRIVATE_H
+#define REMUDA_REPLICATION_FEED_PRIVATE_H
+#include "worker/replication/feed.h"
+
+#include "shared/base/buf.h"
+#include "shared/base/list.h"
+#include "worker/persist/background.h"
+#include "worker/replication/primary.h"
+#include "worker/replication/upstream.h"
+
+enum { FEED_NAME_BYTES = 64, FEED_REASON_BYTES = 200 };
+
+enum feed_state {
+    FEED_GATHERING, /* the shards' snapshots come in */
+    FEED_MERGING,
+    FEED_LIVE,
+    FEED_BROKEN /* a gap: its replicas must begin anew */
+};
+
+struct feed_link {
+    struct feed_run *run;
+    struct upstream *upstream;
+    uint32_t shard, db;
+    char snapshot[FEED_NAME_BYTES]; /* "": it has not come */
+    bool in_transaction;
+    /* A command of whole databases waits until it has come from all shards; "" if none does. */
+    struct buf held;
+    bool passed; /* it was said: go on behind it */
+};
+
+/* On the thread that waits for the disk; touches nothing but itself. */
+struct feed_merge {
+    struct background_job job;
+    struct feed_run *run;
+    char *dir;
+    char out[FEED_NAME_BYTES]; /* the merged file, until all replicas have opened it */
+    const char **names;
+    uint32_t count;
+    bool checksum, ok;
+    _Atomic bool stop;
+    char error[FEED_REASON_BYTES];
+};
+
+struct feed_run {
+    struct list link;
+    struct feed *feed;
+    enum feed_state state;
+    struct primary *primary;
+    struct propagate *propagate;
+    struct feed_link *links; /* one a shard */
+    struct feed_merge merge;
+    bool merging;      /* the thread is at work */
+    uint32_t held_for; /* tenths of a second that a command has waited although all links are up */
+};
+
+struct feed {
+    struct ev_loop *loop;
+    char *dir;
+    const struct config *config;
+    uint32_t shards;
+    struct feed_hooks hooks;
+    struct background *background; /* NULL before the first merge */
+    struct list runs;              /* oldest first */
+    uint32_t numbers;              /* given to runs, for names of files */
+};
+
+/* ---- feed_run.c ---- */
+struct feed_run *feed_run_create(struct feed *feed);
+/* No replica may be left, nor the thread at work. */
+void feed_run_free(struct feed_run *run);
+void feed_run_break(struct feed_run *run, const char *why);
+void feed_run_turn_end(struct feed_run *run);
+void feed_run_cron(struct feed_run *run);
+
+#endif

@@ -1,0 +1,292 @@
+/* feed_run.c - one run: its links to the shards, the snapshot put together from theirs, the stream merged
+ * from theirs.
+ *
+ * A gap in a shard's stream breaks it, as nothing can be taken back from a stream. A link that is cut and
+ * continues leaves no gap. */
+#include "worker/replication/feed_private.h"
+
+#include "shared/base/log.h"
+#include "shared/base/mem.h"
+#include "shared/base/publish.h"
+#include "worker/persist/rdb_merge.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { HELD_MAX = 50 }; /* tenths of a second */
+
+static void path_of(const struct feed_run *run, const char *name, char path_r[2048]) {
+    snprintf(path_r, 2048, "%s/%s", run->feed->dir, name);
+}
+
+static void remove_file(const struct feed_run *run, char name[FEED_NAME_BYTES]) {
+    char path[2048];
+    if (name[0] == '\0')
+        return;
+    path_of(run, name, path);
+    unlink(path);
+    name[0] = '\0';
+}
+
+/* Also from within a link's hooks: the links go later. */
+void feed_run_break(struct feed_run *run, const char *why) {
+    if (run->state == FEED_BROKEN)
+        return;
+    log_warning("The merged stream has to begin anew: %s", why);
+    run->state = FEED_BROKEN;
+    run->merge.stop = true;
+    primary_forget(run->primary);
+}
+
+/* ---- the snapshot ---- */
+static void merge(struct background_job *job) {
+    struct feed_merge *m = (struct feed_merge *)job;
+    int fd = publish_begin(m->dir, m->out, m->error, sizeof m->error);
+    m->ok = fd >= 0 && rdb_merge(m->dir, m->names, m->count, fd, m->checksum, &m->stop, m->error,
+                                 sizeof m->error) == 0;
+    if (fd >= 0)
+        close(fd);
+}
+
+/* It is sent from what was just written: no copy of it is kept, so none is synced. */
+static void merged(struct background_job *job) {
+    struct feed_merge *m = (struct feed_merge *)job;
+    struct feed_run *run = m->run;
+    run->merging = false;
+    for (uint32_t i = 0; i < run->feed->shards; i++)
+        remove_file(run, run->links[i].snapshot);
+    if (!m->ok) {
+        feed_run_break(run, m->error);
+    } else if (run->state == FEED_MERGING) {
+        run->state = FEED_LIVE;
+        primary_snapshot_ended(run->primary, SNAPSHOT_GOOD);
+    }
+    remove_file(run, m->out);
+}
+
+static void begin_merge(struct feed_run *run) {
+    struct feed *f = run->feed;
+    char why[FEED_REASON_BYTES];
+    if (f->background == NULL)
+        f->background = background_create(f->loop, why, sizeof why);
+    if (f->background == NULL) {
+        feed_run_break(run, why);
+        return;
+    }
+    for (uint32_t i = 0; i < f->shards; i++)
+        run->merge.names[i] = run->links[i].snapshot;
+    run->merge.checksum = f->config->rdbchecksum;
+    run->state = FEED_MERGING;
+    run->merging = true;
+    background_submit(f->background, &run->merge.job);
+}
+
+static void on_snapshot(void *arg, const char *file) {
+    struct feed_link *link = arg;
+    struct feed_run *run = link->run;
+    bool first = link->snapshot[0] == '\0' && run->state == FEED_GATHERING, all = true;
+    if (!first) {
+        feed_run_break(run, "a shard's stream has a gap");
+        return;
+    }
+    snprintf(link->snapshot, sizeof link->snapshot, "%s", file);
+    upstream_loaded(link->upstream); /* what follows it can be taken at once */
+    for (uint32_t i = 0; i < run->feed->shards; i++)
+        all = all && run->links[i].snapshot[0] != '\0';
+    if (all)
+        begin_merge(run);
+}
+
+static void on_continued(void *arg) {
+    /* After a short break, without a gap. */
+}
+
+static int open_merged(void *arg) {
+    struct feed_run *run = arg;
+    char path[2048];
+    path_of(run, run->merge.out, path);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static void want_snapshot(void *arg) {
+    /* It is on its way: that is what the run began with. */
+}
+
+static void drop(void *arg, void *client) {
+    struct feed_run *run = arg;
+    run->feed->hooks.drop(run->feed->hooks.arg, client);
+}
+
+/* ---- commands of whole databases ---- */
+static bool is_of_whole_databases(struct bytes name) {
+    return bytes_equal_nocase(name, "flushall") || bytes_equal_nocase(name, "flushdb") ||
+           bytes_equal_nocase(name, "swapdb");
+}
+
+/* True if all shards have come to it. */
+static bool all_hold_the_same(const struct feed_run *run) {
+    const struct feed_link *first = &run->links[0];
+    for (uint32_t i = 0; i < run->feed->shards; i++) {
+        const struct feed_link *link = &run->links[i];
+        if (link->held.len == 0 || link->db != first->db ||
+            !bytes_equal(buf_bytes(&link->held), buf_bytes(&first->held)))
+            return false;
+    }
+    return true;
+}
+
+static bool hold(struct feed_link *link, struct bytes raw) {
+    struct feed_run *run = link->run;
+    if (link->passed) {
+        link->passed = false;
+        return true;
+    }
+    if (link->in_transaction) {
+        feed_run_break(run, "FLUSHALL, FLUSHDB or SWAPDB in a transaction of one shard");
+        return false;
+    }
+    if (link->held.len == 0)
+        buf_append_bytes(&link->held, raw);
+    if (!all_hold_the_same(run))
+        return false;
+    propagate_raw(run->propagate, link->db, raw);
+    for (uint32_t i = 0; i < run->feed->shards; i++) {
+        buf_free(&run->links[i].held);
+        run->links[i].passed = &run->links[i] != link;
+    }
+    return true;
+}
+
+/* ---- the stream ---- */
+static void select_db(struct feed_link *link, struct bytes digits) {
+    uint64_t db;
+    if (bytes_to_u64(digits, &db) && db <= INT32_MAX)
+        link->db = (uint32_t)db;
+}
+
+static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
+    struct feed_link *link = arg;
+    struct feed_run *run = link->run;
+    if (run->state == FEED_BROKEN)
+        return false;
+    if (bytes_equal_nocase(argv[0], "ping") || bytes_equal_nocase(argv[0], "replconf"))
+        return true;
+    if (bytes_equal_nocase(argv[0], "select") && argc == 2) {
+        select_db(link, argv[1]);
+        return true;
+    }
+    if (is_of_whole_databases(argv[0]))
+        return hold(link, raw);
+    if (bytes_equal_nocase(argv[0], "multi"))
+        link->in_transaction = true;
+    else if (bytes_equal_nocase(argv[0], "exec"))
+        link->in_transaction = false;
+    propagate_raw(run->propagate, link->db, raw);
+    return true;
+}
+
+/* ---- life ---- */
+static int open_link(void *arg) {
+    struct feed_link *link = arg;
+    const struct feed_hooks *hooks = &link->run->feed->hooks;
+    return hooks->open(hooks->arg, link->shard);
+}
+
+static void open_links(struct feed_run *run, uint32_t number) {
+    struct feed *f = run->feed;
+    for (uint32_t i = 0; i < f->shards; i++) {
+        struct feed_link *link = &run->links[i];
+        char tag[FEED_NAME_BYTES / 2];
+        snprintf(tag, sizeof tag, "feed-%u-%u", number, i);
+        *link = (struct feed_link){.run = run, .shard = i};
+        struct upstream_hooks hooks = {.arg = link,
+                                       .snapshot = on_snapshot,
+                                       .continued = on_continued,
+                                       .command = on_command,
+                                       .open = open_link};
+        struct upstream_where where = {.host = "shard", .port = i, .dir = f->dir, .tag = tag};
+        link->upstream = upstream_create(f->loop, f->config, &where, &hooks);
+    }
+    for (uint32_t i = 0; i < f->shards; i++)
+        upstream_start(run->links[i].upstream, "", 0);
+}
+
+struct feed_run *feed_run_create(struct feed *f) {
+    struct feed_run *run = mem_calloc(1, sizeof *run);
+    uint32_t number = f->numbers++;
+    struct primary_hooks hooks = {
+        .arg = run, .drop = drop, .want_snapshot = want_snapshot, .open_snapshot = open_merged};
+    run->feed = f;
+    run->primary = primary_create(f->loop, f->config, NULL, &hooks);
+    run->propagate = propagate_create(NULL, primary_backlog(run->primary));
+    primary_open(run->primary, run->propagate);
+    backlog_keep(primary_backlog(run->primary));
+    primary_snapshot_forked(run->primary);
+    run->merge.run = run;
+    run->merge.dir = f->dir;
+    run->merge.count = f->shards;
+    run->merge.names = mem_calloc(f->shards, sizeof *run->merge.names);
+    run->merge.job.run = merge;
+    run->merge.job.done = merged;
+    snprintf(run->merge.out, sizeof run->merge.out, "temp-feed-%u.rdb", number);
+    run->links = mem_calloc(f->shards, sizeof *run->links);
+    list_push_back(&f->runs, &run->link);
+    log_notice("Merging the streams of %u shards for a replica of the pool", f->shards);
+    open_links(run, number);
+    return run;
+}
+
+void feed_run_free(struct feed_run *run) {
+    list_remove(&run->link);
+    for (uint32_t i = 0; i < run->feed->shards; i++) {
+        upstream_free(&run->links[i].upstream);
+        remove_file(run, run->links[i].snapshot);
+        buf_free(&run->links[i].held);
+    }
+    remove_file(run, run->merge.out);
+    propagate_free(&run->propagate);
+    primary_free(&run->primary);
+    mem_free(run->merge.names);
+    mem_free(run->links);
+    mem_free(run);
+}
+
+/* ---- the loop ---- */
+void feed_run_turn_end(struct feed_run *run) {
+    for (uint32_t i = 0; i < run->feed->shards && run->state != FEED_BROKEN; i++)
+        if (run->links[i].passed)
+            upstream_go_on(run->links[i].upstream);
+    primary_turn_end(run->primary);
+}
+
+/* A link that begins anew has lost its place; one that holds a command longer than the others need to come
+ * to it waits for what will not come. */
+static void check_links(struct feed_run *run) {
+    bool held = false, all_up = true;
+    for (uint32_t i = 0; i < run->feed->shards; i++) {
+        struct feed_link *link = &run->links[i];
+        struct upstream_view view;
+        upstream_view(link->upstream, &view);
+        bool anew = view.state == UPSTREAM_SYNCING || view.state == UPSTREAM_TRANSFER;
+        if (anew && (link->snapshot[0] != '\0' || run->state != FEED_GATHERING))
+            feed_run_break(run, "a shard's stream has a gap");
+        held = held || link->held.len > 0;
+        all_up = all_up && view.state == UPSTREAM_STREAMING;
+    }
+    run->held_for = held && all_up ? run->held_for + 1 : 0;
+    if (run->held_for > HELD_MAX)
+        feed_run_break(run, "FLUSHALL, FLUSHDB or SWAPDB has not come from every shard");
+}
+
+void feed_run_cron(struct feed_run *run) {
+    if (run->state == FEED_BROKEN)
+        return;
+    for (uint32_t i = 0; i < run->feed->shards; i++)
+        upstream_cron(run->links[i].upstream);
+    check_links(run);
+    primary_cron(run->primary);
+}

@@ -348,6 +348,11 @@ void replica_write(struct replica *r) {
 }
 
 /* ---- limits ---- */
+/* Another's end may have moved this one on just now, after now_ms was taken. */
+static uint64_t passed_ms(uint64_t since_ms, uint64_t now_ms) {
+    return now_ms > since_ms ? now_ms - since_ms : 0;
+}
+
 /* Bytes of the stream that are kept for it. */
 static uint64_t owed_bytes(const struct replica *r) {
     return r->cursor.backlog != NULL ? r->primary->backlog.end - r->cursor.offset : 0;
@@ -373,14 +378,14 @@ static bool over_output_limit(struct replica *r, uint64_t now_ms) {
     }
     if (r->over_soft_limit_since_ms == 0)
         r->over_soft_limit_since_ms = now_ms;
-    return now_ms - r->over_soft_limit_since_ms >= soft_ms;
+    return passed_ms(r->over_soft_limit_since_ms, now_ms) >= soft_ms;
 }
 
 /* While it waits for a snapshot the replica must hear from us, or it takes us for dead. */
 static void keep_alive(struct replica *r, uint64_t now_ms) {
     uint64_t period_ms = (uint64_t)r->primary->config->repl_ping_replica_period * 1000;
     bool waits = r->state == REPLICA_WAIT_FORK || r->state == REPLICA_WAIT_FILE;
-    if (!waits || now_ms - r->alive_ms < period_ms || r->words.len > 0)
+    if (!waits || passed_ms(r->alive_ms, now_ms) < period_ms || r->words.len > 0)
         return;
     buf_append_text(&r->words, "\n");
     replica_write(r);
@@ -398,7 +403,7 @@ static bool stalls(const struct replica *r, uint64_t now_ms) {
     if (r->state == REPLICA_PIPED && r->primary->pipe.held_up)
         patience_ms /= 2;
     bool owes = r->state == REPLICA_SENDING || snapshot_pipe_waits_for(r);
-    return owes && now_ms - r->alive_ms > patience_ms;
+    return owes && passed_ms(r->alive_ms, now_ms) > patience_ms;
 }
 
 void replica_check(struct replica *r, uint64_t now_ms) {
@@ -408,7 +413,7 @@ void replica_check(struct replica *r, uint64_t now_ms) {
         r->excused_bytes = owed_bytes(r);
     else if (over_output_limit(r, now_ms))
         replica_drop(r, "it is slower than client-output-buffer-limit allows");
-    else if (r->state == REPLICA_ONLINE && answers && now_ms - r->acked_ms > timeout_ms)
+    else if (r->state == REPLICA_ONLINE && answers && passed_ms(r->acked_ms, now_ms) > timeout_ms)
         replica_drop(r, "it has not acknowledged anything for repl-timeout");
     else if (stalls(r, now_ms))
         replica_drop(r, "it has read nothing for repl-timeout");

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,7 @@ struct world *world_open(void) {
                                   .want_diskless = want_diskless,
                                   .end_diskless = end_diskless};
     the_world = w;
+    signal(SIGPIPE, SIG_IGN); /* as a worker does: sendfile() knows no MSG_NOSIGNAL */
     for (unsigned i = 0; i < PEERS; i++)
         w->peers[i] = (struct peer){.world = w, .fd = -1, .their_fd = -1};
     w->shard = shard_create();

@@ -83,6 +83,70 @@ static void test_whole_databases(void **state) {
     pool_end(&pool);
 }
 
+struct mover {
+    pthread_t thread;
+    int port;
+    uint64_t random;
+    atomic_bool stop;
+};
+enum { PURSES = 12, COINS = 60 };
+
+/* Coins go from one list to another, mostly on another shard: none is ever made or lost. */
+static void *move_coins(void *arg) {
+    struct mover *m = arg;
+    redisContext *c = client_try_connect(m->port);
+    while (c && !atomic_load(&m->stop))
+        freeReplyObject(redisCommand(c, "LMOVE purse:%u purse:%u LEFT RIGHT",
+                                     random_below(&m->random, PURSES),
+                                     random_below(&m->random, PURSES)));
+    redisFree(c);
+    return NULL;
+}
+
+static int64_t count_coins(redisContext *c) {
+    int64_t sum = 0;
+    expect_text(c, "OK", "MULTI");
+    for (unsigned i = 0; i < PURSES; i++)
+        expect_text(c, "QUEUED", "LLEN purse:%u", i);
+    redisReply *reply = expect_reply(c, "EXEC");
+    for (size_t i = 0; i < reply->elements; i++)
+        sum += reply->element[i]->integer;
+    freeReplyObject(reply);
+    return sum;
+}
+
+/* A command over several shards is seen whole or not at all. */
+static void test_several_shards(void **state) {
+    oracle_needed();
+    enum { MOVERS = 4 };
+    uint64_t seed = random_seed();
+    struct mover movers[MOVERS];
+    struct pool *pool = pool_start(&(struct pool_options){.workers = WORKERS});
+    redisContext *p = pool_connect(pool);
+    for (unsigned i = 0; i < COINS; i++)
+        freeReplyObject(expect_reply(p, "RPUSH purse:%u coin:%u", i % PURSES, i));
+    struct oracle *redis = redis_following(pool, no_save);
+    redisContext *c = client_connect(redis->port);
+    for (unsigned i = 0; i < MOVERS; i++) {
+        movers[i] = (struct mover){.port = pool->port, .random = seed + i};
+        assert_int_equal(pthread_create(&movers[i].thread, NULL, move_coins, &movers[i]), 0);
+    }
+    await_last_words(pool, redis->port);
+    int64_t began = offset_of(redis->port, "slave_repl_offset");
+    do
+        assert_int_equal(count_coins(c), COINS);
+    while (offset_of(redis->port, "slave_repl_offset") < began + 400000);
+    for (unsigned i = 0; i < MOVERS; i++) {
+        atomic_store(&movers[i].stop, true);
+        pthread_join(movers[i].thread, NULL);
+    }
+    assert_equal(pool, redis);
+    redisFree(c);
+    redisFree(p);
+    oracle_end(&redis);
+    pool_end(&pool);
+}
+
 /* Wherever the connection comes in again, it continues. */
 static void test_cut_connections(void **state) {
     oracle_needed();
@@ -181,6 +245,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_under_load, pools_cleanup),
         cmocka_unit_test_teardown(test_whole_databases, pools_cleanup),
+        cmocka_unit_test_teardown(test_several_shards, pools_cleanup),
         cmocka_unit_test_teardown(test_cut_connections, pools_cleanup),
         cmocka_unit_test_teardown(test_killed_workers, pools_cleanup),
         cmocka_unit_test_teardown(test_many, pools_cleanup),

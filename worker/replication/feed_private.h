@@ -1,4 +1,5 @@
-/* feed_private.h - a run and its links, for feed.c (the set of runs) and feed_run.c (one of them). */
+/* feed_private.h - a run and its links, for feed.c (the set of runs), feed_run.c (one of them) and feed_hold.c
+ * (what waits until all shards have come to it). */
 #ifndef REMUDA_REPLICATION_FEED_PRIVATE_H
 #define REMUDA_REPLICATION_FEED_PRIVATE_H
 #include "worker/replication/feed.h"
@@ -24,9 +25,22 @@ struct feed_link {
     uint32_t shard, db;
     char snapshot[FEED_NAME_BYTES]; /* "": it has not come */
     bool in_transaction;
-    /* A command of whole databases waits until it has come from all shards; "" if none does. */
-    struct buf held;
-    bool passed; /* it was said: go on behind it */
+    /* feed_hold.c */
+    struct buf held; /* a command of whole databases, "": none */
+    bool passed;     /* it was said: go on behind it */
+    struct feed_span
+        *span;    /* whose part has come: nothing behind it is taken before the others have */
+    bool in_part; /* it is coming */
+    bool go_on;   /* offer again what was refused */
+};
+
+/* A command over several shards, of which each says its part. */
+struct feed_span {
+    struct list link;
+    uint64_t number, parts, arrived;
+    struct buf text; /* MULTI and the parts that have come, as they will be said */
+    int64_t db;      /* of its last command */
+    uint32_t age;    /* tenths of a second */
 };
 
 /* On the thread that waits for the disk; touches nothing but itself. */
@@ -51,6 +65,7 @@ struct feed_run {
     struct feed_link *links; /* one a shard */
     struct feed_merge merge;
     bool merging;      /* the thread is at work */
+    struct list spans; /* not whole yet */
     uint32_t held_for; /* tenths of a second that a command has waited although all links are up */
 };
 
@@ -64,6 +79,19 @@ struct feed {
     struct list runs;              /* oldest first */
     uint32_t numbers;              /* given to runs, for names of files */
 };
+
+/* ---- feed_hold.c ---- */
+enum feed_held {
+    FEED_PASS, /* it is nothing that waits: say it */
+    FEED_TAKEN,
+    FEED_WAIT /* it cannot be taken yet */
+};
+/* A command of this link's stream: is it one that must wait for other links, or come with theirs? */
+enum feed_held feed_hold(struct feed_link *link, uint32_t argc, const struct bytes *argv,
+                         struct bytes raw);
+/* Ten times a second: what waits too long. */
+void feed_hold_cron(struct feed_run *run, bool all_up);
+void feed_hold_free(struct feed_run *run);
 
 /* ---- feed_run.c ---- */
 struct feed_run *feed_run_create(struct feed *feed);

@@ -17,8 +17,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HELD_MAX = 50 }; /* tenths of a second */
-
 static void path_of(const struct feed_run *run, const char *name, char path_r[2048]) {
     snprintf(path_r, 2048, "%s/%s", run->feed->dir, name);
 }
@@ -121,66 +119,15 @@ static void drop(void *arg, void *client) {
     run->feed->hooks.drop(run->feed->hooks.arg, client);
 }
 
-/* ---- commands of whole databases ---- */
-static bool is_of_whole_databases(struct bytes name) {
-    return bytes_equal_nocase(name, "flushall") || bytes_equal_nocase(name, "flushdb") ||
-           bytes_equal_nocase(name, "swapdb");
-}
-
-/* True if all shards have come to it. */
-static bool all_hold_the_same(const struct feed_run *run) {
-    const struct feed_link *first = &run->links[0];
-    for (uint32_t i = 0; i < run->feed->shards; i++) {
-        const struct feed_link *link = &run->links[i];
-        if (link->held.len == 0 || link->db != first->db ||
-            !bytes_equal(buf_bytes(&link->held), buf_bytes(&first->held)))
-            return false;
-    }
-    return true;
-}
-
-static bool hold(struct feed_link *link, struct bytes raw) {
-    struct feed_run *run = link->run;
-    if (link->passed) {
-        link->passed = false;
-        return true;
-    }
-    if (link->in_transaction) {
-        feed_run_break(run, "FLUSHALL, FLUSHDB or SWAPDB in a transaction of one shard");
-        return false;
-    }
-    if (link->held.len == 0)
-        buf_append_bytes(&link->held, raw);
-    if (!all_hold_the_same(run))
-        return false;
-    propagate_raw(run->propagate, link->db, raw);
-    for (uint32_t i = 0; i < run->feed->shards; i++) {
-        buf_free(&run->links[i].held);
-        run->links[i].passed = &run->links[i] != link;
-    }
-    return true;
-}
-
 /* ---- the stream ---- */
-static void select_db(struct feed_link *link, struct bytes digits) {
-    uint64_t db;
-    if (bytes_to_u64(digits, &db) && db <= INT32_MAX)
-        link->db = (uint32_t)db;
-}
-
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct feed_link *link = arg;
     struct feed_run *run = link->run;
     if (run->state == FEED_BROKEN)
         return false;
-    if (bytes_equal_nocase(argv[0], "ping") || bytes_equal_nocase(argv[0], "replconf"))
-        return true;
-    if (bytes_equal_nocase(argv[0], "select") && argc == 2) {
-        select_db(link, argv[1]);
-        return true;
-    }
-    if (is_of_whole_databases(argv[0]))
-        return hold(link, raw);
+    enum feed_held held = feed_hold(link, argc, argv, raw);
+    if (held != FEED_PASS)
+        return held == FEED_TAKEN;
     if (bytes_equal_nocase(argv[0], "multi"))
         link->in_transaction = true;
     else if (bytes_equal_nocase(argv[0], "exec"))
@@ -234,6 +181,7 @@ struct feed_run *feed_run_create(struct feed *f) {
     run->merge.job.done = merged;
     snprintf(run->merge.out, sizeof run->merge.out, "temp-feed-%u.rdb", number);
     run->links = mem_calloc(f->shards, sizeof *run->links);
+    list_init(&run->spans);
     list_push_back(&f->runs, &run->link);
     log_notice("Merging the streams of %u shards for a replica of the pool", f->shards);
     open_links(run, number);
@@ -245,8 +193,8 @@ void feed_run_free(struct feed_run *run) {
     for (uint32_t i = 0; i < run->feed->shards; i++) {
         upstream_free(&run->links[i].upstream);
         remove_file(run, run->links[i].snapshot);
-        buf_free(&run->links[i].held);
     }
+    feed_hold_free(run);
     remove_file(run, run->merge.out);
     propagate_free(&run->propagate);
     primary_free(&run->primary);
@@ -257,16 +205,19 @@ void feed_run_free(struct feed_run *run) {
 
 /* ---- the loop ---- */
 void feed_run_turn_end(struct feed_run *run) {
-    for (uint32_t i = 0; i < run->feed->shards && run->state != FEED_BROKEN; i++)
-        if (run->links[i].passed)
-            upstream_go_on(run->links[i].upstream);
+    for (uint32_t i = 0; i < run->feed->shards && run->state != FEED_BROKEN; i++) {
+        struct feed_link *link = &run->links[i];
+        if (!link->go_on)
+            continue;
+        link->go_on = false;
+        upstream_go_on(link->upstream);
+    }
     primary_turn_end(run->primary);
 }
 
-/* A link that begins anew has lost its place; one that holds a command longer than the others need to come
- * to it waits for what will not come. */
+/* A link that begins anew has lost its place. */
 static void check_links(struct feed_run *run) {
-    bool held = false, all_up = true;
+    bool all_up = true;
     for (uint32_t i = 0; i < run->feed->shards; i++) {
         struct feed_link *link = &run->links[i];
         struct upstream_view view;
@@ -274,12 +225,9 @@ static void check_links(struct feed_run *run) {
         bool anew = view.state == UPSTREAM_SYNCING || view.state == UPSTREAM_TRANSFER;
         if (anew && (link->snapshot[0] != '\0' || run->state != FEED_GATHERING))
             feed_run_break(run, "a shard's stream has a gap");
-        held = held || link->held.len > 0;
         all_up = all_up && view.state == UPSTREAM_STREAMING;
     }
-    run->held_for = held && all_up ? run->held_for + 1 : 0;
-    if (run->held_for > HELD_MAX)
-        feed_run_break(run, "FLUSHALL, FLUSHDB or SWAPDB has not come from every shard");
+    feed_hold_cron(run, all_up);
 }
 
 void feed_run_cron(struct feed_run *run) {

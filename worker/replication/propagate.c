@@ -115,16 +115,45 @@ void propagate_mark(struct propagate *p, const struct backlog *backlog) {
     aof_append_command(p->aof, 2, argv);
 }
 
+/* Is it PING with a text that begins so? text_r gets the rest. */
+static bool is_mark(uint32_t argc, const struct bytes *argv, const char *prefix,
+                    char text_r[PROPAGATE_MARK_BYTES]) {
+    size_t len = strlen(prefix);
+    if (argc != 2 || !bytes_equal_nocase(argv[0], "ping") || argv[1].len >= PROPAGATE_MARK_BYTES ||
+        argv[1].len < len || memcmp(argv[1].ptr, prefix, len) != 0)
+        return false;
+    snprintf(text_r, PROPAGATE_MARK_BYTES, "%.*s", (int)(argv[1].len - len), argv[1].ptr + len);
+    return true;
+}
+
 bool propagate_mark_parse(uint32_t argc, const struct bytes *argv, struct rdb_origin *origin_r) {
     char text[PROPAGATE_MARK_BYTES];
-    size_t prefix = sizeof mark_prefix - 1;
-    if (argc != 2 || !bytes_equal_nocase(argv[0], "ping") || argv[1].len >= sizeof text ||
-        argv[1].len < prefix || memcmp(argv[1].ptr, mark_prefix, prefix) != 0)
+    if (!is_mark(argc, argv, mark_prefix, text))
         return false;
-    snprintf(text, sizeof text, "%.*s", (int)(argv[1].len - prefix), argv[1].ptr + prefix);
     if (sscanf(text, "%40[0-9a-f]:%" SCNu64 ":%u", origin_r->id, &origin_r->offset,
                &origin_r->db) != 3 ||
         strlen(origin_r->id) != sizeof origin_r->id - 1)
         origin_r->id[0] = '\0';
     return true;
+}
+
+/* "PING part:<span>:<parts>", and "PING part:0:0" behind it. */
+static const char part_prefix[] = "part:";
+
+void propagate_part(struct propagate *p, uint64_t span, uint64_t parts) {
+    char text[PROPAGATE_MARK_BYTES];
+    int len = snprintf(text, sizeof text, "%s%" PRIx64 ":%" PRIu64, part_prefix, span, parts);
+    const struct bytes argv[] = {BYTES_LITERAL("PING"), {text, (size_t)len}};
+    propagate_to_replicas(p, 2, argv);
+}
+
+void propagate_part_end(struct propagate *p) {
+    propagate_part(p, 0, 0);
+}
+
+bool propagate_part_parse(uint32_t argc, const struct bytes *argv, uint64_t *span_r,
+                          uint64_t *parts_r) {
+    char text[PROPAGATE_MARK_BYTES];
+    return is_mark(argc, argv, part_prefix, text) &&
+           sscanf(text, "%" SCNx64 ":%" SCNu64, span_r, parts_r) == 2;
 }

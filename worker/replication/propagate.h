@@ -30,6 +30,13 @@ bool propagate_mark_parse(uint32_t argc, const struct bytes *argv, struct rdb_or
 void propagate_set_backlog(struct propagate *p, struct backlog *backlog);
 /* Is what is executed here what makes this stream? */
 bool propagate_makes(const struct propagate *p, const struct backlog *backlog);
+/* What is propagated up to propagate_part_end() is this shard's part of a command over several shards, one of
+ * `parts` that bear the same number. For who merges the streams of all shards; others see a PING. */
+void propagate_part(struct propagate *p, uint64_t span, uint64_t parts);
+void propagate_part_end(struct propagate *p);
+/* Is this command of a stream one of the two? Then *span_r and *parts_r say which; parts 0: the end. */
+bool propagate_part_parse(uint32_t argc, const struct bytes *argv, uint64_t *span_r,
+                          uint64_t *parts_r);
 /* For replicas only: PING, REPLCONF GETACK. */
 void propagate_to_replicas(struct propagate *p, uint32_t argc, const struct bytes *argv);
 

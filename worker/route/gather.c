@@ -7,6 +7,7 @@
 #include "shared/base/panic.h"
 #include "worker/command/sort_keys.h"
 #include "worker/persist/rdb_value.h"
+#include "worker/replication/propagate.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,6 +293,8 @@ static bool scratch_fill(struct router *r, struct gather *g, const struct bytes 
 
 static void write_back_command(struct buf *out, uint32_t db, uint32_t argc,
                                const struct bytes *argv) {
+    if (out->len == 0)
+        buf_append(out, &(struct write_back){0}, sizeof(struct write_back));
     buf_append(out, &db, sizeof(db));
     buf_append(out, &argc, sizeof(argc));
     frame_append(out, argc, argv);
@@ -339,6 +342,21 @@ static struct gather_shard *shard_of_key(struct router *r, struct gather *g, str
     PANIC("a command changed a key that is not among its key arguments");
 }
 
+/* Every shard's part says of what it is one, so that who reads all their streams can put it together. */
+static void number_parts(struct router *r, struct gather *g) {
+    struct write_back head = {.span = (uint64_t)r->self << 56 |
+                                      (uint64_t)(r->env->generation & 0xffffff) << 32 | ++r->spans};
+    for (uint32_t i = 0; i < g->shard_count; i++)
+        head.parts += (g->shards[i].store_count > 0) + (g->shards[i].delete_count > 0);
+    for (uint32_t i = 0; i < g->shard_count; i++) {
+        struct gather_shard *shard = &g->shards[i];
+        if (shard->store_count > 0)
+            memcpy(shard->stores.data, &head, sizeof(head));
+        if (shard->delete_count > 0)
+            memcpy(shard->deletes.data, &head, sizeof(head));
+    }
+}
+
 static void collect_changes(struct router *r, struct gather *g) {
     if (g->changed_count == 0)
         return;
@@ -357,6 +375,7 @@ static void collect_changes(struct router *r, struct gather *g) {
             shard->delete_count++;
         }
     }
+    number_parts(r, g);
 }
 
 /* Before anything is written: can all of it be? */
@@ -741,9 +760,19 @@ static bool write_back_one(struct router *r, struct bytes *body, struct buf *out
 void gather_serve_write_back(struct router *r, uint32_t peer, const struct relay_frame *frame,
                              struct bytes body) {
     struct buf out = {0};
-    bool ok = true;
+    struct write_back head = {0};
+    bool ok = body.len >= sizeof(head);
+    if (ok) {
+        memcpy(&head, body.ptr, sizeof(head));
+        body = bytes_of(body.ptr + sizeof(head), body.len - sizeof(head));
+    }
+    bool is_part = head.parts > 1 && r->env->propagate != NULL;
+    if (is_part)
+        propagate_part(r->env->propagate, head.span, head.parts);
     for (uint32_t i = 0; i < frame->argc && ok; i++)
         ok = write_back_one(r, &body, &out);
+    if (is_part)
+        propagate_part_end(r->env->propagate);
     if (!ok && out.len == 0)
         buf_append_text(&out, "-ERR malformed relay frame\r\n");
     serve_answer(r, peer, frame, RELAY_WRITTEN, ok ? 0 : RELAY_ERROR, buf_bytes(&out));

@@ -83,6 +83,7 @@ struct router {
 
     struct part **slab; /* by slot; NULL: free */
     uint32_t slab_size, *slab_free, slab_free_count, next_sequence;
+    uint32_t spans; /* numbers given to commands over several shards */
     struct list free_calls;
     uint32_t free_calls_count;
 

@@ -35,6 +35,7 @@ static struct handover description(void) {
 static void socket_arrives_and_works(void **state) {
     struct handover sent = description(), got;
     int fd = -1;
+    sent.authenticated = 1;
     sent.pending_bytes = 4;
     memcpy(sent.pending, "PING", 4);
     assert_int_equal(write(client[1], "unread", 6), 6);
@@ -48,6 +49,7 @@ static void socket_arrives_and_works(void **state) {
     assert_int_equal(got.origin, HANDOVER_PUBLIC);
     assert_string_equal(got.peer, "127.0.0.1:53211");
     assert_string_equal(got.local, "127.0.0.1:6379");
+    assert_int_equal(got.authenticated, 1);
     assert_int_equal(got.pending_bytes, 4);
     assert_memory_equal(got.pending, "PING", 4);
     char text[8];
@@ -112,7 +114,7 @@ static void malformed_messages_are_dropped(void **state) {
     } while (0)
     SPOIL(bad.magic = 1);
     SPOIL(bad.origin = 0);
-    SPOIL(bad.origin = 3);
+    SPOIL(bad.origin = 4);
     SPOIL(bad.pending_bytes = 1);
     SPOIL(bad.pending_bytes = UINT32_MAX);
     SPOIL(memset(bad.peer, 'x', sizeof bad.peer));

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "worker/replication/backlog.h"
 #include "worker/resp/parse.h"
 
 static int begin(void **state) {
@@ -101,6 +102,39 @@ static void without_a_log_nothing_is_done(void **state) {
     assert_null(p);
 }
 
+static bool parse_part(const char *name, const char *text, uint64_t *span, uint64_t *parts) {
+    const struct bytes argv[] = {bytes_of_text(name), bytes_of_text(text)};
+    return propagate_part_parse(2, argv, span, parts);
+}
+
+static void parts_are_framed_for_replicas(void **state) {
+    struct backlog backlog;
+    uint64_t span = 0, parts = 0;
+    backlog_init(&backlog);
+    backlog_keep(&backlog);
+    struct propagate *p = propagate_create(NULL, &backlog);
+    propagate_part(p, 0xab00000000000012, 3);
+    propagate_part_end(p);
+    struct backlog_cursor cursor = {0};
+    backlog_cursor_open(&cursor, &backlog, 0);
+    struct bytes said = backlog_cursor_peek(&cursor);
+    static const char want[] = "*2\r\n$4\r\nPING\r\n$23\r\npart:ab00000000000012:3\r\n"
+                               "*2\r\n$4\r\nPING\r\n$8\r\npart:0:0\r\n";
+    assert_int_equal(said.len, sizeof want - 1);
+    assert_memory_equal(said.ptr, want, said.len);
+    backlog_cursor_close(&cursor);
+    propagate_free(&p);
+    backlog_free(&backlog);
+    assert_true(parse_part("PING", "part:ab00000000000012:3", &span, &parts));
+    assert_true(span == 0xab00000000000012 && parts == 3);
+    assert_true(parse_part("ping", "part:0:0", &span, &parts));
+    assert_true(parts == 0);
+    assert_false(parse_part("ECHO", "part:1:2", &span, &parts));
+    assert_false(parse_part("PING", "part:", &span, &parts));
+    assert_false(parse_part("PING", "part:1", &span, &parts));
+    assert_false(parse_part("PING", "repl:1:2", &span, &parts));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_first_command_selects_its_database, begin, end),
@@ -109,6 +143,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(executed_commands_are_logged_as_their_handlers_say, begin,
                                         end),
         cmocka_unit_test(without_a_log_nothing_is_done),
+        cmocka_unit_test(parts_are_framed_for_replicas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

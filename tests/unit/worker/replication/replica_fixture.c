@@ -20,45 +20,45 @@
 
 enum { SOCKET_BYTES = 32 * 1024, KEY_BYTES = 50000, CHANGE_BYTES = 10000 };
 
-static struct world *the_world; /* the shard's hooks know the shard only */
+static struct scene *the_scene; /* the shard's hooks know the shard only */
 
 /* ---- hooks, as the worker has them ---- */
 static void on_drop(void *arg, void *client) {
     ((struct peer *)client)->dropped = true;
 }
 static void on_acknowledged(void *arg) {
-    ((struct world *)arg)->acknowledged++;
+    ((struct scene *)arg)->acknowledged++;
 }
 static void want_snapshot(void *arg) {
-    persist_bgsave(((struct world *)arg)->shard->persist, true);
+    persist_bgsave(((struct scene *)arg)->shard->persist, true);
 }
 static int open_snapshot(void *arg) {
     char path[512];
-    shard_path(((struct world *)arg)->shard, "dump.rdb", path);
+    shard_path(((struct scene *)arg)->shard, "dump.rdb", path);
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 static void want_diskless(void *arg) {
-    persist_diskless(((struct world *)arg)->shard->persist);
+    persist_diskless(((struct scene *)arg)->shard->persist);
 }
 static void end_diskless(void *arg) {
-    persist_diskless_end(((struct world *)arg)->shard->persist);
+    persist_diskless_end(((struct scene *)arg)->shard->persist);
 }
 static void on_snapshot_forked(void *arg) {
-    primary_snapshot_forked(the_world->primary);
+    primary_snapshot_forked(the_scene->primary);
 }
 static void on_snapshot_ended(void *arg, enum snapshot_end how) {
-    primary_snapshot_ended(the_world->primary, how);
+    primary_snapshot_ended(the_scene->primary, how);
 }
 static void on_diskless_forked(void *arg, int fd) {
-    primary_diskless_forked(the_world->primary, fd);
+    primary_diskless_forked(the_scene->primary, fd);
 }
 static void on_diskless_ended(void *arg, enum snapshot_end how) {
-    primary_diskless_ended(the_world->primary, how);
+    primary_diskless_ended(the_scene->primary, how);
 }
 
 /* ---- life ---- */
-struct world *world_open(void) {
-    struct world *w = mem_calloc(1, sizeof *w);
+struct scene *scene_open(void) {
+    struct scene *w = mem_calloc(1, sizeof *w);
     struct primary_hooks hooks = {.arg = w,
                                   .drop = on_drop,
                                   .acknowledged = on_acknowledged,
@@ -66,10 +66,10 @@ struct world *world_open(void) {
                                   .open_snapshot = open_snapshot,
                                   .want_diskless = want_diskless,
                                   .end_diskless = end_diskless};
-    the_world = w;
+    the_scene = w;
     signal(SIGPIPE, SIG_IGN); /* as a worker does: sendfile() knows no MSG_NOSIGNAL */
     for (unsigned i = 0; i < PEERS; i++)
-        w->peers[i] = (struct peer){.world = w, .fd = -1, .their_fd = -1};
+        w->peers[i] = (struct peer){.scene = w, .fd = -1, .their_fd = -1};
     w->shard = shard_create();
     shard_configure(w->shard, "rdbcompression", "no");
     shard_configure(w->shard, "repl-diskless-sync-delay", "0");
@@ -93,9 +93,9 @@ static void bury(struct peer *peer) {
     peer->fd = -1;
 }
 
-void world_close(struct world **world) {
-    struct world *w = *world;
-    *world = NULL;
+void scene_close(struct scene **scene) {
+    struct scene *w = *scene;
+    *scene = NULL;
     for (unsigned i = 0; i < PEERS; i++) {
         struct peer *peer = &w->peers[i];
         if (peer->fd >= 0)
@@ -118,7 +118,7 @@ static void hear(struct peer *peer) {
         peer->got.len += (size_t)n;
 }
 
-void world_turn(struct world *w) {
+void scene_turn(struct scene *w) {
     primary_turn_end(w->primary);
     shard_turn(w->shard);
     for (unsigned i = 0; i < PEERS; i++) {
@@ -130,23 +130,23 @@ void world_turn(struct world *w) {
     }
 }
 
-void world_pass(struct world *w) {
-    world_turn(w);
+void scene_pass(struct scene *w) {
+    scene_turn(w);
     primary_cron(w->primary);
     persist_cron(w->shard->persist);
     poll(NULL, 0, 1);
 }
 
-void world_check_at(struct world *w, uint64_t now_ms) {
+void scene_check_at(struct scene *w, uint64_t now_ms) {
     snapshot_pipe_look(w->primary);
     for (unsigned i = 0; i < PEERS; i++)
         if (replica_is_attached(w->peers[i].replica))
             replica_check(w->peers[i].replica, now_ms);
-    world_turn(w);
+    scene_turn(w);
 }
 
 /* ---- replicas ---- */
-struct peer *peer_connect(struct world *w, const char *options) {
+struct peer *peer_connect(struct scene *w, const char *options) {
     int ends[2], room = SOCKET_BYTES;
     struct peer *peer = w->peers;
     char name[64], value[64];
@@ -157,7 +157,7 @@ struct peer *peer_connect(struct world *w, const char *options) {
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
     setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     buf_free(&peer->got);
-    *peer = (struct peer){.world = w, .fd = ends[0], .their_fd = ends[1]};
+    *peer = (struct peer){.scene = w, .fd = ends[0], .their_fd = ends[1]};
     peer->replica = replica_create(w->primary, peer, ends[0], "127.0.0.1:1234", false);
     for (int used; sscanf(options, " %63s %63s%n", name, value, &used) == 2; options += used)
         assert_true(replica_option(peer->replica, bytes_of_text(name), bytes_of_text(value)));
@@ -165,12 +165,12 @@ struct peer *peer_connect(struct world *w, const char *options) {
 }
 
 void peer_sync(struct peer *peer, const char *id, int64_t offset) {
-    replica_sync(peer->replica, peer->world->primary, bytes_of_text(id ? id : ""), offset,
+    replica_sync(peer->replica, peer->scene->primary, bytes_of_text(id ? id : ""), offset,
                  id == NULL);
     replica_may_write(peer->replica);
 }
 
-struct peer *peer_join(struct world *w, const char *options) {
+struct peer *peer_join(struct scene *w, const char *options) {
     struct peer *peer = peer_connect(w, options);
     peer_sync(peer, "?", -1);
     return peer;
@@ -256,7 +256,7 @@ void expect_stream(const struct peer *peer, const char *text) {
 }
 
 /* ---- data ---- */
-void world_fill(struct world *w, size_t bytes) {
+void scene_fill(struct scene *w, size_t bytes) {
     char text[64];
     for (unsigned i = 0; i * (size_t)KEY_BYTES < bytes; i++) {
         snprintf(text, sizeof text, "SETRANGE fill:%u %d x", i, KEY_BYTES - 1);
@@ -264,11 +264,11 @@ void world_fill(struct world *w, size_t bytes) {
     }
 }
 
-void world_change(struct world *w, size_t bytes) {
+void scene_change(struct scene *w, size_t bytes) {
     static char text[CHANGE_BYTES + 20] = "SET changing ";
     memset(text + 13, 'c', CHANGE_BYTES);
     for (size_t done = 0; done < bytes; done += CHANGE_BYTES) {
         shard_run(w->shard, text);
-        world_turn(w);
+        scene_turn(w);
     }
 }

@@ -9,7 +9,7 @@
 enum { PEERS = 6 };
 
 struct peer {
-    struct world *world;
+    struct scene *scene;
     struct replica *replica; /* NULL: its connection is closed by us, or never was */
     int fd, their_fd;        /* the primary's end and the replica's; -1: closed */
     bool dropped;            /* the primary let it go */
@@ -17,7 +17,7 @@ struct peer {
     struct buf got;
 };
 
-struct world {
+struct scene {
     struct shard *shard;
     struct primary *primary;
     struct peer peers[PEERS];
@@ -25,26 +25,26 @@ struct world {
 };
 
 /* An empty shard without log and save points; values are not compressed. */
-struct world *world_open(void);
-void world_close(struct world **world);
+struct scene *scene_open(void);
+void scene_close(struct scene **scene);
 /* A turn of the worker's loop; replicas that are not deaf read all that there is. */
-void world_turn(struct world *w);
+void scene_turn(struct scene *w);
 /* Time goes by, for all replicas that are attached. */
-void world_check_at(struct world *w, uint64_t now_ms);
+void scene_check_at(struct scene *w, uint64_t now_ms);
 
-#define WORLD_AWAIT(w, condition)                                                                  \
-    for (uint64_t until_ms_ = clock_mono_ms() + 20000; !(condition); world_pass(w))                \
+#define SCENE_AWAIT(w, condition)                                                                  \
+    for (uint64_t until_ms_ = clock_mono_ms() + 20000; !(condition); scene_pass(w))                \
         if (clock_mono_ms() > until_ms_)                                                           \
             fail_msg("waited in vain for: %s", #condition);
-/* For WORLD_AWAIT: turn, cron, and a moment of rest. */
-void world_pass(struct world *w);
+/* For SCENE_AWAIT: turn, cron, and a moment of rest. */
+void scene_pass(struct scene *w);
 
 /* A replica comes and says REPLCONF with these words: "capa eof". */
-struct peer *peer_connect(struct world *w, const char *options);
+struct peer *peer_connect(struct scene *w, const char *options);
 /* It says PSYNC, or SYNC if id is NULL. */
 void peer_sync(struct peer *peer, const char *id, int64_t offset);
 /* Both at once: PSYNC ? -1. */
-struct peer *peer_join(struct world *w, const char *options);
+struct peer *peer_join(struct scene *w, const char *options);
 /* It closes its end. */
 void peer_leave(struct peer *peer);
 enum replica_state peer_state(const struct peer *peer);
@@ -62,8 +62,8 @@ void expect_snapshot(const struct peer *peer, const char *digest);
 /* What came after the snapshot. */
 void expect_stream(const struct peer *peer, const char *text);
 /* So many bytes of values, in keys of 50,000. */
-void world_fill(struct world *w, size_t bytes);
+void scene_fill(struct scene *w, size_t bytes);
 /* So many bytes of changes, a turn after each few. */
-void world_change(struct world *w, size_t bytes);
+void scene_change(struct scene *w, size_t bytes);
 
 #endif

@@ -17,15 +17,15 @@
 #define SELECT_0  "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
 #define SET(k, v) "*3\r\n$3\r\nSET\r\n$1\r\n" k "\r\n$1\r\n" v "\r\n"
 
-static struct world *w;
+static struct scene *w;
 
 static int set_up(void **state) {
-    w = world_open();
+    w = scene_open();
     shard_run(w->shard, "SET before fork");
     return 0;
 }
 static int tear_down(void **state) {
-    world_close(&w);
+    scene_close(&w);
     return 0;
 }
 
@@ -40,7 +40,7 @@ static void expect_synced(struct peer *peer, const char *digest, const char *str
 
 static struct peer *join_online(const char *options) {
     struct peer *peer = peer_join(w, options);
-    WORLD_AWAIT(w, peer_state(peer) == REPLICA_ONLINE);
+    SCENE_AWAIT(w, peer_state(peer) == REPLICA_ONLINE);
     return peer;
 }
 
@@ -61,14 +61,14 @@ static void test_one_snapshot_for_all(void **state) {
     struct peer *third = peer_join(w, "");
     assert_int_equal(peer_state(third), REPLICA_WAIT_FILE);
     shard_run(w->shard, "SET c 3");
-    world_turn(w);
+    scene_turn(w);
     assert_int_equal(first->got.len, 0);
     shard_let_children_go(w->shard);
-    WORLD_AWAIT(w, peer_state(first) == REPLICA_ONLINE && peer_state(second) == REPLICA_ONLINE &&
+    SCENE_AWAIT(w, peer_state(first) == REPLICA_ONLINE && peer_state(second) == REPLICA_ONLINE &&
                        peer_state(third) == REPLICA_ONLINE);
     shard_run(w->shard, "SET d 4");
-    world_turn(w);
-    world_turn(w);
+    scene_turn(w);
+    scene_turn(w);
     struct peer *all[] = {first, second, third};
     for (unsigned i = 0; i < 3; i++)
         expect_synced(all[i], digest, SELECT_0 SET("b", "2") SET("c", "3") SET("d", "4"));
@@ -80,15 +80,15 @@ static void test_old_protocol(void **state) {
     struct peer *peer = peer_connect(w, "");
     char *digest = shard_digest(w->shard->ks);
     peer_sync(peer, NULL, -1);
-    WORLD_AWAIT(w, peer_state(peer) == REPLICA_ONLINE);
+    SCENE_AWAIT(w, peer_state(peer) == REPLICA_ONLINE);
     shard_run(w->shard, "SET a 1");
-    world_turn(w);
-    world_turn(w);
+    scene_turn(w);
+    scene_turn(w);
     assert_string_equal(peer_taken(peer).id, "");
     assert_int_equal(peer->got.data[0], '$');
     expect_snapshot(peer, digest);
     expect_stream(peer, SELECT_0 SET("a", "1"));
-    world_check_at(w, clock_mono_ms() + 3600000); /* it does not acknowledge */
+    scene_check_at(w, clock_mono_ms() + 3600000); /* it does not acknowledge */
     assert_int_equal(peer_state(peer), REPLICA_ONLINE);
     free(digest);
 }
@@ -96,7 +96,7 @@ static void test_old_protocol(void **state) {
 static void test_snapshot_only(void **state) {
     struct peer *peer = peer_join(w, "rdb-only 1");
     char *digest = shard_digest(w->shard->ks);
-    WORLD_AWAIT(w, peer->dropped);
+    SCENE_AWAIT(w, peer->dropped);
     expect_synced(peer, digest, "");
     free(digest);
 }
@@ -107,7 +107,7 @@ static void test_failed_snapshot(void **state) {
     struct peer *peer = peer_join(w, "");
     shard_await_stopped_child(w->shard);
     kill(w->shard->persist->child.pid, SIGKILL);
-    WORLD_AWAIT(w, peer->dropped);
+    SCENE_AWAIT(w, peer->dropped);
     assert_int_equal(peer->got.len, 0);
     assert_int_equal(primary_replicas(w->primary), 0);
     shard_let_children_go(w->shard);
@@ -121,7 +121,7 @@ static void test_lost_file(void **state) {
     shard_await_stopped_child(w->shard);
     snprintf(w->shard->dir + strlen(w->shard->dir), 10, "/gone");
     shard_let_children_go(w->shard);
-    WORLD_AWAIT(w, peer->dropped);
+    SCENE_AWAIT(w, peer->dropped);
     *strrchr(w->shard->dir, '/') = '\0';
     assert_int_equal(peer->got.len, 0);
 }
@@ -136,7 +136,7 @@ static void test_flushed_meanwhile(void **state) {
     shard_let_children_go(w->shard);
     shard_run(w->shard, "SET a 1");
     char *digest = shard_digest(w->shard->ks);
-    WORLD_AWAIT(w, peer_state(peer) == REPLICA_ONLINE);
+    SCENE_AWAIT(w, peer_state(peer) == REPLICA_ONLINE);
     assert_false(peer->dropped);
     expect_synced(peer, digest, "");
     free(digest);
@@ -149,7 +149,7 @@ static void expect_continued(const char *options, const char *id, uint64_t have,
     struct peer *peer = peer_connect(w, options);
     peer_sync(peer, id, (int64_t)have + 1);
     assert_int_equal(peer_state(peer), REPLICA_ONLINE);
-    world_turn(w);
+    scene_turn(w);
     *buf_reserve(&peer->got, 1) = '\0';
     snprintf(expected, sizeof expected, "%s", answer);
     assert_string_equal(peer->got.data, expected);
@@ -195,8 +195,8 @@ static void test_partial(void **state) {
     expect_continued("capa psync2", id, promoted, answer);
     expect_refused(id, (int64_t)s->end + 1);
     /* What was asked for is not kept any more. */
-    world_change(w, 2 << 20);
-    world_turn(w);
+    scene_change(w, 2 << 20);
+    scene_turn(w);
     assert_true(backlog_begin(s) > have);
     expect_refused(s->id, (int64_t)have + 1);
 }
@@ -207,16 +207,16 @@ static void test_output_limit(void **state) {
     shard_configure(w->shard, "client-output-buffer-limit", "replica 1000000 0 0");
     struct peer *slow = join_online(""), *quick = join_online("");
     slow->deaf = true;
-    world_change(w, 900000);
-    world_pass(w);
+    scene_change(w, 900000);
+    scene_pass(w);
     assert_false(slow->dropped);
-    world_change(w, 400000); /* the socket took some of it */
-    world_pass(w);
+    scene_change(w, 400000); /* the socket took some of it */
+    scene_pass(w);
     assert_true(slow->dropped);
     assert_int_equal(peer_state(quick), REPLICA_ONLINE);
-    WORLD_AWAIT(w, peer_taken(quick).stream.len >= 1300000);
-    world_change(w, 20000);
-    world_turn(w);
+    SCENE_AWAIT(w, peer_taken(quick).stream.len >= 1300000);
+    scene_change(w, 20000);
+    scene_turn(w);
     /* Nobody needs it any more: it is not kept. */
     assert_true(primary_backlog(w->primary)->end - backlog_begin(primary_backlog(w->primary)) <
                 200000);
@@ -228,19 +228,19 @@ static void test_soft_output_limit(void **state) {
     struct peer *slow = join_online("");
     uint64_t now_ms = clock_mono_ms();
     slow->deaf = true;
-    world_change(w, 400000);
-    world_check_at(w, now_ms);
-    world_check_at(w, now_ms + 9000);
+    scene_change(w, 400000);
+    scene_check_at(w, now_ms);
+    scene_check_at(w, now_ms + 9000);
     assert_false(slow->dropped);
     slow->deaf = false; /* it catches up, and the time counts from zero */
-    WORLD_AWAIT(w, slow->replica->cursor.offset == primary_backlog(w->primary)->end);
-    world_check_at(w, now_ms + 9500);
+    SCENE_AWAIT(w, slow->replica->cursor.offset == primary_backlog(w->primary)->end);
+    scene_check_at(w, now_ms + 9500);
     slow->deaf = true;
-    world_change(w, 400000);
-    world_check_at(w, now_ms + 9600);
-    world_check_at(w, now_ms + 19000);
+    scene_change(w, 400000);
+    scene_check_at(w, now_ms + 9600);
+    scene_check_at(w, now_ms + 19000);
     assert_false(slow->dropped);
-    world_check_at(w, now_ms + 19700);
+    scene_check_at(w, now_ms + 19700);
     assert_true(slow->dropped);
 }
 
@@ -250,11 +250,11 @@ static void test_limit_below_backlog(void **state) {
     shard_configure(w->shard, "client-output-buffer-limit", "replica 1000 0 0");
     struct peer *slow = join_online("");
     slow->deaf = true;
-    world_change(w, 900000);
-    world_check_at(w, clock_mono_ms());
+    scene_change(w, 900000);
+    scene_check_at(w, clock_mono_ms());
     assert_false(slow->dropped);
-    world_change(w, 400000);
-    world_check_at(w, clock_mono_ms());
+    scene_change(w, 400000);
+    scene_check_at(w, clock_mono_ms());
     assert_true(slow->dropped);
 }
 
@@ -263,22 +263,22 @@ static void test_signs_of_life(void **state) {
     shard_configure(w->shard, "repl-ping-replica-period", "10");
     w->shard->withhold_turns = true;
     struct peer *peer = peer_join(w, "");
-    world_check_at(w, now_ms + 9000);
+    scene_check_at(w, now_ms + 9000);
     assert_int_equal(peer->got.len, 0);
-    world_check_at(w, now_ms + 11000);
+    scene_check_at(w, now_ms + 11000);
     assert_int_equal(peer->got.len, 1);
     shard_stop_children(w->shard);
     persist_fork_granted(w->shard->persist, w->shard->wish);
     shard_await_stopped_child(w->shard);
     assert_int_equal(peer_state(peer), REPLICA_WAIT_FILE);
-    world_check_at(w, now_ms + 22000);
+    scene_check_at(w, now_ms + 22000);
     assert_int_equal(peer->got.len, 2);
     assert_memory_equal(peer->got.data, "\n\n", 2);
-    world_check_at(w, now_ms + 3600000); /* however long it takes */
+    scene_check_at(w, now_ms + 3600000); /* however long it takes */
     assert_false(peer->dropped);
     shard_let_children_go(w->shard);
-    WORLD_AWAIT(w, peer_state(peer) == REPLICA_ONLINE);
-    world_check_at(w, clock_mono_ms() + 11000); /* the pings of the stream do it now */
+    SCENE_AWAIT(w, peer_state(peer) == REPLICA_ONLINE);
+    scene_check_at(w, clock_mono_ms() + 11000); /* the pings of the stream do it now */
     assert_string_equal(peer_taken(peer).id, primary_backlog(w->primary)->id);
     expect_stream(peer, "");
 }
@@ -292,19 +292,19 @@ static void test_timeout(void **state) {
     replica_acknowledge(alive->replica, 1, 0);
     replica_lives(loads->replica);
     replica_lives(NULL);
-    world_check_at(w, now_ms + 2);
+    scene_check_at(w, now_ms + 2);
     assert_true(silent->dropped);
     assert_false(alive->dropped);
     assert_false(loads->dropped);
-    world_fill(w, 500000);
+    scene_fill(w, 500000);
     struct peer *deaf = peer_connect(w, "");
     deaf->deaf = true;
     peer_sync(deaf, "?", -1);
-    WORLD_AWAIT(w, peer_state(deaf) == REPLICA_SENDING && deaf->replica->file_at > 0);
+    SCENE_AWAIT(w, peer_state(deaf) == REPLICA_SENDING && deaf->replica->file_at > 0);
     now_ms = deaf->replica->alive_ms;
-    world_check_at(w, now_ms + timeout_ms);
+    scene_check_at(w, now_ms + timeout_ms);
     assert_false(deaf->dropped);
-    world_check_at(w, now_ms + timeout_ms + 1);
+    scene_check_at(w, now_ms + timeout_ms + 1);
     assert_true(deaf->dropped);
 }
 
@@ -313,16 +313,16 @@ static void test_backlog_ttl(void **state) {
     shard_configure(w->shard, "repl-backlog-ttl", "1");
     peer_leave(join_online(""));
     assert_true(s->kept);
-    world_pass(w);
+    scene_pass(w);
     assert_true(s->kept);
     w->primary->alone_since_ms -= 1000;
-    world_pass(w);
+    scene_pass(w);
     assert_false(s->kept);
 }
 
 /* ---- replicas that leave ---- */
 static void test_leaves_at_each_state(void **state) {
-    world_fill(w, 500000);
+    scene_fill(w, 500000);
     struct peer *peer = peer_connect(w, "capa psync2 listening-port 7000");
     assert_false(replica_is_attached(peer->replica));
     peer_leave(peer); /* HELLO */
@@ -343,7 +343,7 @@ static void test_leaves_at_each_state(void **state) {
     peer = peer_connect(w, "");
     peer->deaf = true;
     peer_sync(peer, "?", -1);
-    WORLD_AWAIT(w, peer_state(peer) == REPLICA_SENDING);
+    SCENE_AWAIT(w, peer_state(peer) == REPLICA_SENDING);
     peer_leave(peer);
     peer = join_online("");
     peer_leave(peer);
@@ -353,16 +353,16 @@ static void test_leaves_at_each_state(void **state) {
 
 /* The socket breaks while it is written to. */
 static void test_connection_breaks(void **state) {
-    world_fill(w, 500000);
+    scene_fill(w, 500000);
     struct peer *sending = peer_connect(w, "");
     sending->deaf = true;
     struct peer *online = join_online("");
     peer_sync(sending, "?", -1);
-    WORLD_AWAIT(w, peer_state(sending) == REPLICA_SENDING);
+    SCENE_AWAIT(w, peer_state(sending) == REPLICA_SENDING);
     shutdown(sending->their_fd, SHUT_RDWR);
     shutdown(online->their_fd, SHUT_RDWR);
     shard_run(w->shard, "SET a 1");
-    WORLD_AWAIT(w, sending->dropped && online->dropped);
+    SCENE_AWAIT(w, sending->dropped && online->dropped);
     assert_int_equal(primary_replicas(w->primary), 0);
 }
 
@@ -371,7 +371,7 @@ static void test_another_history(void **state) {
     w->shard->withhold_turns = true;
     struct peer *waiting = peer_join(w, "");
     primary_forget(w->primary);
-    world_turn(w);
+    scene_turn(w);
     assert_true(online->dropped && waiting->dropped);
     assert_false(primary_backlog(w->primary)->kept);
     primary_become(w->primary, "0123456789012345678901234567890123456789", 77);
@@ -443,8 +443,8 @@ static void test_acknowledgements(void **state) {
     peer_leave(one);
     assert_int_equal(primary_acknowledged(w->primary, end, false), 1);
     primary_ask_acknowledge(w->primary);
-    world_turn(w);
-    world_turn(w);
+    scene_turn(w);
+    scene_turn(w);
     expect_stream(two,
                   SELECT_0 SET("a", "1") "*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n");
 }

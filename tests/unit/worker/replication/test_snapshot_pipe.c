@@ -20,15 +20,15 @@
 /* More than pipe, piece and sockets hold. */
 enum { MUCH_BYTES = 4000000, TIMEOUT_MS = 60000 };
 
-static struct world *w;
+static struct scene *w;
 
 static int set_up(void **state) {
-    w = world_open();
+    w = scene_open();
     shard_run(w->shard, "SET before fork");
     return 0;
 }
 static int tear_down(void **state) {
-    world_close(&w);
+    scene_close(&w);
     return 0;
 }
 
@@ -40,7 +40,7 @@ static bool is_diskless(void) {
 }
 static void acknowledge(struct peer *peer) {
     replica_acknowledge(peer->replica, peer_taken(peer).offset, 0);
-    world_turn(w);
+    scene_turn(w);
 }
 /* As the other reads nothing, this stays so. */
 static bool is_held_up(void) {
@@ -60,14 +60,14 @@ static void test_shared(void **state) {
     assert_int_equal(status_get(w->shard->status, METRIC_snapshot_in_progress), 1);
     assert_int_equal(status_get(w->shard->status, METRIC_save_kind), 3);
     shard_let_children_go(w->shard);
-    WORLD_AWAIT(w, peer_taken(one).whole);
+    SCENE_AWAIT(w, peer_taken(one).whole);
     struct taken t = peer_taken(one);
     assert_true(t.marked);
     assert_string_equal(t.id, primary_backlog(w->primary)->id);
     expect_snapshot(one, digest);
     /* It looks for the mark at the end of what it has read. */
     shard_run(w->shard, "SET b 2");
-    world_turn(w);
+    scene_turn(w);
     expect_stream(one, "");
     acknowledge(one);
     expect_stream(one, SELECT_0 SET("a", "1") SET("b", "2"));
@@ -80,7 +80,7 @@ static void test_shared(void **state) {
     assert_int_equal(peer_state(two), REPLICA_PIPED);
     assert_int_equal(peer_state(three), REPLICA_PIPED);
     assert_string_not_equal(mark, w->primary->pipe.mark);
-    WORLD_AWAIT(w, peer_taken(two).whole && peer_taken(three).whole);
+    SCENE_AWAIT(w, peer_taken(two).whole && peer_taken(three).whole);
     expect_snapshot(two, digest);
     expect_snapshot(three, digest);
     free(digest);
@@ -91,7 +91,7 @@ static void test_no_file(void **state) {
     struct snapshots before = w->shard->persist->snapshots;
     uint64_t dirty = persist_dirty(w->shard->persist), given_back = w->shard->turns_given_back;
     struct peer *peer = peer_join(w, "capa eof");
-    WORLD_AWAIT(w, peer_taken(peer).whole);
+    SCENE_AWAIT(w, peer_taken(peer).whole);
     assert_false(shard_file_exists(w->shard, "dump.rdb"));
     assert_int_equal(w->shard->persist->snapshots.count, before.count);
     assert_int_equal(persist_dirty(w->shard->persist), dirty);
@@ -109,7 +109,7 @@ static void test_other_saves_meanwhile(void **state) {
     assert_int_equal(persist_save(w->shard->persist, text, sizeof text), -1);
     assert_string_equal(text, "ERR Background save already in progress");
     shard_let_children_go(w->shard);
-    WORLD_AWAIT(w, peer_taken(peer).whole);
+    SCENE_AWAIT(w, peer_taken(peer).whole);
     assert_int_equal(persist_bgsave(w->shard->persist, false), BGSAVE_STARTED);
     shard_await(w->shard, shard_no_child, "BGSAVE");
     assert_true(shard_file_exists(w->shard, "dump.rdb"));
@@ -117,7 +117,7 @@ static void test_other_saves_meanwhile(void **state) {
 
 static void test_snapshot_only(void **state) {
     struct peer *peer = peer_join(w, "capa eof rdb-only 1");
-    WORLD_AWAIT(w, peer->dropped);
+    SCENE_AWAIT(w, peer->dropped);
     assert_true(peer_taken(peer).whole);
     expect_stream(peer, "");
 }
@@ -125,11 +125,11 @@ static void test_snapshot_only(void **state) {
 static void test_old_protocol(void **state) {
     struct peer *peer = peer_connect(w, "capa eof");
     peer_sync(peer, NULL, -1);
-    WORLD_AWAIT(w, peer_taken(peer).whole);
+    SCENE_AWAIT(w, peer_taken(peer).whole);
     assert_string_equal(peer_taken(peer).id, "");
     assert_memory_equal(peer->got.data, "$EOF:", 5);
     /* One word it has to say: that it has seen the mark. */
-    world_check_at(w, clock_mono_ms() + TIMEOUT_MS + 1000);
+    scene_check_at(w, clock_mono_ms() + TIMEOUT_MS + 1000);
     assert_true(peer->dropped);
 }
 
@@ -142,18 +142,18 @@ static void test_delay(void **state) {
     assert_false(snapshot_pipe_is_due(w->primary, asked_ms + 4999));
     assert_true(snapshot_pipe_is_due(w->primary, asked_ms + 5000));
     struct peer *two = peer_join(w, "capa eof");
-    world_pass(w);
+    scene_pass(w);
     assert_int_equal(peer_state(one), REPLICA_WAIT_FORK);
     struct peer *three = peer_join(w, "capa eof");
     assert_int_equal(peer_state(one), REPLICA_PIPED);
     assert_int_equal(peer_state(two), REPLICA_PIPED);
     assert_int_equal(peer_state(three), REPLICA_PIPED);
-    WORLD_AWAIT(w, peer_taken(three).whole && !child_lives());
+    SCENE_AWAIT(w, peer_taken(three).whole && !child_lives());
     struct peer *four = peer_join(w, "capa eof");
-    world_pass(w);
+    scene_pass(w);
     assert_int_equal(peer_state(four), REPLICA_WAIT_FORK);
     four->replica->asked_ms -= 5000;
-    world_pass(w);
+    scene_pass(w);
     assert_int_equal(peer_state(four), REPLICA_PIPED);
 }
 
@@ -167,28 +167,28 @@ static void test_file_for_all(void **state) {
     assert_int_equal(peer_state(two), REPLICA_WAIT_FILE);
     struct peer *three = peer_join(w, "capa eof");
     assert_int_equal(peer_state(three), REPLICA_WAIT_FILE);
-    WORLD_AWAIT(w, peer_taken(one).whole && peer_taken(two).whole && peer_taken(three).whole);
+    SCENE_AWAIT(w, peer_taken(one).whole && peer_taken(two).whole && peer_taken(three).whole);
     assert_false(peer_taken(one).marked || peer_taken(three).marked);
     w->shard->withhold_turns = false;
     shard_configure(w->shard, "repl-diskless-sync", "no");
     struct peer *four = peer_join(w, "capa eof");
-    WORLD_AWAIT(w, peer_taken(four).whole);
+    SCENE_AWAIT(w, peer_taken(four).whole);
     assert_false(peer_taken(four).marked);
 }
 
 /* Who comes while it is under way gets the next: its beginning is not there any more. */
 static void test_newcomer_waits(void **state) {
-    world_fill(w, MUCH_BYTES);
+    scene_fill(w, MUCH_BYTES);
     struct peer *one = peer_connect(w, "capa eof");
     one->deaf = true;
     peer_sync(one, "?", -1);
     struct peer *two = peer_join(w, "capa eof");
-    WORLD_AWAIT(w, snapshot_pipe_waits_for(one->replica));
+    SCENE_AWAIT(w, snapshot_pipe_waits_for(one->replica));
     assert_int_equal(peer_state(two), REPLICA_WAIT_FORK);
     shard_run(w->shard, "SET a 1");
     char *digest = shard_digest(w->shard->ks);
     one->deaf = false;
-    WORLD_AWAIT(w, peer_taken(one).whole && peer_taken(two).whole);
+    SCENE_AWAIT(w, peer_taken(one).whole && peer_taken(two).whole);
     expect_snapshot(two, digest);
     free(digest);
 }
@@ -207,23 +207,23 @@ static void test_wish_is_taken_back(void **state) {
 
 /* ---- how fast it goes ---- */
 static void test_slow_replica_throttles(void **state) {
-    world_fill(w, MUCH_BYTES);
+    scene_fill(w, MUCH_BYTES);
     char *digest = shard_digest(w->shard->ks);
     w->shard->withhold_turns = true;
     struct peer *slow = peer_join(w, "capa eof"), *quick = peer_join(w, "capa eof");
     persist_fork_granted(w->shard->persist, w->shard->wish);
     slow->deaf = true;
-    WORLD_AWAIT(w, is_held_up());
+    SCENE_AWAIT(w, is_held_up());
     assert_true(is_diskless());
     assert_true(quick->got.len < MUCH_BYTES / 4); /* one piece, and what the sockets hold */
     shard_run(w->shard, "SET a 1");
     slow->deaf = false;
-    WORLD_AWAIT(w, peer_taken(slow).whole && peer_taken(quick).whole);
+    SCENE_AWAIT(w, peer_taken(slow).whole && peer_taken(quick).whole);
     expect_snapshot(slow, digest);
     expect_snapshot(quick, digest);
     acknowledge(slow);
     acknowledge(quick);
-    world_turn(w);
+    scene_turn(w);
     expect_stream(slow, SELECT_0 SET("a", "1"));
     expect_stream(quick, SELECT_0 SET("a", "1"));
     free(digest);
@@ -231,35 +231,35 @@ static void test_slow_replica_throttles(void **state) {
 
 /* Two that share one; the first reads nothing, and holds up the other. */
 static void begin_held_up(struct peer **deaf_r, struct peer **other_r) {
-    world_fill(w, MUCH_BYTES);
+    scene_fill(w, MUCH_BYTES);
     w->shard->withhold_turns = true;
     *deaf_r = peer_join(w, "capa eof");
     *other_r = peer_join(w, "capa eof");
     persist_fork_granted(w->shard->persist, w->shard->wish);
     (*deaf_r)->deaf = true;
-    WORLD_AWAIT(w, is_held_up());
+    SCENE_AWAIT(w, is_held_up());
 }
 
 static void test_timeout_of_who_holds_up(void **state) {
     struct peer *deaf, *other;
     begin_held_up(&deaf, &other);
     uint64_t since_ms = deaf->replica->alive_ms;
-    world_check_at(w, since_ms + TIMEOUT_MS / 2);
+    scene_check_at(w, since_ms + TIMEOUT_MS / 2);
     assert_false(deaf->dropped);
-    world_check_at(w, since_ms + TIMEOUT_MS / 2 + 1);
+    scene_check_at(w, since_ms + TIMEOUT_MS / 2 + 1);
     assert_true(deaf->dropped);
-    WORLD_AWAIT(w, peer_taken(other).whole);
+    SCENE_AWAIT(w, peer_taken(other).whole);
     assert_false(other->dropped);
     /* By itself it has the whole time. */
     w->shard->withhold_turns = false;
     deaf = peer_connect(w, "capa eof");
     deaf->deaf = true;
     peer_sync(deaf, "?", -1);
-    WORLD_AWAIT(w, snapshot_pipe_waits_for(deaf->replica));
+    SCENE_AWAIT(w, snapshot_pipe_waits_for(deaf->replica));
     since_ms = deaf->replica->alive_ms;
-    world_check_at(w, since_ms + TIMEOUT_MS);
+    scene_check_at(w, since_ms + TIMEOUT_MS);
     assert_false(deaf->dropped);
-    world_check_at(w, since_ms + TIMEOUT_MS + 1);
+    scene_check_at(w, since_ms + TIMEOUT_MS + 1);
     assert_true(deaf->dropped);
     assert_false(child_lives());
 }
@@ -269,13 +269,13 @@ static void test_output_limit_of_who_holds_up(void **state) {
     shard_configure(w->shard, "repl-backlog-size", "16384");
     shard_configure(w->shard, "client-output-buffer-limit", "replica 1000000 0 0");
     begin_held_up(&deaf, &other);
-    world_change(w, 1200000);
-    world_check_at(w, clock_mono_ms());
+    scene_change(w, 1200000);
+    scene_check_at(w, clock_mono_ms());
     assert_true(deaf->dropped);
     assert_false(other->dropped);
-    WORLD_AWAIT(w, peer_taken(other).whole);
+    SCENE_AWAIT(w, peer_taken(other).whole);
     acknowledge(other);
-    WORLD_AWAIT(w, peer_taken(other).stream.len >= 1200000);
+    SCENE_AWAIT(w, peer_taken(other).stream.len >= 1200000);
     assert_false(other->dropped);
 }
 
@@ -285,15 +285,15 @@ static void test_excuse_ends(void **state) {
     shard_configure(w->shard, "repl-backlog-size", "16384");
     shard_configure(w->shard, "client-output-buffer-limit", "replica 1000000 0 0");
     begin_held_up(&deaf, &other);
-    world_change(w, 1200000);
+    scene_change(w, 1200000);
     other->deaf = true;
-    world_check_at(w, clock_mono_ms());
+    scene_check_at(w, clock_mono_ms());
     assert_true(deaf->dropped);
-    world_change(w, 900000);
-    world_check_at(w, clock_mono_ms());
+    scene_change(w, 900000);
+    scene_check_at(w, clock_mono_ms());
     assert_false(other->dropped);
-    world_change(w, 200000);
-    world_check_at(w, clock_mono_ms());
+    scene_change(w, 200000);
+    scene_check_at(w, clock_mono_ms());
     assert_true(other->dropped);
     assert_false(child_lives());
 }
@@ -303,13 +303,13 @@ static void test_child_dies(void **state) {
     struct peer *deaf, *other;
     begin_held_up(&deaf, &other);
     kill(w->shard->persist->child.pid, SIGKILL);
-    WORLD_AWAIT(w, deaf->dropped && other->dropped);
+    SCENE_AWAIT(w, deaf->dropped && other->dropped);
     assert_false(peer_taken(other).whole);
     assert_int_equal(w->primary->pipe.fd, -1);
     assert_int_equal(w->shard->persist->snapshots.last_ok, true); /* of files */
     w->shard->withhold_turns = false;
     struct peer *peer = peer_join(w, "capa eof");
-    WORLD_AWAIT(w, peer_taken(peer).whole);
+    SCENE_AWAIT(w, peer_taken(peer).whole);
 }
 
 /* It has written everything but its good end. */
@@ -318,8 +318,8 @@ static void test_child_dies_at_the_end(void **state) {
     struct peer *peer = peer_join(w, "capa eof");
     shard_await_stopped_child(w->shard);
     kill(w->shard->persist->child.pid, SIGKILL);
-    WORLD_AWAIT(w, w->primary->pipe.fd < 0);
-    WORLD_AWAIT(w, peer->dropped);
+    SCENE_AWAIT(w, w->primary->pipe.fd < 0);
+    SCENE_AWAIT(w, peer->dropped);
     assert_false(peer_taken(peer).whole);
 }
 
@@ -329,7 +329,7 @@ static void test_child_ends_first(void **state) {
     struct peer *peer = peer_join(w, "capa eof");
     pid_t pid = w->shard->persist->child.pid;
     assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
-    WORLD_AWAIT(w, peer_taken(peer).whole);
+    SCENE_AWAIT(w, peer_taken(peer).whole);
 }
 
 static void test_last_one_leaves(void **state) {
@@ -349,7 +349,7 @@ static void test_who_holds_up_leaves(void **state) {
     struct peer *deaf, *other;
     begin_held_up(&deaf, &other);
     peer_leave(deaf);
-    WORLD_AWAIT(w, peer_taken(other).whole);
+    SCENE_AWAIT(w, peer_taken(other).whole);
 }
 
 static void test_flushed_meanwhile(void **state) {
@@ -357,14 +357,14 @@ static void test_flushed_meanwhile(void **state) {
     begin_held_up(&deaf, &other);
     struct peer *waiting = peer_join(w, "capa eof");
     shard_run(w->shard, "FLUSHALL");
-    world_turn(w);
+    scene_turn(w);
     assert_true(deaf->dropped && other->dropped);
     assert_false(waiting->dropped);
     shard_run(w->shard, "SET a 1");
     char *digest = shard_digest(w->shard->ks);
     w->shard->withhold_turns = false;
-    world_pass(w);
-    WORLD_AWAIT(w, peer_taken(waiting).whole);
+    scene_pass(w);
+    SCENE_AWAIT(w, peer_taken(waiting).whole);
     expect_snapshot(waiting, digest);
     free(digest);
 }
@@ -373,7 +373,7 @@ static void test_another_history(void **state) {
     struct peer *deaf, *other;
     begin_held_up(&deaf, &other);
     primary_forget(w->primary);
-    world_turn(w);
+    scene_turn(w);
     assert_true(deaf->dropped && other->dropped);
     assert_false(child_lives());
 }
@@ -381,11 +381,11 @@ static void test_another_history(void **state) {
 /* A replica does not say that it has seen the mark. */
 static void test_never_acknowledged(void **state) {
     struct peer *peer = peer_join(w, "capa eof");
-    WORLD_AWAIT(w, peer_state(peer) == REPLICA_ONLINE);
+    SCENE_AWAIT(w, peer_state(peer) == REPLICA_ONLINE);
     assert_true(primary_drained(w->primary)); /* a stop does not wait for it */
-    world_check_at(w, peer->replica->acked_ms + TIMEOUT_MS);
+    scene_check_at(w, peer->replica->acked_ms + TIMEOUT_MS);
     assert_false(peer->dropped);
-    world_check_at(w, peer->replica->acked_ms + TIMEOUT_MS + 1);
+    scene_check_at(w, peer->replica->acked_ms + TIMEOUT_MS + 1);
     assert_true(peer->dropped);
 }
 

@@ -117,7 +117,7 @@ static double percent(uint64_t done, uint64_t total) {
 
 /* What a child writes, and how far it has come; null if there is none. */
 static json_t *saving(const struct status_page *page) {
-    static const char *const kinds[] = {NULL, "snapshot", "log base"};
+    static const char *const kinds[] = {NULL, "snapshot", "log base", "diskless"};
     static const struct figure save_figures[] = {
         {"elapsed_us", METRIC_save_us, FIGURE_NUMBER},
         {"keys_done", METRIC_save_keys_done, FIGURE_NUMBER},

@@ -289,7 +289,9 @@ static void put_snapshots(const struct info *info) {
     put(info, "rdb_last_save_time", smallest(info, METRIC_snapshot_last_time_seconds));
     put_status(info, "rdb_last_bgsave_status", smallest(info, METRIC_snapshot_last_ok) == 1);
     put_duration(info, "rdb_last_bgsave_time_sec", last_us > 0, last_us);
-    put_duration(info, "rdb_current_bgsave_time_sec", in_progress, longest_save(info, 1));
+    uint64_t to_file_us = longest_save(info, 1), to_replicas_us = longest_save(info, 3);
+    put_duration(info, "rdb_current_bgsave_time_sec", in_progress,
+                 to_file_us > to_replicas_us ? to_file_us : to_replicas_us);
     static const struct figure figures[] = {
         {"rdb_saves", FIGURE_SUM, METRIC_snapshots},
         {"rdb_last_cow_size", FIGURE_SUM, METRIC_snapshot_cow_bytes},

@@ -11,6 +11,7 @@
 enum {
     UPSTREAM_HOST_BYTES = 256,
     UPSTREAM_TEXT_BYTES = 200,
+    UPSTREAM_MARK_BYTES = 40,        /* of "$EOF:" */
     UPSTREAM_READ_BYTES = 256 * 1024 /* from the primary at once */
 };
 
@@ -44,8 +45,10 @@ struct upstream {
     bool executes_later;
     bool id_is_new; /* of a snapshot that is not loaded yet */
 
-    int file; /* the snapshot that comes in, -1: none */
-    uint64_t file_total, file_done, file_synced;
+    int file;            /* the snapshot that comes in, -1: none */
+    uint64_t file_total; /* 0: not known, mark ends it */
+    uint64_t file_done, file_synced;
+    char mark[UPSTREAM_MARK_BYTES];
 
     uint64_t heard_ms, tried_ms, acknowledged_ms, up_ms, down_ms; /* 0: never */
     uint64_t full_syncs, partial_syncs;

@@ -104,9 +104,10 @@ void primary_refresh(struct primary *primary);
 struct replica_view {
     const char *address;
     uint32_t port;
-    const char *state; /* as INFO says: wait_bgsave, send_bulk, online */
-    uint64_t offset;   /* acknowledged */
-    int64_t lag_s;     /* since the last acknowledgement */
+    const char *state;     /* as INFO says: wait_bgsave, send_bulk, online */
+    uint64_t offset;       /* acknowledged */
+    uint64_t behind_bytes; /* of the stream, if it is online */
+    int64_t lag_s;         /* since the last acknowledgement */
 };
 uint32_t primary_replicas(const struct primary *primary);
 /* Replicas that are online and acknowledged something within min-replicas-max-lag. */

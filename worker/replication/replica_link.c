@@ -177,6 +177,12 @@ void replica_wait_for_fork(struct replica *r) {
     r->state = REPLICA_WAIT_FORK;
 }
 
+/* Not those of the pool's own merged stream, and a merged stream has no page. */
+static void count(const struct replica *r, enum metric metric) {
+    if (!r->own && r->primary->status != NULL)
+        status_add(r->primary->status, metric, 1);
+}
+
 void replica_sync(struct replica *r, struct primary *p, struct bytes id, int64_t offset, bool old) {
     r->primary = p;
     r->old_protocol = old;
@@ -184,9 +190,14 @@ void replica_sync(struct replica *r, struct primary *p, struct bytes id, int64_t
     list_push_back(&p->replicas, &r->link);
     log_notice("Replica %s:%u asks for synchronization", r->address, r->port);
     if (!old && offset > 0 && backlog_continues(&p->backlog, id, (uint64_t)offset - 1)) {
+        count(r, METRIC_replica_partial_syncs);
         continue_from(r, (uint64_t)offset - 1);
         return;
     }
+    /* "?" is how one asks who has nothing to continue. */
+    if (!old && !bytes_equal(id, BYTES_LITERAL("?")))
+        count(r, METRIC_replica_partial_syncs_refused);
+    count(r, METRIC_replica_full_syncs);
     if (!p->backlog.kept)
         backlog_keep(&p->backlog);
     r->state = REPLICA_WAIT_FORK;

@@ -74,6 +74,11 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
     return said;
 }
 
+static void on_ahead(void *arg, const struct bytes *keys, uint32_t count) {
+    struct follow_link *link = arg;
+    router_prefetch(link->follow->w->router, &link->session, keys, count);
+}
+
 static void on_wake(struct pipeline *pipeline) {
     struct follow_link *link = pipeline->client;
     link->woken = true;
@@ -288,8 +293,10 @@ static void on_continued(void *arg) {
 
 /* ---- life ---- */
 static void begin_link(struct follow *f, uint32_t port, uint32_t server, uint32_t servers) {
-    static const struct upstream_hooks hooks = {
-        .command = on_command, .continued = on_continued, .snapshot = on_snapshot};
+    static const struct upstream_hooks hooks = {.command = on_command,
+                                                .ahead = on_ahead,
+                                                .continued = on_continued,
+                                                .snapshot = on_snapshot};
     static struct slot_map slots;
     char tag[16];
     snprintf(tag, sizeof tag, "%u", server);

@@ -32,6 +32,7 @@ enum upstream_state {
 };
 const char *upstream_state_name(enum upstream_state state);
 
+enum { UPSTREAM_AHEAD = 16 };
 struct upstream_hooks {
     void *arg;
     /* The whole snapshot is in dir/file, the owner's from here on. Load it and call upstream_loaded() or
@@ -43,6 +44,8 @@ struct upstream_hooks {
      * MULTI and EXEC included. False: not now; call upstream_go_on() when it may be offered again. argv
      * is valid during the call. */
     bool (*command)(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw);
+    /* So many commands, at most UPSTREAM_AHEAD, come next; these may be their keys. May be NULL. */
+    void (*ahead)(void *arg, const struct bytes *keys, uint32_t count);
     /* The answer to a probe: how many workers a pool has and the first one's port; 0 and 0: it is a
      * server by itself. The link is IDLE again. NULL unless where.probe is set. */
     void (*probed)(void *arg, uint32_t workers, uint32_t worker_port);

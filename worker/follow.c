@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { SHORT_TURN_BYTES = 16 * 1024 };
+
 struct follow *follow_create(struct worker *w) {
     struct follow *f = mem_calloc(1, sizeof *f);
     f->w = w;
@@ -200,6 +202,15 @@ bool follow_waiting(const struct follow *f) {
     for (uint32_t i = 0; i < f->count && !waiting; i++)
         waiting = f->links[i]->woken || f->links[i]->snapshot[0] != '\0';
     return waiting && !f->loading;
+}
+
+bool follow_turn_was_short(struct follow *f) {
+    uint64_t offset = 0;
+    for (uint32_t i = 0; i < f->count; i++)
+        offset += upstream_offset(f->links[i]->upstream);
+    uint64_t taken = offset - f->offset_before;
+    f->offset_before = offset;
+    return taken > 0 && taken < SHORT_TURN_BYTES;
 }
 
 void follow_look(struct follow *f) {

@@ -23,6 +23,8 @@ void follow_configure(struct follow *follow);
 void follow_turn(struct follow *follow);
 /* There is work for follow_turn(). */
 bool follow_waiting(const struct follow *follow);
+/* Since the last call something of the stream was applied, but little. */
+bool follow_turn_was_short(struct follow *follow);
 void follow_cron(struct follow *follow); /* ten times a second */
 /* Bring the metrics of the status page up to date. */
 void follow_refresh(struct follow *follow);

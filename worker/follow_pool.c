@@ -75,6 +75,11 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
     return said;
 }
 
+static void on_ahead(void *arg, const struct bytes *keys, uint32_t count) {
+    struct follow_link *link = arg;
+    router_prefetch(link->follow->w->router, &link->session, keys, count);
+}
+
 /* ---- a transaction ---- */
 /* Its commands to the batch; false if there is one that cannot be in it. *db: of the session, and then. */
 static bool add_transaction(struct follow_link *link, struct bytes raw, uint32_t *db) {
@@ -355,7 +360,7 @@ static void on_continued(void *arg) {
 static void begin_link(struct follow *f, uint32_t port, uint32_t server, uint32_t servers) {
     static const struct upstream_hooks hooks = {.command = on_command,
                                                 .transaction = on_transaction,
-
+                                                .ahead = on_ahead,
                                                 .continued = on_continued,
                                                 .snapshot = on_snapshot};
     static struct slot_map slots;

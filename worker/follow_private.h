@@ -42,6 +42,7 @@ struct follow {
     bool probed; /* the answer waits for follow_turn() */
     struct follow_link *links[FOLLOW_LINKS_MAX];
     uint32_t count;
+    uint64_t offset_before; /* of all links, at the end of the last turn */
     bool loading;     /* a snapshot is being read: the loop runs within it */
     bool reconfigure; /* replicaof changed meanwhile */
 };

@@ -9,6 +9,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 #include "worker/replication/resolve.h"
+#include "worker/resp/peek.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -356,12 +357,25 @@ static bool take_command(struct upstream *u, struct bytes raw) {
     return true;
 }
 
+/* Returns how many commands the glance covers, at least the one at data. */
+static uint32_t look_ahead(struct upstream *u, const char *data, size_t len) {
+    struct bytes words[UPSTREAM_AHEAD];
+    uint32_t count = u->hooks.ahead != NULL ? resp_peek_words(data, len, words, UPSTREAM_AHEAD) : 0;
+    if (count <= 1)
+        return 1;
+    u->hooks.ahead(u->hooks.arg, words, count);
+    return count;
+}
+
 /* All whole commands that are there. */
 static void take_stream(struct upstream *u) {
     size_t at = 0, used;
+    uint32_t ahead = 0;
     if (u->offering && !offer_transaction(u))
         return;
     while (u->state == UPSTREAM_STREAMING && at < u->in.len) {
+        if (ahead-- == 0)
+            ahead = look_ahead(u, u->in.data + at, u->in.len - at) - 1;
         enum resp_result result = resp_parse(&u->parser, u->in.data + at, u->in.len - at, &used);
         if (result == RESP_PROTOCOL_ERROR) {
             upstream_fail(u, true, u->parser.error);

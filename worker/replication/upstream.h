@@ -33,6 +33,7 @@ enum upstream_state {
 const char *upstream_state_name(enum upstream_state state);
 
 enum upstream_taken { UPSTREAM_TAKEN, UPSTREAM_NOT_NOW, UPSTREAM_ONE_BY_ONE };
+enum { UPSTREAM_AHEAD = 16 };
 
 struct upstream_hooks {
     void *arg;
@@ -48,6 +49,8 @@ struct upstream_hooks {
     /* A whole transaction, MULTI and EXEC included; or, when it is to be had so, its commands one by one.
      * NOT_NOW as above. May be NULL: one by one. */
     enum upstream_taken (*transaction)(void *arg, struct bytes raw);
+    /* So many commands, at most UPSTREAM_AHEAD, come next; these may be their keys. May be NULL. */
+    void (*ahead)(void *arg, const struct bytes *keys, uint32_t count);
     /* The answer to a probe: how many workers a pool has and the first one's port; 0 and 0: it is a
      * server by itself. The link is IDLE again. NULL unless where.probe is set. */
     void (*probed)(void *arg, uint32_t workers, uint32_t worker_port);

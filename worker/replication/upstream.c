@@ -429,6 +429,11 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events) {
         ev_io_stop(loop, io); /* the stream waits where it is until the snapshot is in memory */
 }
 
+void upstream_pull(struct upstream *u) {
+    if (u->fd >= 0 && u->state == UPSTREAM_STREAMING && !u->refused)
+        on_readable(u->loop, &u->readable, EV_READ);
+}
+
 void upstream_probed(struct upstream *u) {
     u->trouble[0] = '\0';
     upstream_set_state(u, UPSTREAM_IDLE);

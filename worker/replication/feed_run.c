@@ -245,7 +245,7 @@ bool feed_run_drained(struct feed_run *run) {
         return true;
     for (uint32_t i = 0; i < run->feed->shards; i++) {
         upstream_pull(run->links[i].upstream);
-        closed = closed && !upstream_is_up(run->links[i].upstream);
+        closed = closed && (i == FEED_SHARD || !upstream_is_up(run->links[i].upstream));
     }
     feed_run_turn_end(run);
     return primary_drained(run->primary) && closed;

@@ -17,6 +17,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -430,8 +431,12 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events) {
 }
 
 void upstream_pull(struct upstream *u) {
-    if (u->fd >= 0 && u->state == UPSTREAM_STREAMING && !u->refused)
-        on_readable(u->loop, &u->readable, EV_READ);
+    int waiting = 0;
+    do {
+        if (u->state == UPSTREAM_STREAMING && !u->refused)
+            on_readable(u->loop, &u->readable, EV_READ); /* the end, too */
+    } while (u->state == UPSTREAM_STREAMING && !u->refused &&
+             ioctl(u->fd, FIONREAD, &waiting) == 0 && waiting > 0);
 }
 
 void upstream_probed(struct upstream *u) {

@@ -40,8 +40,8 @@ struct follow {
     struct follow_link *links[FOLLOW_LINKS_MAX];
     uint32_t count;
     uint64_t offset_before; /* of all links, at the end of the last turn */
-    bool loading;     /* a snapshot is being read: the loop runs within it */
-    bool reconfigure; /* replicaof changed meanwhile */
+    bool loading;           /* a snapshot is being read: the loop runs within it */
+    bool reconfigure;       /* replicaof changed meanwhile */
 };
 
 /* ---- follow.c ---- */

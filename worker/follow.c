@@ -193,6 +193,8 @@ void follow_turn(struct follow *f) {
             load(f, f->links[i]);
         else if (f->links[i]->woken)
             follow_pool_go_on(f->links[i]);
+    for (uint32_t i = 0; i < f->count && f->mode == FOLLOW_POOL; i++)
+        follow_pool_executed(f->links[i]);
 }
 
 bool follow_waiting(const struct follow *f) {
@@ -251,6 +253,34 @@ void follow_refresh(struct follow *f) {
     status_set(page, METRIC_primary_sync_done_bytes, done);
     status_set(page, METRIC_primary_full_syncs, full);
     status_set(page, METRIC_primary_partial_syncs, partial);
+}
+
+static void tell(const struct upstream *upstream, struct replication_table *table) {
+    struct upstream_view view;
+    if (table->primaries++ >= LINKS_SHOWN)
+        return;
+    struct primary_line *line = &table->primary[table->primaries - 1];
+    upstream_view(upstream, &view);
+    bool syncing = view.state == UPSTREAM_TRANSFER || view.state == UPSTREAM_LOADING;
+    *line = (struct primary_line){.port = view.port,
+                                  .syncing = syncing,
+                                  .offset = view.offset,
+                                  .sync_total_bytes = view.sync_total_bytes,
+                                  .sync_done_bytes = view.sync_done_bytes,
+                                  .full_syncs = view.full_syncs,
+                                  .partial_syncs = view.partial_syncs,
+                                  .last_heard_s = view.last_heard_s,
+                                  .down_s = view.down_since_s};
+    snprintf(line->address, sizeof line->address, "%s", view.host);
+    snprintf(line->state, sizeof line->state, "%s", upstream_state_name(view.state));
+    snprintf(line->trouble, sizeof line->trouble, "%s", view.trouble);
+}
+
+void follow_tell(const struct follow *f, struct replication_table *table) {
+    if (f->probe != NULL)
+        tell(f->probe, table);
+    for (uint32_t i = 0; i < f->count; i++)
+        tell(f->links[i]->upstream, table);
 }
 
 static bool all_links_up(const struct follow *f) {

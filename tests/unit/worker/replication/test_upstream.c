@@ -406,6 +406,9 @@ static void test_names_and_probes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wrong_words),
+        cmocka_unit_test(test_mark),
+        cmocka_unit_test(test_no_mark),
+        cmocka_unit_test(test_endless_file),
         cmocka_unit_test(test_cut_file),
         cmocka_unit_test(test_stream_and_transaction),
         cmocka_unit_test(test_looks_ahead),
@@ -413,11 +416,6 @@ int main(void) {
         cmocka_unit_test(test_endless_transaction),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_names_and_probes),
-        cmocka_unit_test(test_wrong_words),       cmocka_unit_test(test_mark),
-        cmocka_unit_test(test_no_mark),           cmocka_unit_test(test_endless_file),
-        cmocka_unit_test(test_cut_file),          cmocka_unit_test(test_stream_and_transaction),
-        cmocka_unit_test(test_huge_announcement), cmocka_unit_test(test_endless_transaction),
-        cmocka_unit_test(test_silence),           cmocka_unit_test(test_names_and_probes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,6 +32,8 @@ struct link {
     char dir[64];
     int listener, fd;
     unsigned snapshots, commands, continued, probes;
+    unsigned ahead; /* keys that were announced */
+    bool numbered;  /* the keys are k0, k1, ... */
     char last[64];
 };
 
@@ -49,6 +51,18 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
     l->commands++;
     snprintf(l->last, sizeof l->last, "%.*s", (int)argv[argc - 1].len, argv[argc - 1].ptr);
     return true;
+}
+
+/* Announced in their order, before the first of them is offered. */
+static void on_ahead(void *arg, const struct bytes *keys, uint32_t count) {
+    struct link *l = arg;
+    char key[8];
+    assert_in_range(count, 2, UPSTREAM_AHEAD);
+    for (uint32_t i = 0; l->numbered && i < count; i++) {
+        snprintf(key, sizeof key, "k%u", l->commands + i);
+        assert_true(bytes_equal(keys[i], bytes_of_text(key)));
+    }
+    l->ahead += count;
 }
 
 static struct upstream_view view(struct link *l) {
@@ -83,6 +97,7 @@ static void begin(struct link *l, bool probe, const char *host) {
                                    .snapshot = on_snapshot,
                                    .continued = on_continued,
                                    .command = on_command,
+                                   .ahead = on_ahead,
                                    .probed = on_probed};
     struct upstream_where where = {.host = host,
                                    .port = ntohs(address.sin_port),
@@ -301,6 +316,24 @@ static void test_stream_and_transaction(void **state) {
     end(&l);
 }
 
+static void test_looks_ahead(void **state) {
+    char said[4096] = SHAKEN "+FULLRESYNC " ID " 7\r\n$4\r\nfile";
+    enum { COMMANDS = 40 };
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    l.numbered = true;
+    for (unsigned i = 0; i < COMMANDS; i++)
+        sprintf(said + strlen(said), "*3\r\n$3\r\nSET\r\n$%d\r\nk%u\r\n$1\r\nx\r\n", i < 10 ? 2 : 3,
+                i);
+    upstream_start(l.upstream, "", 0);
+    say(&l, said, strlen(said));
+    TURN_UNTIL(&l, l.snapshots == 1);
+    upstream_loaded(l.upstream);
+    TURN_UNTIL(&l, l.commands == COMMANDS);
+    assert_in_range(l.ahead, 2, COMMANDS);
+    end(&l);
+}
+
 /* An argument is announced that no memory holds: nothing is taken for what has not come. */
 static void test_huge_announcement(void **state) {
     static const char said[] =
@@ -372,11 +405,17 @@ static void test_names_and_probes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wrong_words),       cmocka_unit_test(test_mark),
-        cmocka_unit_test(test_no_mark),           cmocka_unit_test(test_endless_file),
-        cmocka_unit_test(test_cut_file),          cmocka_unit_test(test_stream_and_transaction),
-        cmocka_unit_test(test_huge_announcement), cmocka_unit_test(test_endless_transaction),
-        cmocka_unit_test(test_silence),           cmocka_unit_test(test_names_and_probes),
+        cmocka_unit_test(test_wrong_words),
+        cmocka_unit_test(test_mark),
+        cmocka_unit_test(test_no_mark),
+        cmocka_unit_test(test_endless_file),
+        cmocka_unit_test(test_cut_file),
+        cmocka_unit_test(test_stream_and_transaction),
+        cmocka_unit_test(test_looks_ahead),
+        cmocka_unit_test(test_huge_announcement),
+        cmocka_unit_test(test_endless_transaction),
+        cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_names_and_probes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,6 +191,8 @@ void follow_turn(struct follow *f) {
             load(f, f->links[i]);
         else if (f->links[i]->woken)
             follow_pool_go_on(f->links[i]);
+    for (uint32_t i = 0; i < f->count && f->mode == FOLLOW_POOL; i++)
+        follow_pool_executed(f->links[i]);
 }
 
 bool follow_waiting(const struct follow *f) {

@@ -22,6 +22,9 @@ struct follow_link {
     uint64_t synced, noted, noted_log;
     /* follow_pool.c */
     struct pipeline pipeline;
+    struct router_batch *batch; /* a transaction on its way to the router */
+    /* So much of the stream will be run when so many calls have finished; 0: nothing is awaited */
+    uint64_t awaited_offset, awaited_calls;
     bool woken;                     /* more may be said */
     uint16_t first_slot, last_slot; /* that the server has */
     uint64_t errors;
@@ -64,6 +67,8 @@ void follow_shard_synced(struct follow_link *link);
 void follow_pool_begin(struct follow *f, uint32_t port);
 void follow_pool_load(struct follow_link *link);
 void follow_pool_go_on(struct follow_link *link);
+/* More may have been run: the primary is told. */
+void follow_pool_executed(struct follow_link *link);
 void follow_pool_link_free(struct follow_link *link);
 
 #endif

@@ -40,7 +40,10 @@ struct upstream {
     uint64_t offset;
     uint64_t synced; /* of it on our disk, as far as is known */
     uint64_t asked;  /* the primary waits for so much there; 0: it does not */
-    bool id_is_new;  /* of a snapshot that is not loaded yet */
+    /* Run by the owner, if it runs commands later than it takes them. */
+    uint64_t executed;
+    bool executes_later;
+    bool id_is_new; /* of a snapshot that is not loaded yet */
 
     int file;            /* the snapshot that comes in, -1: none */
     uint64_t file_total; /* 0: not known, mark ends it */

@@ -108,3 +108,19 @@ bool has_word(int port, const char *key) {
     redisFree(c);
     return has;
 }
+
+/* So many that every shard has said one. */
+void await_last_words(int primary, int follower) {
+    static unsigned round;
+    enum { WORDS = 32 };
+    char key[WORDS][32];
+    round++;
+    redisContext *c = client_connect(primary);
+    for (unsigned i = 0; i < WORDS; i++) {
+        snprintf(key[i], sizeof key[i], "word:%u:%u", round, i);
+        expect_text(c, "OK", "SET %s last", key[i]);
+    }
+    for (unsigned i = 0; i < WORDS; i++)
+        AWAIT(has_word(follower, key[i]));
+    redisFree(c);
+}

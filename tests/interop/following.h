@@ -34,5 +34,7 @@ void writer_end(struct writer *w);
 
 /* Does the key hold "last"? */
 bool has_word(int port, const char *key);
+/* Say last words on every shard: who has all of them has what was said before. */
+void await_last_words(int primary, int follower);
 
 #endif

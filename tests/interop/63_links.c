@@ -34,14 +34,6 @@ static int64_t sum_of(const struct pool *pool, const char *metric) {
     return sum;
 }
 
-static unsigned lines_in(const char *dir, const char *text) {
-    int code;
-    char *said = run_shell(&code, "grep -ac '%s' %s/log", text, dir);
-    unsigned count = (unsigned)atoi(said);
-    free(said);
-    return count;
-}
-
 struct follower {
     int port;
     const struct pool *pool; /* or the folder of a redis-server's log */
@@ -49,12 +41,12 @@ struct follower {
 };
 
 static int64_t full_syncs(const struct follower *f) {
-    return f->pool ? sum_of(f->pool, "primary_full_syncs") : lines_in(f->dir, "Full resync from");
+    return f->pool ? sum_of(f->pool, "primary_full_syncs") : log_lines(f->dir, "Full resync from");
 }
 
 static int64_t partial_syncs(const struct follower *f) {
     return f->pool ? sum_of(f->pool, "primary_partial_syncs")
-                   : lines_in(f->dir, "Successful partial resync");
+                   : log_lines(f->dir, "Successful partial resync");
 }
 
 /* ---- cut links ---- */
@@ -165,6 +157,167 @@ static void test_cut_snapshots(void **state) {
     pool_end(&primary);
 }
 
+/* ---- slow links ---- */
+
+/* Overwrites a few keys with large values, so that the stream grows and the data do not. The longest that one
+ * of them took, in milliseconds. */
+static uint64_t write_much(int port, unsigned round, unsigned megabytes) {
+    enum { VALUE = 16384, VALUE_KEYS = 64 };
+    static char value[VALUE];
+    uint64_t longest_ms = 0;
+    redisContext *c = client_connect(port);
+    memset(value, 'a' + (int)(round % 26), sizeof value);
+    for (unsigned i = 0; i < megabytes * 1048576 / VALUE; i++) {
+        uint64_t began_ms = clock_mono_ms(), took_ms;
+        freeReplyObject(expect_reply(c, "SET large:%u %b", i % VALUE_KEYS, value, sizeof value));
+        took_ms = clock_mono_ms() - began_ms;
+        longest_ms = took_ms > longest_ms ? took_ms : longest_ms;
+    }
+    redisFree(c);
+    return longest_ms;
+}
+
+/* It is let go when it owes more than the limit, costs no more than that, and comes again when it can. */
+static void test_slow_replica(void **state) {
+    enum { HARD = 4 << 20, SPARE = 8 << 20, LONGEST_MS = 5000 };
+    struct pool *primary = pool_start(&(struct pool_options){
+        .workers = 2,
+        .options = {"--bind", "127.0.0.1", "--client-output-buffer-limit", "slave 4mb 4mb 60"}});
+    struct pool *pool = pool_of(2);
+    struct follower f = {.port = pool->port, .pool = pool};
+    struct proxy *proxy = proxy_of(primary);
+    uint64_t longest_ms = 0, took_ms;
+    write_much(primary->port, 0, 1);
+    follow(pool->port, PROXY_HOST, primary->port);
+    AWAIT(link_is_up(pool->port));
+    int64_t before = sum_of(primary, "used_memory_bytes");
+    proxy_throttle(proxy, 20000);
+    for (unsigned round = 1; round <= 12; round++) {
+        if (round == 7)
+            proxy_stall_after(proxy, 0);
+        took_ms = write_much(primary->port, round, 4);
+        longest_ms = took_ms > longest_ms ? took_ms : longest_ms;
+        assert_true(sum_of(primary, "used_memory_bytes") < before + 2 * HARD + SPARE);
+    }
+    assert_true(log_lines(primary->dir, "it is slower than client-output-buffer-limit allows") > 0);
+    assert_true(longest_ms < LONGEST_MS);
+    proxy_throttle(proxy, 0);
+    proxy_stall_after(proxy, PROXY_ALL);
+    proxy_cut(proxy); /* what a follower would find out by repl-timeout */
+    AWAIT(full_syncs(&f) >= 4);
+    await_last_words(primary->port, pool->port);
+    AWAIT(link_is_up(pool->port));
+    int64_t full = full_syncs(&f);
+    say_more(primary->port, 1, 200);
+    assert_follows("follower", primary->port, &f);
+    assert_int_equal(full_syncs(&f), full);
+    assert_in_range(full, 2, 2 * 6);
+    proxy_end(&proxy);
+    pool_end(&pool);
+    pool_end(&primary);
+}
+
+/* A snapshot that does not go on coming is given up, and asked for again. */
+static void test_stalled_snapshot(void **state) {
+    struct writer w;
+    uint64_t seed = random_seed();
+    struct pool *primary = pool_of(2);
+    struct pool *pool =
+        pool_start(&(struct pool_options){.workers = 2, .options = {"--repl-timeout", "2"}});
+    struct follower f = {.port = pool->port, .pool = pool};
+    struct proxy *proxy = proxy_of(primary);
+    redisContext *c = pool_connect(primary);
+    expect_text(c, "OK", "CONFIG SET repl-ping-replica-period 1");
+    dataset_fill(primary->port, seed, KEYS);
+    writer_begin(&w, primary->port, seed);
+    proxy_stall_after(proxy, 10000);
+    follow(pool->port, PROXY_HOST, primary->port);
+    AWAIT(proxy_stalled(proxy) >= 2);
+    AWAIT(pool_log_has(pool, "nothing heard for repl-timeout"));
+    assert_false(link_is_up(pool->port));
+    AWAIT(proxy_stalled(proxy) >= 4);
+    proxy_stall_after(proxy, PROXY_ALL);
+    AWAIT(link_is_up(pool->port));
+    writer_end(&w);
+    assert_follows("follower", primary->port, &f);
+    assert_true(full_syncs(&f) >= 4);
+    redisFree(c);
+    proxy_end(&proxy);
+    pool_end(&pool);
+    pool_end(&primary);
+}
+
+/* ---- addresses and passwords ---- */
+
+static bool has_ipv6(void) {
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    close(fd);
+    return has;
+}
+
+static void test_ipv6(void **state) {
+    if (!has_ipv6()) {
+        print_message("skipped, there is no ::1\n");
+        skip();
+    }
+    struct pool_options options = {.workers = 2, .options = {"--bind", "::1 127.0.0.1"}};
+    struct pool *primary = pool_start(&options);
+    for (unsigned workers = 2; workers <= 3; workers++) {
+        options.workers = workers;
+        struct pool *pool = pool_start(&options);
+        struct follower f = {.port = pool->port, .pool = pool};
+        say_more(primary->port, workers, 100);
+        follow(pool->port, "::1", primary->port);
+        AWAIT(link_is_up(pool->port));
+        redisContext *c = pool_connect(pool);
+        assert_string_equal(info_field(c, "replication", "master_host"), "::1");
+        redisFree(c);
+        assert_follows("follower", primary->port, &f);
+        pool_end(&pool);
+    }
+    redisContext *c = pool_connect(primary);
+    assert_non_null(strstr(info_field(c, "replication", "role"), "master"));
+    redisFree(c);
+    pool_end(&primary);
+}
+
+static void test_passwords(void **state) {
+    struct pool *primary = pool_of(2), *pool = pool_of(2);
+    struct follower f = {.port = pool->port, .pool = pool};
+    redisContext *p = pool_connect(primary), *c = pool_connect(pool);
+    say_more(primary->port, 1, 100);
+    expect_text(c, "OK", "SET of-before yes");
+    expect_text(p, "OK", "CONFIG SET requirepass secret");
+    follow(pool->port, "127.0.0.1", primary->port);
+    AWAIT(pool_log_has(pool, "-NOAUTH Authentication required."));
+    expect_text(c, "OK", "CONFIG SET masterauth wrong");
+    AWAIT(pool_log_has(pool, "-WRONGPASS invalid username-password pair or user is disabled."));
+    assert_false(link_is_up(pool->port));
+    expect_text(c, "yes", "GET of-before");
+    expect_text(c, "OK", "CONFIG SET masterauth secret");
+    AWAIT(link_is_up(pool->port));
+    /* With the password changed, the next connection is refused, the data stay. */
+    expect_text(p, "OK", "CONFIG SET requirepass other");
+    for (unsigned i = 0; i < 2; i++) {
+        redisContext *w = pool_connect_worker(primary, i);
+        expect_text(w, "OK", "AUTH other");
+        freeReplyObject(expect_reply(w, "CLIENT KILL TYPE replica"));
+        redisFree(w);
+    }
+    AWAIT(!link_is_up(pool->port));
+    expect_text(c, "OK", "CONFIG SET masterauth other");
+    AWAIT(link_is_up(pool->port));
+    expect_text(p, "OK", "CONFIG SET requirepass %s", "");
+    assert_follows("follower", primary->port, &f);
+    assert_int_equal(full_syncs(&f), 2);
+    redisFree(c);
+    redisFree(p);
+    pool_end(&pool);
+    pool_end(&primary);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_cut_equal_pools, pools_cleanup),
@@ -173,6 +326,10 @@ int main(void) {
         cmocka_unit_test_teardown(test_cut_merged_to_redis, pools_cleanup),
         cmocka_unit_test_teardown(test_cut_shard_to_redis, pools_cleanup),
         cmocka_unit_test_teardown(test_cut_snapshots, pools_cleanup),
+        cmocka_unit_test_teardown(test_slow_replica, pools_cleanup),
+        cmocka_unit_test_teardown(test_stalled_snapshot, pools_cleanup),
+        cmocka_unit_test_teardown(test_ipv6, pools_cleanup),
+        cmocka_unit_test_teardown(test_passwords, pools_cleanup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,6 +62,14 @@ void fill_and_follow(int primary, int follower, int primary_port, uint64_t seed)
     await_caught_up(primary, follower);
 }
 
+unsigned log_lines(const char *dir, const char *text) {
+    int code;
+    char *said = run_shell(&code, "grep -aFc -- '%s' %s/log", text, dir);
+    unsigned count = (unsigned)atoi(said);
+    free(said);
+    return count;
+}
+
 /* ---- a writer in the background ---- */
 static void *write_on(void *arg) {
     static const char *const formats[] = {"SET w:s:%u v:%u",      "INCRBY w:n:%u %u",

@@ -22,6 +22,9 @@ struct follow_link {
     uint64_t synced, noted, noted_log;
     /* follow_pool.c */
     struct pipeline pipeline;
+    struct router_batch *batch; /* a transaction on its way to the router */
+    /* So much of the stream will be run when so many calls have finished; 0: nothing is awaited */
+    uint64_t awaited_offset, awaited_calls;
     bool woken;                     /* more may be said */
     uint16_t first_slot, last_slot; /* that the server has */
     uint64_t errors;
@@ -39,8 +42,9 @@ struct follow {
     bool probed; /* the answer waits for follow_turn() */
     struct follow_link *links[FOLLOW_LINKS_MAX];
     uint32_t count;
-    bool loading;     /* a snapshot is being read: the loop runs within it */
-    bool reconfigure; /* replicaof changed meanwhile */
+    uint64_t offset_before; /* of all links, at the end of the last turn */
+    bool loading;           /* a snapshot is being read: the loop runs within it */
+    bool reconfigure;       /* replicaof changed meanwhile */
 };
 
 /* ---- follow.c ---- */
@@ -64,6 +68,8 @@ void follow_shard_synced(struct follow_link *link);
 void follow_pool_begin(struct follow *f, uint32_t port);
 void follow_pool_load(struct follow_link *link);
 void follow_pool_go_on(struct follow_link *link);
+/* More may have been run: the primary is told. */
+void follow_pool_executed(struct follow_link *link);
 void follow_pool_link_free(struct follow_link *link);
 
 #endif

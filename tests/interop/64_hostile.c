@@ -109,7 +109,9 @@ static struct primary *primary_begin(bool is_pool) {
         struct sockaddr_in address = {.sin_family = AF_INET,
                                       .sin_port = htons((uint16_t)(p->port + (int)i)),
                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int one = 1;
         p->listener[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        setsockopt(p->listener[i], SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         assert_int_equal(bind(p->listener[i], (struct sockaddr *)&address, sizeof address), 0);
         assert_int_equal(listen(p->listener[i], CONNECTIONS_MAX), 0);
     }

@@ -168,7 +168,23 @@ void follow_configure(struct follow *f) {
 }
 
 /* ---- the loop ---- */
+/* Has the file that waits come as it was sent? If not, what we have is untouched, and the link begins again. */
+static bool is_whole(struct follow_link *link) {
+    const struct worker *w = link->follow->w;
+    char path[1200];
+    if (upstream_snapshot_is_whole(link->upstream))
+        return true;
+    snprintf(path, sizeof path, "%s/shard-%04u/%s", w->config->dir, w->env.shard, link->snapshot);
+    unlink(path);
+    link->snapshot[0] = '\0';
+    upstream_fail(link->upstream, true,
+                  "its snapshot is damaged: its end or its checksum is wrong");
+    return false;
+}
+
 static void load(struct follow *f, struct follow_link *link) {
+    if (!is_whole(link))
+        return;
     f->loading = true;
     if (f->mode == FOLLOW_SHARD)
         follow_shard_load(link);

@@ -112,7 +112,7 @@ void primary_refresh(struct primary *primary);
 struct replica_view {
     const char *address;
     uint32_t port;
-    const char *state;     /* as INFO says: wait_bgsave, send_bulk, online */
+    const char *state; /* as INFO says: wait_bgsave, send_bulk, online */
     bool is_online;
     uint64_t offset;       /* acknowledged */
     uint64_t behind_bytes; /* of the stream, if it is online */

@@ -32,8 +32,8 @@ struct link {
     char dir[64];
     int listener, fd;
     unsigned snapshots, commands, continued, probes;
-    unsigned ahead; /* keys that were announced */
-    bool numbered;  /* the keys are k0, k1, ... */
+    unsigned ahead;     /* keys that were announced */
+    bool numbered;      /* the keys are k0, k1, ... */
     unsigned refuse_at; /* this command, counted from 1; 0: none */
     char last[64];
 };

@@ -195,11 +195,8 @@ void primary_turn_end(struct primary *p) {
     if (!p->backlog.kept || p->backlog.end == p->offered)
         return;
     p->offered = p->backlog.end;
-    LIST_EACH(node, &p->replicas) {
-        struct replica *r = primary_replica_of(node);
-        if (r->state == REPLICA_ONLINE)
-            replica_write(r);
-    }
+    LIST_EACH(node, &p->replicas)
+    replica_offer(primary_replica_of(node));
     backlog_trim(&p->backlog, (uint64_t)p->config->repl_backlog_size);
 }
 

@@ -23,6 +23,7 @@ struct follow_link {
     /* follow_pool.c */
     struct pipeline pipeline;
     bool woken;                     /* more may be said */
+    bool half;                      /* what was loaded of its snapshot is not all of it */
     uint16_t first_slot, last_slot; /* that the server has */
     uint64_t errors;
 };
@@ -41,6 +42,10 @@ struct follow {
     uint32_t count;
     bool loading;     /* a snapshot is being read: the loop runs within it */
     bool reconfigure; /* replicaof changed meanwhile */
+    bool of_family;   /* our stream is a primary's, with its id */
+    bool configured;  /* replicaof was looked at */
+    bool known_whole
+        [SHARD_MAX]; /* no sync of that shard has been seen that did not come to its end */
 };
 
 /* ---- follow.c ---- */
@@ -48,14 +53,16 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
                                        const struct upstream_hooks *hooks);
 /* Commands that say nothing about data. */
 bool follow_is_service(struct bytes name);
-/* From here on our data are neither old nor new / are whole again. On disk, too: see follow_is_marked(). */
-void follow_set_syncing(struct follow *f, bool on);
+/* From here on our data are neither old nor new / are whole again. On disk, too: see follow_is_marked(). -1
+ * if the disk does not take it (the log says why): then nothing may be changed. */
+int follow_set_syncing(struct follow *f, bool on);
 /* A process before this one did not come to the end of it. */
 bool follow_is_marked(const struct follow *f);
 
 /* ---- follow_shard.c ---- */
 void follow_shard_begin(struct follow *f, uint32_t port);
 void follow_shard_load(struct follow_link *link);
+/* From here on our history is our own. A change to another primary of the family is not its end. */
 void follow_shard_end(struct follow *f);
 /* Our log may be synced further than before: tell the primary. */
 void follow_shard_synced(struct follow_link *link);
@@ -64,6 +71,7 @@ void follow_shard_synced(struct follow_link *link);
 void follow_pool_begin(struct follow *f, uint32_t port);
 void follow_pool_load(struct follow_link *link);
 void follow_pool_go_on(struct follow_link *link);
+void follow_pool_cron(struct follow *f);
 void follow_pool_link_free(struct follow_link *link);
 
 #endif

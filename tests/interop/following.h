@@ -34,5 +34,14 @@ void writer_end(struct writer *w);
 
 /* Does the key hold "last"? */
 bool has_word(int port, const char *key);
+/* Say so many last words that every shard has said one, in database 0: who has all of them has what was said
+ * before. */
+void await_last_words(int primary, int follower);
+/* The link is up, the last words are there, all data are equal. */
+void await_equal(int primary, int follower);
+/* Lines of its log, over all its starts. */
+unsigned count_in_log(const struct pool *pool, const char *text);
+/* Snapshots its links have begun with, as its log says. */
+unsigned full_syncs(const struct pool *replica);
 
 #endif

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { SHORT_TURN_BYTES = 16 * 1024 };
+
 struct follow *follow_create(struct worker *w) {
     struct follow *f = mem_calloc(1, sizeof *f);
     f->w = w;
@@ -229,6 +231,8 @@ void follow_turn(struct follow *f) {
             load(f, f->links[i]);
         else if (f->links[i]->woken)
             follow_pool_go_on(f->links[i]);
+    for (uint32_t i = 0; i < f->count && f->mode == FOLLOW_POOL; i++)
+        follow_pool_executed(f->links[i]);
 }
 
 bool follow_waiting(const struct follow *f) {
@@ -236,6 +240,15 @@ bool follow_waiting(const struct follow *f) {
     for (uint32_t i = 0; i < f->count && !waiting; i++)
         waiting = f->links[i]->woken || f->links[i]->snapshot[0] != '\0';
     return waiting && !f->loading;
+}
+
+bool follow_turn_was_short(struct follow *f) {
+    uint64_t offset = 0;
+    for (uint32_t i = 0; i < f->count; i++)
+        offset += upstream_offset(f->links[i]->upstream);
+    uint64_t taken = offset - f->offset_before;
+    f->offset_before = offset;
+    return taken > 0 && taken < SHORT_TURN_BYTES;
 }
 
 void follow_peer_down(struct follow *f) {
@@ -270,6 +283,34 @@ void follow_refresh(struct follow *f) {
     status_set(page, METRIC_primary_sync_done_bytes, done);
     status_set(page, METRIC_primary_full_syncs, full);
     status_set(page, METRIC_primary_partial_syncs, partial);
+}
+
+static void tell(const struct upstream *upstream, struct replication_table *table) {
+    struct upstream_view view;
+    if (table->primaries++ >= LINKS_SHOWN)
+        return;
+    struct primary_line *line = &table->primary[table->primaries - 1];
+    upstream_view(upstream, &view);
+    bool syncing = view.state == UPSTREAM_TRANSFER || view.state == UPSTREAM_LOADING;
+    *line = (struct primary_line){.port = view.port,
+                                  .syncing = syncing,
+                                  .offset = view.offset,
+                                  .sync_total_bytes = view.sync_total_bytes,
+                                  .sync_done_bytes = view.sync_done_bytes,
+                                  .full_syncs = view.full_syncs,
+                                  .partial_syncs = view.partial_syncs,
+                                  .last_heard_s = view.last_heard_s,
+                                  .down_s = view.down_since_s};
+    snprintf(line->address, sizeof line->address, "%s", view.host);
+    snprintf(line->state, sizeof line->state, "%s", upstream_state_name(view.state));
+    snprintf(line->trouble, sizeof line->trouble, "%s", view.trouble);
+}
+
+void follow_tell(const struct follow *f, struct replication_table *table) {
+    if (f->probe != NULL)
+        tell(f->probe, table);
+    for (uint32_t i = 0; i < f->count; i++)
+        tell(f->links[i]->upstream, table);
 }
 
 static bool all_links_up(const struct follow *f) {

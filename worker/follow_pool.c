@@ -10,6 +10,7 @@
 #include "shared/base/mem.h"
 #include "worker/persist/rdb_value.h"
 #include "worker/persist/shard_files.h"
+#include "worker/resp/parse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,6 +73,75 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
     bool said = say(link, argc, argv);
     take_replies(link);
     return said;
+}
+
+static void on_ahead(void *arg, const struct bytes *keys, uint32_t count) {
+    struct follow_link *link = arg;
+    router_prefetch(link->follow->w->router, &link->session, keys, count);
+}
+
+/* ---- a transaction ---- */
+/* Its commands to the batch; false if there is one that cannot be in it. *db: of the session, and then. */
+static bool add_transaction(struct follow_link *link, struct bytes raw, uint32_t *db) {
+    struct router *router = link->follow->w->router;
+    struct resp_parser parser;
+    bool ok = true;
+    size_t used;
+    resp_parser_init(&parser);
+    parser.bulk_max = raw.len;
+    while (ok && raw.len > 0) {
+        ok = resp_parse(&parser, raw.ptr, raw.len, &used) == RESP_COMMAND && parser.argc > 0;
+        if (!ok)
+            break;
+        uint64_t number;
+        if (parser.argc == 2 && bytes_equal_nocase(parser.argv[0], "select") &&
+            bytes_to_u64(parser.argv[1], &number) &&
+            number < keyspace_databases(link->follow->w->ks))
+            *db = (uint32_t)number;
+        else if (!follow_is_service(parser.argv[0]))
+            ok = router_batch_add(router, link->batch, *db, parser.argv, parser.argc);
+        raw = bytes_of(raw.ptr + used, raw.len - used);
+    }
+    resp_parser_free(&parser);
+    return ok;
+}
+
+static enum upstream_taken on_transaction(void *arg, struct bytes raw) {
+    struct follow_link *link = arg;
+    uint32_t db = link->session.db;
+    enum upstream_taken taken = UPSTREAM_NOT_NOW;
+    if (!pipeline_may_begin(&link->pipeline))
+        return taken;
+    if (!add_transaction(link, raw, &db)) {
+        taken = UPSTREAM_ONE_BY_ONE;
+    } else if (router_batch_run(link->follow->w->router, &link->pipeline, &link->session,
+                                link->batch)) {
+        taken = UPSTREAM_TAKEN;
+        link->session.db = db;
+    }
+    router_batch_clear(link->batch);
+    take_replies(link);
+    return taken;
+}
+
+/* ---- what has been run ---- */
+void follow_pool_executed(struct follow_link *link) {
+    const struct pipeline *p = &link->pipeline;
+    uint64_t offset = upstream_offset(link->upstream);
+    if (!upstream_is_up(link->upstream)) {
+        link->awaited_offset = 0;
+        return;
+    }
+    if (link->awaited_offset > 0 && p->finished >= link->awaited_calls) {
+        upstream_executed(link->upstream, link->awaited_offset);
+        link->awaited_offset = 0;
+    }
+    if (p->in_flight == 0)
+        upstream_executed(link->upstream, offset);
+    else if (link->awaited_offset == 0) {
+        link->awaited_offset = offset;
+        link->awaited_calls = p->finished + p->in_flight;
+    }
 }
 
 static void on_wake(struct pipeline *pipeline) {
@@ -308,8 +378,11 @@ static void on_continued(void *arg) {
 
 /* ---- life ---- */
 static void begin_link(struct follow *f, uint32_t port, uint32_t server, uint32_t servers) {
-    static const struct upstream_hooks hooks = {
-        .command = on_command, .continued = on_continued, .snapshot = on_snapshot};
+    static const struct upstream_hooks hooks = {.command = on_command,
+                                                .transaction = on_transaction,
+                                                .ahead = on_ahead,
+                                                .continued = on_continued,
+                                                .snapshot = on_snapshot};
     static struct slot_map slots;
     char tag[16];
     snprintf(tag, sizeof tag, "%u", server);
@@ -318,6 +391,7 @@ static void begin_link(struct follow *f, uint32_t port, uint32_t server, uint32_
     link->first_slot = slots.first[server];
     link->last_slot = (uint16_t)(slots.first[server + 1] - 1);
     pipeline_init(&link->pipeline, link, on_wake);
+    link->batch = mem_calloc(1, sizeof *link->batch);
     upstream_start(link->upstream, "", 0);
 }
 
@@ -332,4 +406,6 @@ void follow_pool_begin(struct follow *f, uint32_t port) {
 
 void follow_pool_link_free(struct follow_link *link) {
     router_forget(link->follow->w->router, &link->pipeline);
+    router_batch_clear(link->batch);
+    mem_free(link->batch);
 }

@@ -22,6 +22,9 @@ struct follow_link {
     uint64_t synced, noted, noted_log;
     /* follow_pool.c */
     struct pipeline pipeline;
+    struct router_batch *batch; /* a transaction on its way to the router */
+    /* So much of the stream will be run when so many calls have finished; 0: nothing is awaited */
+    uint64_t awaited_offset, awaited_calls;
     bool woken;                     /* more may be said */
     bool half;                      /* what was loaded of its snapshot is not all of it */
     uint16_t first_slot, last_slot; /* that the server has */
@@ -40,12 +43,13 @@ struct follow {
     bool probed; /* the answer waits for follow_turn() */
     struct follow_link *links[FOLLOW_LINKS_MAX];
     uint32_t count;
-    bool loading;     /* a snapshot is being read: the loop runs within it */
-    bool reconfigure; /* replicaof changed meanwhile */
-    bool of_family;   /* our stream is a primary's, with its id */
-    bool configured;  /* replicaof was looked at */
-    bool known_whole
-        [SHARD_MAX]; /* no sync of that shard has been seen that did not come to its end */
+    uint64_t offset_before; /* of all links, at the end of the last turn */
+    bool loading;           /* a snapshot is being read: the loop runs within it */
+    bool reconfigure;       /* replicaof changed meanwhile */
+    bool of_family;         /* our stream is a primary's, with its id */
+    bool configured;        /* replicaof was looked at */
+    /* No sync of that shard is known of that did not come to its end. */
+    bool known_whole[SHARD_MAX];
 };
 
 /* ---- follow.c ---- */
@@ -72,6 +76,8 @@ void follow_pool_begin(struct follow *f, uint32_t port);
 void follow_pool_load(struct follow_link *link);
 void follow_pool_go_on(struct follow_link *link);
 void follow_pool_cron(struct follow *f);
+/* More may have been run: the primary is told. */
+void follow_pool_executed(struct follow_link *link);
 void follow_pool_link_free(struct follow_link *link);
 
 #endif

@@ -46,6 +46,12 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
     return true;
 }
 
+/* With more keys than caches hold, applying the stream is mostly waiting for memory. */
+static void on_ahead(void *arg, const struct bytes *keys, uint32_t count) {
+    struct follow_link *link = arg;
+    keyspace_prefetch(link->follow->w->ks, link->session.db, keys, count);
+}
+
 static void on_continued(void *arg) {
     struct follow_link *link = arg;
     struct backlog *s = backlog_of(link);
@@ -76,7 +82,13 @@ void follow_shard_load(struct follow_link *link) {
     }
     primary_forget(w->primary);
     w->origin = (struct rdb_origin){0};
-    if (persist_replace(w->persist, file, why, sizeof why) != 0) {
+    int result = persist_replace(w->persist, file, why, sizeof why);
+    if (result == 0 && w->origin.db >= keyspace_databases(w->ks)) {
+        snprintf(why, sizeof why, "The master's stream is in database %u, which is not here",
+                 w->origin.db);
+        result = -1;
+    }
+    if (result != 0) {
         log_warning("%s", why);
         upstream_fail(link->upstream, true, "its snapshot cannot be loaded");
         return; /* and this shard goes on saying LOADING */
@@ -89,8 +101,10 @@ void follow_shard_load(struct follow_link *link) {
 }
 
 void follow_shard_begin(struct follow *f, uint32_t port) {
-    static const struct upstream_hooks hooks = {
-        .command = on_command, .continued = on_continued, .snapshot = on_snapshot};
+    static const struct upstream_hooks hooks = {.command = on_command,
+                                                .ahead = on_ahead,
+                                                .continued = on_continued,
+                                                .snapshot = on_snapshot};
     struct worker *w = f->w;
     struct backlog *s = primary_backlog(w->primary);
     f->mode = FOLLOW_SHARD;

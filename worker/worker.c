@@ -61,6 +61,16 @@ static void on_snapshot_ended(void *arg, enum snapshot_end how) {
     primary_snapshot_ended(w->primary, how);
 }
 
+static void on_diskless_forked(void *arg, int fd) {
+    struct worker *w = arg;
+    primary_diskless_forked(w->primary, fd);
+}
+
+static void on_diskless_ended(void *arg, enum snapshot_end how) {
+    struct worker *w = arg;
+    primary_diskless_ended(w->primary, how);
+}
+
 static bool on_owns(void *arg, struct bytes key) {
     struct worker *w = arg;
     return w->segment.slots->owner[slot_of_key(key)] == w->env.shard;
@@ -141,6 +151,16 @@ static void want_snapshot(void *arg) {
     persist_bgsave(w->persist, true);
 }
 
+static void want_diskless(void *arg) {
+    struct worker *w = arg;
+    persist_diskless(w->persist);
+}
+
+static void end_diskless(void *arg) {
+    struct worker *w = arg;
+    persist_diskless_end(w->persist);
+}
+
 static int open_snapshot(void *arg) {
     struct worker *w = arg;
     char path[2048];
@@ -154,7 +174,9 @@ static void open_primary(struct worker *w) {
                                   .drop = drop_replica,
                                   .acknowledged = on_acknowledged,
                                   .want_snapshot = want_snapshot,
-                                  .open_snapshot = open_snapshot};
+                                  .open_snapshot = open_snapshot,
+                                  .want_diskless = want_diskless,
+                                  .end_diskless = end_diskless};
     w->primary = primary_create(w->loop, w->config, w->status, &hooks);
     w->env.primary = w->primary;
 }
@@ -198,6 +220,8 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
                                   .origin_found = on_origin_found,
                                   .snapshot_forked = on_snapshot_forked,
                                   .snapshot_ended = on_snapshot_ended,
+                                  .diskless_forked = on_diskless_forked,
+                                  .diskless_ended = on_diskless_ended,
                                   .cut_prepared = on_cut_prepared,
                                   .cut_linked = on_cut_linked,
                                   .apply = on_apply,
@@ -263,6 +287,8 @@ static int load(struct worker *w) {
     w->env.loading = false;
     w->propagate = propagate_create(persist_aof(w->persist), primary_backlog(w->primary));
     primary_open(w->primary, w->propagate);
+    if (w->origin.db >= keyspace_databases(w->ks))
+        w->origin.id[0] = '\0'; /* there are fewer now, or it is damaged: nobody goes on from it */
     primary_restore(w->primary, &w->origin, w->config->replicaof[0] == '\0');
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();

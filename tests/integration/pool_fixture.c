@@ -45,7 +45,9 @@ static unsigned arguments_of(struct pool *pool, const char **argv, char numbers[
                          "--dir",
                          pool->data,
                          "--enable-debug-command",
-                         "yes"};
+                         "yes",
+                         "--repl-diskless-sync-delay",
+                         "0"};
     argv[n++] = program;
     if (pool->options.ini)
         argv[n++] = pool->ini;

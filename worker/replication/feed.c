@@ -116,3 +116,9 @@ void feed_view(const struct feed *f, struct feed_view *view_r) {
         view_r->offset = primary_backlog(run->primary)->end;
     }
 }
+
+void feed_each(const struct feed *f, void (*found)(void *arg, const struct replica_view *view),
+               void *arg) {
+    LIST_EACH(node, &f->runs)
+    primary_each(run_of(node)->primary, found, arg);
+}

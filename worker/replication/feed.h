@@ -24,6 +24,7 @@ enum { FEED_SHARD = 0 };
 
 struct feed;
 struct replica;
+struct replica_view;
 
 struct feed_hooks {
     void *arg;
@@ -51,5 +52,8 @@ struct feed_view {
     uint64_t offset;         /* end of the newest run's stream */
 };
 void feed_view(const struct feed *feed, struct feed_view *view_r);
+/* The replicas of all runs. */
+void feed_each(const struct feed *feed, void (*found)(void *arg, const struct replica_view *view),
+               void *arg);
 
 #endif

@@ -17,6 +17,7 @@ struct primary *primary_create(void *loop, const struct config *config, struct s
     p->config = config;
     p->status = status;
     p->hooks = *hooks;
+    p->pipe.fd = -1;
     backlog_init(&p->backlog);
     list_init(&p->replicas);
     return p;
@@ -27,6 +28,7 @@ void primary_free(struct primary **primary) {
     if (p == NULL)
         return;
     *primary = NULL;
+    snapshot_pipe_close(p);
     backlog_cursor_close(&p->fork);
     backlog_free(&p->backlog);
     mem_free(p);
@@ -51,8 +53,6 @@ struct replica *primary_replica_of(struct list *link) {
 static void drop_all(struct primary *p, const char *why) {
     LIST_EACH(node, &p->replicas) {
         struct replica *r = primary_replica_of(node);
-        backlog_cursor_close(&r->cursor);
-        r->state = REPLICA_DROPPED;
         replica_drop(r, why);
     }
     backlog_cursor_close(&p->fork);
@@ -105,15 +105,19 @@ static uint32_t waiting(const struct primary *p, enum replica_state state) {
     return count;
 }
 
+/* In another's stream nothing can be put in: the snapshot says it. */
+void primary_begin_here(struct primary *p) {
+    if (propagate_makes(p->propagate, &p->backlog))
+        p->backlog.db = BACKLOG_NO_DB;
+}
+
 /* The fork's place in the stream is held until its file is of no use any more. */
 void primary_snapshot_forked(struct primary *p) {
     backlog_cursor_close(&p->fork);
     if (!p->backlog.kept)
         return;
     backlog_cursor_open(&p->fork, &p->backlog, p->backlog.end);
-    /* Whoever begins here must be told. In another's stream nothing can be put in: the file says it. */
-    if (propagate_makes(p->propagate, &p->backlog))
-        p->backlog.db = BACKLOG_NO_DB;
+    primary_begin_here(p);
     LIST_EACH(node, &p->replicas) {
         struct replica *r = primary_replica_of(node);
         if (r->state == REPLICA_WAIT_FORK)
@@ -136,9 +140,21 @@ void primary_snapshot_ended(struct primary *p, enum snapshot_end how) {
     backlog_cursor_close(&p->fork);
 }
 
-static void want_snapshot(struct primary *p) {
-    if (waiting(p, REPLICA_WAIT_FORK) > 0)
+/* It is asked for again until it is granted: another child may be at work. */
+void primary_want_snapshot(struct primary *p) {
+    if (waiting(p, REPLICA_WAIT_FORK) == 0)
+        return;
+    if (!snapshot_pipe_serves(p))
         p->hooks.want_snapshot(p->hooks.arg);
+    else if (p->pipe.piece == NULL && snapshot_pipe_is_due(p, clock_mono_ms()))
+        p->hooks.want_diskless(p->hooks.arg);
+}
+
+/* A fork that was for many serves those who are left. */
+void primary_waits_no_more(struct primary *p) {
+    bool may_be_asked = p->hooks.want_diskless != NULL && p->pipe.piece == NULL;
+    if (may_be_asked && waiting(p, REPLICA_WAIT_FORK) == 0)
+        p->hooks.end_diskless(p->hooks.arg);
 }
 
 /* ---- the stream ---- */
@@ -153,7 +169,7 @@ bool primary_drained(struct primary *p) {
     bool drained = true;
     LIST_EACH(node, &p->replicas) {
         struct replica *r = primary_replica_of(node);
-        if (r->state != REPLICA_ONLINE)
+        if (r->state != REPLICA_ONLINE || r->holds_stream)
             continue;
         replica_write(r);
         drained = drained && r->cursor.offset == p->backlog.end;
@@ -209,6 +225,7 @@ static void check_backlog(struct primary *p, uint64_t now_ms) {
 }
 
 static void check_replicas(struct primary *p, uint64_t now_ms) {
+    snapshot_pipe_look(p);
     LIST_EACH(node, &p->replicas)
     replica_check(primary_replica_of(node), now_ms);
 }
@@ -216,6 +233,22 @@ static void check_replicas(struct primary *p, uint64_t now_ms) {
 /* One that has a copy, and the stream since. */
 static bool is_online(const struct replica *r) {
     return r->state == REPLICA_ONLINE && !r->own;
+}
+
+/* What it has: with a snapshot, all up to there, though it may not have said so yet. */
+static uint64_t behind(const struct replica *r) {
+    uint64_t reached = r->acked > r->file_offset ? r->acked : r->file_offset;
+    return r->state == REPLICA_ONLINE ? r->primary->backlog.end - reached : 0;
+}
+
+static uint64_t most_behind(const struct primary *p) {
+    uint64_t most = 0;
+    LIST_EACH(node, &p->replicas) {
+        const struct replica *r = primary_replica_of(node);
+        if (is_online(r) && behind(r) > most)
+            most = behind(r);
+    }
+    return most;
 }
 
 void primary_refresh(struct primary *p) {
@@ -230,11 +263,12 @@ void primary_refresh(struct primary *p) {
     status_set(p->status, METRIC_connected_replicas, primary_replicas(p));
     status_set(p->status, METRIC_replication_offset, p->backlog.end);
     status_set(p->status, METRIC_write_path_replicated, primary_least_acknowledged(p));
+    status_set(p->status, METRIC_replica_behind_bytes, most_behind(p));
 }
 
 void primary_cron(struct primary *p) {
     uint64_t now_ms = clock_mono_ms();
-    want_snapshot(p);
+    primary_want_snapshot(p);
     check_replicas(p, now_ms);
     check_backlog(p, now_ms);
     uint64_t period_ms = (uint64_t)p->config->repl_ping_replica_period * 1000;
@@ -281,8 +315,9 @@ void primary_each(const struct primary *p,
                   void (*found)(void *arg, const struct replica_view *view), void *arg) {
     static const char *const states[] = {
         [REPLICA_HELLO] = "handshake",       [REPLICA_WAIT_FORK] = "wait_bgsave",
-        [REPLICA_WAIT_FILE] = "wait_bgsave", [REPLICA_SENDING] = "send_bulk",
-        [REPLICA_ONLINE] = "online",         [REPLICA_DROPPED] = "online"};
+        [REPLICA_WAIT_FILE] = "wait_bgsave", [REPLICA_PIPED] = "wait_bgsave",
+        [REPLICA_SENDING] = "send_bulk",     [REPLICA_ONLINE] = "online",
+        [REPLICA_DROPPED] = "online"};
     uint64_t now_ms = clock_mono_ms();
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);
@@ -293,6 +328,7 @@ void primary_each(const struct primary *p,
             .port = r->port,
             .state = states[r->state],
             .offset = r->acked,
+            .behind_bytes = behind(r),
             .lag_s = r->state == REPLICA_ONLINE ? (int64_t)((now_ms - r->acked_ms) / 1000) : 0};
         found(arg, &view);
     }

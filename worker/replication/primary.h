@@ -1,8 +1,9 @@
 /* primary.h - a shard as the primary of its replicas: each connection's way from PSYNC to the live stream.
  *
- *   HELLO --PSYNC--> continues? ------------------------------------------> ONLINE
- *                    else WAIT_FORK --snapshot forks--> WAIT_FILE --done--> SENDING --sent--> ONLINE
- *                                     "\n" now and then      "+FULLRESYNC", dump.rdb
+ *   HELLO --PSYNC--> continues? -----------------------------------------------------> ONLINE
+ *                    else WAIT_FORK --snapshot forks--> WAIT_FILE --done--> SENDING ----^
+ *                      |     "\n" now and then          "+FULLRESYNC", dump.rdb         |
+ *                      '--diskless one forks--> PIPED: "+FULLRESYNC", what it writes ---'
  *
  * All replicas that wait share one snapshot; the stream keeps what changes from its fork on. They are told
  * where it stands when it is whole: one that is given up (FLUSHALL) is followed by the next. Nothing here
@@ -31,6 +32,10 @@ struct primary_hooks {
     void (*want_snapshot)(void *arg);
     /* The last good one as a file, read from its beginning; the caller closes it. -1 with errno. */
     int (*open_snapshot)(void *arg);
+    /* The same of one without a file: primary_diskless_forked() and primary_diskless_ended(). Or it is wanted
+     * no more, without a word of its end. NULL: all are files. */
+    void (*want_diskless)(void *arg);
+    void (*end_diskless)(void *arg);
 };
 
 /* loop: the worker's struct ev_loop. All outlive the object. status may be NULL. */
@@ -71,6 +76,8 @@ void replica_repeat(const struct replica *replica, struct bytes id, int64_t offs
                     struct buf *out);
 /* Has it said PSYNC? Then no reply may be written to its connection. */
 bool replica_is_attached(const struct replica *replica);
+/* An empty line came from it: it lives, busy with its snapshot. Nothing if it is NULL. */
+void replica_lives(struct replica *replica);
 /* The client layer has sent all that it had to. */
 void replica_may_write(struct replica *replica);
 /* REPLCONF ACK offset [FACK offset]. */
@@ -87,6 +94,9 @@ void primary_cron(struct primary *primary); /* ten times a second */
 /* The snapshot's hooks. forked: the child has the keyspace of this moment. ended: dump.rdb is new, or why not. */
 void primary_snapshot_forked(struct primary *primary);
 void primary_snapshot_ended(struct primary *primary, enum snapshot_end how);
+/* The same of one without a file: fd, ours from here on, gives what the child writes. */
+void primary_diskless_forked(struct primary *primary, int fd);
+void primary_diskless_ended(struct primary *primary, enum snapshot_end how);
 
 /* ---- what is told ---- */
 /* Bring the metrics of the status page up to date. */
@@ -94,9 +104,10 @@ void primary_refresh(struct primary *primary);
 struct replica_view {
     const char *address;
     uint32_t port;
-    const char *state; /* as INFO says: wait_bgsave, send_bulk, online */
-    uint64_t offset;   /* acknowledged */
-    int64_t lag_s;     /* since the last acknowledgement */
+    const char *state;     /* as INFO says: wait_bgsave, send_bulk, online */
+    uint64_t offset;       /* acknowledged */
+    uint64_t behind_bytes; /* of the stream, if it is online */
+    int64_t lag_s;         /* since the last acknowledgement */
 };
 uint32_t primary_replicas(const struct primary *primary);
 /* Replicas that are online and acknowledged something within min-replicas-max-lag. */

@@ -9,6 +9,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 #include "worker/replication/resolve.h"
+#include "worker/resp/peek.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -81,7 +82,7 @@ static void disconnect(struct upstream *u) {
     u->refused = false;
     u->in_transaction = u->offering = false;
     u->transaction_at = 0;
-    u->synced = u->asked = 0;
+    u->synced = u->asked = u->executed = 0;
     buf_free(&u->transaction);
     buf_free(&u->in);
     buf_free(&u->out);
@@ -200,12 +201,17 @@ void upstream_say(struct upstream *u, uint32_t argc, const struct bytes *argv) {
     ev_io_start(u->loop, &u->writable);
 }
 
+/* So much of the stream is in our memory. */
+static uint64_t has_run(const struct upstream *u) {
+    return u->executes_later && u->executed < u->offset ? u->executed : u->offset;
+}
+
 static void acknowledge(struct upstream *u) {
     char digits[BYTES_I64_MAX], synced[BYTES_I64_MAX];
     u->acknowledged_ms = clock_mono_ms();
     const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"),
                                  BYTES_LITERAL("ACK"),
-                                 {digits, bytes_from_i64(digits, (int64_t)u->offset)},
+                                 {digits, bytes_from_i64(digits, (int64_t)has_run(u))},
                                  BYTES_LITERAL("FACK"),
                                  {synced, bytes_from_i64(synced, (int64_t)u->synced)}};
     upstream_say(u, u->synced > 0 ? 5 : 3, argv);
@@ -213,6 +219,15 @@ static void acknowledge(struct upstream *u) {
 
 void upstream_synced(struct upstream *u, uint64_t offset) {
     u->synced = offset;
+    if (u->asked == 0 || offset < u->asked || u->state != UPSTREAM_STREAMING)
+        return;
+    u->asked = 0;
+    acknowledge(u);
+}
+
+void upstream_executed(struct upstream *u, uint64_t offset) {
+    u->executes_later = true;
+    u->executed = offset;
     if (u->asked == 0 || offset < u->asked || u->state != UPSTREAM_STREAMING)
         return;
     u->asked = 0;
@@ -266,18 +281,40 @@ static bool is_word(const struct resp_parser *parser, uint32_t argc, const char 
     return parser->argc == argc && bytes_equal_nocase(parser->argv[0], word);
 }
 
+static bool refuse(struct upstream *u) {
+    u->refused = u->state == UPSTREAM_STREAMING;
+    ev_io_stop(u->loop, &u->readable);
+    return false;
+}
+
 /* Returns false if the command must wait, or the link is gone. */
 static bool offer(struct upstream *u, const struct resp_parser *parser, struct bytes raw) {
-    if (parser->argc > 0 && !u->hooks.command(u->hooks.arg, parser->argc, parser->argv, raw)) {
-        u->refused = u->state == UPSTREAM_STREAMING;
-        ev_io_stop(u->loop, &u->readable);
-        return false;
-    }
+    if (parser->argc > 0 && !u->hooks.command(u->hooks.arg, parser->argc, parser->argv, raw))
+        return refuse(u);
     return u->state == UPSTREAM_STREAMING;
+}
+
+static bool end_transaction(struct upstream *u) {
+    u->offset += u->transaction.len;
+    u->offering = u->in_transaction = false;
+    u->transaction_at = 0;
+    buf_free(&u->transaction);
+    return u->state == UPSTREAM_STREAMING;
+}
+
+/* All of it at once, if the owner takes it so. */
+static enum upstream_taken offer_whole(struct upstream *u) {
+    if (u->transaction_at > 0 || u->hooks.transaction == NULL)
+        return UPSTREAM_ONE_BY_ONE;
+    u->offering = true;
+    return u->hooks.transaction(u->hooks.arg, buf_bytes(&u->transaction));
 }
 
 /* The rest of a whole transaction. Its bytes count when all of them are applied. */
 static bool offer_transaction(struct upstream *u) {
+    enum upstream_taken taken = offer_whole(u);
+    if (taken != UPSTREAM_ONE_BY_ONE)
+        return taken == UPSTREAM_TAKEN ? end_transaction(u) : refuse(u);
     struct resp_parser parser;
     struct buf *t = &u->transaction;
     bool ok = true;
@@ -294,13 +331,7 @@ static bool offer_transaction(struct upstream *u) {
             u->transaction_at += used;
     }
     resp_parser_free(&parser);
-    if (!ok)
-        return false;
-    u->offset += t->len;
-    u->offering = u->in_transaction = false;
-    u->transaction_at = 0;
-    buf_free(t);
-    return true;
+    return ok && end_transaction(u);
 }
 
 /* One command that was parsed. Returns false if no more may be taken now. */
@@ -326,12 +357,25 @@ static bool take_command(struct upstream *u, struct bytes raw) {
     return true;
 }
 
+/* Returns how many commands the glance covers, at least the one at data. */
+static uint32_t look_ahead(struct upstream *u, const char *data, size_t len) {
+    struct bytes words[UPSTREAM_AHEAD];
+    uint32_t count = u->hooks.ahead != NULL ? resp_peek_words(data, len, words, UPSTREAM_AHEAD) : 0;
+    if (count <= 1)
+        return 1;
+    u->hooks.ahead(u->hooks.arg, words, count);
+    return count;
+}
+
 /* All whole commands that are there. */
 static void take_stream(struct upstream *u) {
     size_t at = 0, used;
+    uint32_t ahead = 0;
     if (u->offering && !offer_transaction(u))
         return;
     while (u->state == UPSTREAM_STREAMING && at < u->in.len) {
+        if (ahead-- == 0)
+            ahead = look_ahead(u, u->in.data + at, u->in.len - at) - 1;
         enum resp_result result = resp_parse(&u->parser, u->in.data + at, u->in.len - at, &used);
         if (result == RESP_PROTOCOL_ERROR) {
             upstream_fail(u, true, u->parser.error);

@@ -11,6 +11,7 @@
 enum {
     UPSTREAM_HOST_BYTES = 256,
     UPSTREAM_TEXT_BYTES = 200,
+    UPSTREAM_MARK_BYTES = 40,        /* of "$EOF:" */
     UPSTREAM_READ_BYTES = 256 * 1024 /* from the primary at once */
 };
 
@@ -39,10 +40,15 @@ struct upstream {
     uint64_t offset;
     uint64_t synced; /* of it on our disk, as far as is known */
     uint64_t asked;  /* the primary waits for so much there; 0: it does not */
-    bool id_is_new;  /* of a snapshot that is not loaded yet */
+    /* Run by the owner, if it runs commands later than it takes them. */
+    uint64_t executed;
+    bool executes_later;
+    bool id_is_new; /* of a snapshot that is not loaded yet */
 
-    int file; /* the snapshot that comes in, -1: none */
-    uint64_t file_total, file_done, file_synced;
+    int file;            /* the snapshot that comes in, -1: none */
+    uint64_t file_total; /* 0: not known, mark ends it */
+    uint64_t file_done, file_synced;
+    char mark[UPSTREAM_MARK_BYTES];
 
     uint64_t heard_ms, tried_ms, acknowledged_ms, up_ms, down_ms; /* 0: never */
     uint64_t full_syncs, partial_syncs;

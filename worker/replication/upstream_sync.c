@@ -1,9 +1,10 @@
 /* upstream_sync.c - from a fresh connection to the stream: the handshake, a step for each answer, and the
  * snapshot.
  *
- *   PING, AUTH, REPLCONF listening-port, ip-address, capa psync2, PSYNC id offset
+ *   PING, AUTH, REPLCONF listening-port, ip-address, capa eof capa psync2, PSYNC id offset
  *     +CONTINUE [id]            -> the stream
  *     +FULLRESYNC id offset     -> $<bytes> CR LF, the file, the stream
+ *                               -> $EOF:<40 bytes> CR LF, the file, the 40 bytes, the stream
  */
 #include "worker/replication/upstream_private.h"
 
@@ -62,10 +63,17 @@ static bool say_address(struct upstream *u) {
     return true;
 }
 
+/* A shard of our own pool is to send a file: that waits for no others to share it. */
 static bool say_capabilities(struct upstream *u) {
-    upstream_say(u, 3,
-                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("capa"),
-                                        BYTES_LITERAL("psync2")});
+    struct bytes argv[5] = {BYTES_LITERAL("REPLCONF")};
+    uint32_t argc = 1;
+    if (u->hooks.open == NULL) {
+        argv[argc++] = BYTES_LITERAL("capa");
+        argv[argc++] = BYTES_LITERAL("eof");
+    }
+    argv[argc++] = BYTES_LITERAL("capa");
+    argv[argc++] = BYTES_LITERAL("psync2");
+    upstream_say(u, argc, argv);
     return true;
 }
 
@@ -265,12 +273,24 @@ void upstream_drop_file(struct upstream *u) {
     unlink(path);
 }
 
+/* "$<bytes>", or "$EOF:<mark>" of a primary that does not know yet. */
+static bool parse_file_header(struct upstream *u, struct bytes line) {
+    static const char eof[] = "$EOF:";
+    const size_t eof_len = sizeof eof - 1;
+    if (begins(line, eof) && line.len == eof_len + sizeof u->mark) {
+        memcpy(u->mark, line.ptr + eof_len, sizeof u->mark);
+        u->file_total = 0;
+        return true;
+    }
+    return line.ptr[0] == '$' &&
+           bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &u->file_total) && u->file_total > 0;
+}
+
 static void take_file_header(struct upstream *u, struct bytes line) {
     char why[UPSTREAM_TEXT_BYTES];
     if (line.len == 0)
         return; /* a sign of life */
-    if (line.ptr[0] != '$' || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &u->file_total) ||
-        u->file_total == 0) {
+    if (!parse_file_header(u, line)) {
         refuse_line(u, "the snapshot's length", line);
         return;
     }
@@ -281,8 +301,11 @@ static void take_file_header(struct upstream *u, struct bytes line) {
     }
     u->file_done = u->file_synced = 0;
     upstream_set_state(u, UPSTREAM_TRANSFER);
-    log_notice("MASTER <-> REPLICA sync: receiving %" PRIu64 " bytes from master to disk",
-               u->file_total);
+    if (u->file_total > 0)
+        log_notice("MASTER <-> REPLICA sync: receiving %" PRIu64 " bytes from master to disk",
+                   u->file_total);
+    else
+        log_notice("MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to disk");
 }
 
 static int write_file(struct upstream *u, const char *data, size_t len) {
@@ -313,17 +336,35 @@ static void file_is_whole(struct upstream *u) {
     u->hooks.snapshot(u->hooks.arg, u->temp);
 }
 
+/* How much of `in` is the file's; *used_r: with what ends it, if that is there. What may be the beginning of
+ * the mark waits for the rest. */
+static size_t part_of_file(const struct upstream *u, size_t *used_r, bool *whole_r) {
+    const struct buf *in = &u->in;
+    if (u->file_total > 0) {
+        uint64_t left = u->file_total - u->file_done;
+        *whole_r = in->len >= left;
+        return *used_r = *whole_r ? (size_t)left : in->len;
+    }
+    const size_t mark = sizeof u->mark;
+    const char *end = memmem(in->data, in->len, u->mark, mark);
+    *whole_r = end != NULL;
+    if (end == NULL)
+        return *used_r = in->len < mark ? 0 : in->len - (mark - 1);
+    *used_r = (size_t)(end - in->data) + mark;
+    return *used_r - mark;
+}
+
 static void take_file(struct upstream *u) {
-    uint64_t left = u->file_total - u->file_done;
-    size_t part = u->in.len < left ? u->in.len : (size_t)left;
+    bool whole;
+    size_t used, part = part_of_file(u, &used, &whole);
     if (write_file(u, u->in.data, part) != 0) {
         char why[UPSTREAM_TEXT_BYTES];
         snprintf(why, sizeof why, "cannot write the snapshot: %s", strerror(errno));
         upstream_fail(u, true, why);
         return;
     }
-    buf_consume(&u->in, part);
-    if (u->file_done == u->file_total)
+    buf_consume(&u->in, used);
+    if (whole)
         file_is_whole(u);
 }
 

@@ -59,6 +59,14 @@ struct write_back { /* the body of WRITE_BACK begins with it */
     uint64_t span, parts;
 };
 
+/* ---- write_back.c ---- */
+/* "{ u32 db, u32 argc, arguments }" to the body of a WRITE_BACK, which begins with the first. */
+void write_back_command(struct buf *out, uint32_t db, uint32_t argc, const struct bytes *argv);
+/* Run the commands of a WRITE_BACK, `count` of them. batch: they are a transaction of a primary's, of which
+ * none is left out because another failed. Errors go to out. */
+bool write_back_run(struct router *r, struct bytes body, uint32_t count, bool batch,
+                    struct buf *out);
+
 struct cut_mark { /* the body of MARK */
     uint64_t id, try;
 };
@@ -86,6 +94,7 @@ struct gather {
     uint32_t changed_count, changed_cap;
     struct buf reply;
     struct cut_mark cut; /* id 0: an ordinary command */
+    bool batch;          /* stores are there, nothing is gathered */
     uint64_t locking_since_us;
     bool waited; /* it found nothing once, and is to end at until_ms */
     uint64_t until_ms;

@@ -13,6 +13,8 @@
 #include <arpa/inet.h>
 #include <ev.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -158,7 +160,93 @@ static void test_wrong_words(void **state) {
                    "PSYNC was answered");
     expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$-5\r\n", "the snapshot's length");
     expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$0\r\n", "the snapshot's length");
-    expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$EOF:" ID "\r\n", "the snapshot's length");
+    expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$EOF:\r\n", "the snapshot's length");
+    expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$EOF:" ID "1\r\n", "the snapshot's length");
+    expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$eof:" ID "\r\n", "the snapshot's length");
+}
+
+/* ---- a snapshot that a mark ends ---- */
+#define MARK    "aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd"
+#define TO_MARK SHAKEN "+FULLRESYNC " ID " 7\r\n$EOF:" MARK "\r\n"
+
+static void send_all(struct link *l, const char *text, size_t len) {
+    assert_int_equal(send(l->fd, text, len, MSG_NOSIGNAL), len);
+}
+
+static void expect_file(struct link *l, const char *expected) {
+    char path[100], content[400] = "";
+    snprintf(path, sizeof path, "%s/temp-sync-test.rdb", l->dir);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    content[fread(content, 1, sizeof content - 1, file)] = '\0';
+    fclose(file);
+    assert_string_equal(content, expected);
+}
+
+/* The mark cut in two at each of its bytes, behind what looks like its beginning; the stream follows at once. */
+static void test_mark(void **state) {
+    static const char file[] = "bytes aaaaaaaaaabbbbbbbbbbccccccccccddddddddd and aaaaaaaaaaa";
+    static const char rest[] = MARK "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n";
+    for (size_t cut = 0; cut <= sizeof MARK - 1; cut++) {
+        struct link l;
+        begin(&l, false, "127.0.0.1");
+        upstream_start(l.upstream, "", 0);
+        say(&l, TO_MARK, strlen(TO_MARK));
+        send_all(&l, file, sizeof file - 1);
+        send_all(&l, rest, cut);
+        /* What may be the beginning of the mark is not the file's yet. */
+        TURN_UNTIL(&l, view(&l).sync_done_bytes >= sizeof file - 1 + cut - (sizeof MARK - 2) ||
+                           l.snapshots == 1);
+        assert_int_equal(l.snapshots, cut == sizeof MARK - 1);
+        send_all(&l, rest + cut, sizeof rest - 1 - cut);
+        TURN_UNTIL(&l, l.snapshots == 1);
+        assert_int_equal(view(&l).sync_done_bytes, sizeof file - 1);
+        assert_int_equal(view(&l).sync_total_bytes, 0);
+        expect_file(&l, file);
+        upstream_loaded(l.upstream);
+        TURN_UNTIL(&l, l.commands == 1);
+        assert_int_equal(upstream_offset(l.upstream), 7 + 27);
+        end(&l);
+    }
+}
+
+static void test_no_mark(void **state) {
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_start(l.upstream, "", 0);
+    say(&l, TO_MARK "aaaaaaaaaabbbbbbbbbbccccccccccddddddddd", strlen(TO_MARK) + sizeof MARK - 2);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_TRANSFER);
+    shutdown(l.fd, SHUT_RDWR);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    assert_int_equal(l.snapshots, 0);
+    assert_string_equal(upstream_id(l.upstream), "");
+    expect_no_file(&l);
+    end(&l);
+}
+
+/* It never ends, and the disk does. */
+static void test_endless_file(void **state) {
+    struct rlimit before, small = {1 << 20, RLIM_INFINITY};
+    struct link l;
+    char *much = calloc(1, 65536);
+    begin(&l, false, "127.0.0.1");
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    small.rlim_max = before.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &small);
+    upstream_start(l.upstream, "", 0);
+    say(&l, TO_MARK, strlen(TO_MARK));
+    while (view(&l).state != UPSTREAM_WAITING) {
+        (void)!send(l.fd, much, 65536, MSG_NOSIGNAL | MSG_DONTWAIT);
+        turn(&l);
+        assert_true(view(&l).sync_done_bytes <= 1 << 20);
+    }
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_string_equal(view(&l).trouble, "cannot write the snapshot: File too large");
+    assert_string_equal(upstream_id(l.upstream), "");
+    expect_no_file(&l);
+    free(much);
+    end(&l);
 }
 
 static void test_cut_file(void **state) {
@@ -284,13 +372,11 @@ static void test_names_and_probes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wrong_words),
-        cmocka_unit_test(test_cut_file),
-        cmocka_unit_test(test_stream_and_transaction),
-        cmocka_unit_test(test_huge_announcement),
-        cmocka_unit_test(test_endless_transaction),
-        cmocka_unit_test(test_silence),
-        cmocka_unit_test(test_names_and_probes),
+        cmocka_unit_test(test_wrong_words),       cmocka_unit_test(test_mark),
+        cmocka_unit_test(test_no_mark),           cmocka_unit_test(test_endless_file),
+        cmocka_unit_test(test_cut_file),          cmocka_unit_test(test_stream_and_transaction),
+        cmocka_unit_test(test_huge_announcement), cmocka_unit_test(test_endless_transaction),
+        cmocka_unit_test(test_silence),           cmocka_unit_test(test_names_and_probes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

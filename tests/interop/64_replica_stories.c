@@ -25,27 +25,6 @@ static struct pool *start(unsigned workers, const char *appendonly, int followin
     return pool_start(&options);
 }
 
-/* So much that a snapshot takes a moment to be written, sent and loaded. */
-static void fill_much(int port, unsigned keys, unsigned value_bytes) {
-    enum { BATCH = 1000 };
-    char *value = malloc(value_bytes);
-    redisContext *c = client_connect(port);
-    assert_non_null(value);
-    memset(value, 'v', value_bytes);
-    for (unsigned done = 0; done < keys; done += BATCH) {
-        for (unsigned i = done; i < done + BATCH; i++)
-            redisAppendCommand(c, "SET much:%u %b", i, value, (size_t)value_bytes);
-        for (unsigned i = 0; i < BATCH; i++) {
-            redisReply *reply = NULL;
-            assert_int_equal(redisGetReply(c, (void **)&reply), REDIS_OK);
-            assert_int_equal(reply->type, REDIS_REPLY_STATUS);
-            freeReplyObject(reply);
-        }
-    }
-    redisFree(c);
-    free(value);
-}
-
 /* ---- deaths ---- */
 static void kill_worker(struct pool *pool, unsigned worker) {
     pid_t pid;

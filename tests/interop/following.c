@@ -54,6 +54,28 @@ void say_more(int port, unsigned round, unsigned count) {
     redisFree(c);
 }
 
+void fill_much(int port, unsigned keys, unsigned value_bytes) {
+    enum { BATCH = 1000 };
+    uint64_t random = keys;
+    char *value = malloc(value_bytes);
+    redisContext *c = client_connect(port);
+    assert_non_null(value);
+    for (unsigned i = 0; i < value_bytes; i++)
+        value[i] = (char)('!' + random_below(&random, 90));
+    for (unsigned done = 0; done < keys; done += BATCH) {
+        for (unsigned i = done; i < done + BATCH; i++)
+            redisAppendCommand(c, "SET much:%u %b", i, value, (size_t)value_bytes);
+        for (unsigned i = 0; i < BATCH; i++) {
+            redisReply *reply = NULL;
+            assert_int_equal(redisGetReply(c, (void **)&reply), REDIS_OK);
+            assert_int_equal(reply->type, REDIS_REPLY_STATUS);
+            freeReplyObject(reply);
+        }
+    }
+    redisFree(c);
+    free(value);
+}
+
 void fill_and_follow(int primary, int follower, int primary_port, uint64_t seed) {
     dataset_fill(primary, seed, KEYS);
     follow(follower, "127.0.0.1", primary_port);

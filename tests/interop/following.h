@@ -16,6 +16,8 @@ void follow(int follower, const char *host, int port);
 void stop_following(int follower);
 /* Changes of all types in two databases, other keys in every round. */
 void say_more(int port, unsigned round, unsigned count);
+/* So many more keys, of bytes that do not get smaller, that a snapshot takes a moment. Thousands only. */
+void fill_much(int port, unsigned keys, unsigned value_bytes);
 /* Before the sync, during it, and while the stream runs. The follower is told to follow primary_port. */
 void fill_and_follow(int primary, int follower, int primary_port, uint64_t seed);
 

@@ -206,6 +206,47 @@ static void test_password(void **state) {
     pool_end(&pool);
 }
 
+/* A hash tag whose keys are the last shard's. */
+static unsigned tag_of_last_shard(redisContext *c) {
+    for (unsigned tag = 0;; tag++) {
+        redisReply *reply = expect_reply(c, "CLUSTER KEYSLOT {%u}", tag);
+        bool found = reply->integer >= 16384 - 16384 / WORKERS;
+        freeReplyObject(reply);
+        if (found)
+            return tag;
+    }
+}
+
+/* What was acknowledged before an orderly stop is at the replica, even if the worker that merges had none of it
+ * when the stop began. */
+static void test_orderly_stop(void **state) {
+    oracle_needed();
+    enum { KEYS = 20000 };
+    struct pool *pool = pool_start(&(struct pool_options){.workers = WORKERS});
+    struct oracle *redis = redis_following(pool, no_save);
+    redisContext *r = client_connect(redis->port), *c = pool_connect_worker(pool, WORKERS - 1);
+    unsigned tag = tag_of_last_shard(c);
+    pid_t merger = pool_worker_pid(pool, 0);
+    kill(merger, SIGSTOP);
+    for (unsigned i = 0; i < KEYS; i++)
+        redisAppendCommand(c, "SET {%u}%u %0100u", tag, i, i);
+    for (unsigned i = 0; i < KEYS; i++) {
+        redisReply *reply = NULL;
+        assert_int_equal(redisGetReply(c, (void **)&reply), REDIS_OK);
+        assert_string_equal(reply->str, "OK");
+        freeReplyObject(reply);
+    }
+    kill(pool->pid, SIGTERM);
+    kill(merger, SIGCONT);
+    assert_int_equal(pool_await_exit(pool), 0);
+    AWAIT(!link_is_up(redis->port)); /* it has taken all that it was sent */
+    expect_integer(r, KEYS, "DBSIZE");
+    redisFree(c);
+    redisFree(r);
+    oracle_end(&redis);
+    pool_end(&pool);
+}
+
 static void test_redis_cli(void **state) {
     oracle_needed();
     int code;
@@ -230,6 +271,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_killed_workers, pools_cleanup),
         cmocka_unit_test_teardown(test_many, pools_cleanup),
         cmocka_unit_test_teardown(test_password, pools_cleanup),
+        cmocka_unit_test_teardown(test_orderly_stop, pools_cleanup),
         cmocka_unit_test_teardown(test_redis_cli, pools_cleanup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,10 +100,8 @@ void feed_cron(struct feed *f) {
 
 bool feed_drained(struct feed *f) {
     bool drained = true;
-    LIST_EACH(node, &f->runs) {
-        feed_run_turn_end(run_of(node));
-        drained = primary_drained(run_of(node)->primary) && drained;
-    }
+    LIST_EACH(node, &f->runs)
+    drained = feed_run_drained(run_of(node)) && drained;
     return drained;
 }
 

@@ -44,7 +44,8 @@ bool feed_sync(struct feed *feed, struct replica *replica, struct bytes id, int6
                bool old);
 void feed_turn_end(struct feed *feed);
 void feed_cron(struct feed *feed); /* ten times a second */
-/* For stopping: write on; true if all replicas have got everything that came in. */
+/* For stopping, when no loop turns any more: read and write on. True if no other shard has more to say, as its
+ * link is closed, and all replicas have got everything. */
 bool feed_drained(struct feed *feed);
 
 struct feed_view {

@@ -17,6 +17,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -427,6 +428,15 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events) {
         take_stream(u);
     if (u->state == UPSTREAM_LOADING)
         ev_io_stop(loop, io); /* the stream waits where it is until the snapshot is in memory */
+}
+
+void upstream_pull(struct upstream *u) {
+    int waiting = 0;
+    do {
+        if (u->state == UPSTREAM_STREAMING && !u->refused)
+            on_readable(u->loop, &u->readable, EV_READ); /* the end, too */
+    } while (u->state == UPSTREAM_STREAMING && !u->refused &&
+             ioctl(u->fd, FIONREAD, &waiting) == 0 && waiting > 0);
 }
 
 void upstream_probed(struct upstream *u) {

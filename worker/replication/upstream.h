@@ -89,6 +89,8 @@ void upstream_synced(struct upstream *upstream, uint64_t offset);
 void upstream_executed(struct upstream *upstream, uint64_t offset);
 /* Offer the command that was refused again, and go on. */
 void upstream_go_on(struct upstream *upstream);
+/* For stopping, when no loop turns any more: take what has come in. */
+void upstream_pull(struct upstream *upstream);
 /* Ten times a second: time-outs, acknowledgements, the next try. */
 void upstream_cron(struct upstream *upstream);
 

@@ -323,6 +323,13 @@ static int read_snapshot(struct follow_link *link, const char *path, char *error
     return result;
 }
 
+static bool all_whole(const struct follow *f) {
+    bool whole = true;
+    for (uint32_t i = 0; i < f->count; i++)
+        whole = whole && !f->links[i]->half;
+    return whole;
+}
+
 void follow_pool_load(struct follow_link *link) {
     struct follow *f = link->follow;
     char path[1200], why[512] = "the link was lost meanwhile";
@@ -333,7 +340,12 @@ void follow_pool_load(struct follow_link *link) {
         unlink(path);
         return;
     }
-    follow_set_syncing(f, true);
+    if (follow_set_syncing(f, true) != 0) {
+        unlink(path);
+        upstream_fail(link->upstream, true, "its snapshot cannot be taken in");
+        return;
+    }
+    link->half = true;
     bool ok = empty(link) && read_snapshot(link, path, why, sizeof why) == 0 &&
               select_db(link, 0) && wait_for_replies(link);
     take_replies(link);
@@ -343,8 +355,16 @@ void follow_pool_load(struct follow_link *link) {
         upstream_fail(link->upstream, true, "its snapshot could not be taken in");
         return; /* and the pool goes on saying LOADING: what it has is neither old nor new */
     }
-    follow_set_syncing(f, false);
+    link->half = false;
+    if (all_whole(f))
+        follow_set_syncing(f, false);
     upstream_loaded(link->upstream);
+}
+
+/* A mark of a time when this shard had a link: those who have links now bring all of its keys anew. */
+void follow_pool_cron(struct follow *f) {
+    if (f->count == 0 && f->w->env.primary_is_up && follow_is_marked(f))
+        follow_set_syncing(f, false);
 }
 
 static void on_snapshot(void *arg, const char *file) {
@@ -380,13 +400,12 @@ void follow_pool_begin(struct follow *f, uint32_t port) {
     f->mode = FOLLOW_POOL;
     for (uint32_t i = f->w->env.shard; i < servers; i += f->w->segment.workers)
         begin_link(f, port != 0 ? port + i : f->port, i, servers);
-    if (follow_is_marked(f))
-        follow_set_syncing(f, f->count > 0);
+    for (uint32_t i = 0; i < f->count; i++)
+        f->links[i]->half = follow_is_marked(f);
 }
 
 void follow_pool_link_free(struct follow_link *link) {
     router_forget(link->follow->w->router, &link->pipeline);
     router_batch_clear(link->batch);
     mem_free(link->batch);
-    status_set(link->follow->w->status, METRIC_primary_syncing, 0);
 }

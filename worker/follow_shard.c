@@ -76,7 +76,10 @@ void follow_shard_load(struct follow_link *link) {
     snprintf(file, sizeof file, "%s", link->snapshot);
     link->snapshot[0] = '\0';
     upstream_view(link->upstream, &view);
-    follow_set_syncing(link->follow, true);
+    if (follow_set_syncing(link->follow, true) != 0) {
+        upstream_fail(link->upstream, true, "its snapshot cannot be loaded");
+        return;
+    }
     primary_forget(w->primary);
     w->origin = (struct rdb_origin){0};
     int result = persist_replace(w->persist, file, why, sizeof why);
@@ -105,13 +108,12 @@ void follow_shard_begin(struct follow *f, uint32_t port) {
     struct worker *w = f->w;
     struct backlog *s = primary_backlog(w->primary);
     f->mode = FOLLOW_SHARD;
+    f->of_family = true;
     propagate_set_backlog(w->propagate, NULL);
     struct follow_link *link = follow_link_create(f, port, "shard", &hooks);
     if (s->db > 0)
         link->session.db = (uint32_t)s->db;
     bool whole = !follow_is_marked(f);
-    if (!whole)
-        follow_set_syncing(f, true);
     /* What we have may be the beginning of what the primary has: it will say. */
     upstream_start(link->upstream, s->kept && whole ? s->id : "", s->end);
 }
@@ -138,6 +140,9 @@ void follow_shard_synced(struct follow_link *link) {
 
 void follow_shard_end(struct follow *f) {
     struct worker *w = f->w;
+    if (!f->of_family)
+        return;
+    f->of_family = false;
     primary_branch_off(w->primary);
     propagate_set_backlog(w->propagate, primary_backlog(w->primary));
 }

@@ -14,11 +14,7 @@ static void assert_equal(const struct pool *pool, const struct oracle *redis) {
 }
 
 static unsigned runs_begun(const struct pool *pool) {
-    int code;
-    char *said = run_shell(&code, "grep -c 'Merging the streams' %s/log", pool->dir);
-    unsigned runs = (unsigned)atoi(said);
-    free(said);
-    return runs;
+    return count_in_log(pool, "Merging the streams");
 }
 
 static struct oracle *redis_following(const struct pool *pool, const char *const *options) {

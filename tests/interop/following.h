@@ -16,6 +16,8 @@ void follow(int follower, const char *host, int port);
 void stop_following(int follower);
 /* Changes of all types in two databases, other keys in every round. */
 void say_more(int port, unsigned round, unsigned count);
+/* So many more keys, of bytes that do not get smaller, that a snapshot takes a moment. Thousands only. */
+void fill_much(int port, unsigned keys, unsigned value_bytes);
 /* Before the sync, during it, and while the stream runs. The follower is told to follow primary_port. */
 void fill_and_follow(int primary, int follower, int primary_port, uint64_t seed);
 
@@ -37,7 +39,14 @@ void writer_end(struct writer *w);
 
 /* Does the key hold "last"? */
 bool has_word(int port, const char *key);
-/* Say last words on every shard: who has all of them has what was said before. */
+/* Say so many last words that every shard has said one, in database 0: who has all of them has what was said
+ * before. */
 void await_last_words(int primary, int follower);
+/* The link is up, the last words are there, all data are equal. */
+void await_equal(int primary, int follower);
+/* Lines of its log, over all its starts. */
+unsigned count_in_log(const struct pool *pool, const char *text);
+/* Snapshots its links have begun with, as its log says. */
+unsigned full_syncs(const struct pool *replica);
 
 #endif

@@ -40,7 +40,7 @@ struct follower {
     const char *dir;
 };
 
-static int64_t full_syncs(const struct follower *f) {
+static int64_t follower_full_syncs(const struct follower *f) {
     return f->pool ? sum_of(f->pool, "primary_full_syncs") : log_lines(f->dir, "Full resync from");
 }
 
@@ -69,7 +69,7 @@ static void cut_stream(struct proxy *proxy, int primary, int primary_port, struc
     writer_begin(&w, primary, seed);
     follow(f->port, PROXY_HOST, primary_port);
     AWAIT(link_is_up(f->port));
-    int64_t full = full_syncs(f), partial = partial_syncs(f);
+    int64_t full = follower_full_syncs(f), partial = partial_syncs(f);
     assert_true(full > 0);
     proxy_cut_within(proxy, seed, STREAM_CUT_MOST);
     await_cuts(proxy, CUTS);
@@ -81,7 +81,7 @@ static void cut_stream(struct proxy *proxy, int primary, int primary_port, struc
     writer_end(&w);
     AWAIT(link_is_up(f->port));
     assert_follows("follower", primary, f);
-    assert_int_equal(full_syncs(f), full);
+    assert_int_equal(follower_full_syncs(f), full);
     assert_true(partial_syncs(f) > partial);
 }
 
@@ -151,7 +151,7 @@ static void test_cut_snapshots(void **state) {
     writer_end(&w);
     AWAIT(link_is_up(pool->port));
     assert_follows("follower", primary->port, &f);
-    assert_in_range(full_syncs(&f), 2, 2 + proxy_cuts(proxy));
+    assert_in_range(follower_full_syncs(&f), 2, 2 + proxy_cuts(proxy));
     proxy_end(&proxy);
     pool_end(&pool);
     pool_end(&primary);
@@ -204,13 +204,13 @@ static void test_slow_replica(void **state) {
     proxy_throttle(proxy, 0);
     proxy_stall_after(proxy, PROXY_ALL);
     proxy_cut(proxy); /* what a follower would find out by repl-timeout */
-    AWAIT(full_syncs(&f) >= 4);
+    AWAIT(follower_full_syncs(&f) >= 4);
     await_last_words(primary->port, pool->port);
     AWAIT(link_is_up(pool->port));
-    int64_t full = full_syncs(&f);
+    int64_t full = follower_full_syncs(&f);
     say_more(primary->port, 1, 200);
     assert_follows("follower", primary->port, &f);
-    assert_int_equal(full_syncs(&f), full);
+    assert_int_equal(follower_full_syncs(&f), full);
     assert_in_range(full, 2, 2 * 6);
     proxy_end(&proxy);
     pool_end(&pool);
@@ -240,7 +240,7 @@ static void test_stalled_snapshot(void **state) {
     AWAIT(link_is_up(pool->port));
     writer_end(&w);
     assert_follows("follower", primary->port, &f);
-    assert_true(full_syncs(&f) >= 4);
+    assert_true(follower_full_syncs(&f) >= 4);
     redisFree(c);
     proxy_end(&proxy);
     pool_end(&pool);
@@ -315,7 +315,7 @@ static void test_passwords(void **state) {
     AWAIT(link_is_up(pool->port));
     expect_text(p, "OK", "CONFIG SET requirepass %s", "");
     assert_follows("follower", primary->port, &f);
-    assert_int_equal(full_syncs(&f), 2);
+    assert_int_equal(follower_full_syncs(&f), 2);
     redisFree(c);
     redisFree(p);
     pool_end(&pool);

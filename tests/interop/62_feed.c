@@ -8,24 +8,8 @@ enum { WORKERS = 3 };
 
 static const char *const no_save[] = {"--save", "", NULL};
 
-/* So many last words that every shard has said one: who has all of them has what was said before. */
-static void await_last_words(const struct pool *pool, int follower) {
-    static unsigned round;
-    enum { WORDS = 32 };
-    char key[WORDS][32];
-    round++;
-    redisContext *c = pool_connect(pool);
-    for (unsigned i = 0; i < WORDS; i++) {
-        snprintf(key[i], sizeof key[i], "word:%u:%u", round, i);
-        expect_text(c, "OK", "SET %s last", key[i]);
-    }
-    for (unsigned i = 0; i < WORDS; i++)
-        AWAIT(has_word(follower, key[i]));
-    redisFree(c);
-}
-
 static void assert_equal(const struct pool *pool, const struct oracle *redis) {
-    await_last_words(pool, redis->port);
+    await_last_words(pool->port, redis->port);
     dataset_assert_equal("pool", pool->port, "redis-server", redis->port, EXPIRY_EXACT);
 }
 
@@ -131,7 +115,7 @@ static void test_several_shards(void **state) {
         movers[i] = (struct mover){.port = pool->port, .random = seed + i};
         assert_int_equal(pthread_create(&movers[i].thread, NULL, move_coins, &movers[i]), 0);
     }
-    await_last_words(pool, redis->port);
+    await_last_words(pool->port, redis->port);
     int64_t began = offset_of(redis->port, "slave_repl_offset");
     do
         assert_int_equal(count_coins(c), COINS);

@@ -62,6 +62,14 @@ void fill_and_follow(int primary, int follower, int primary_port, uint64_t seed)
     await_caught_up(primary, follower);
 }
 
+unsigned log_lines(const char *dir, const char *text) {
+    int code;
+    char *said = run_shell(&code, "grep -aFc -- '%s' %s/log", text, dir);
+    unsigned count = (unsigned)atoi(said);
+    free(said);
+    return count;
+}
+
 /* ---- a writer in the background ---- */
 static void *write_on(void *arg) {
     static const char *const formats[] = {"SET w:s:%u v:%u",      "INCRBY w:n:%u %u",
@@ -107,4 +115,20 @@ bool has_word(int port, const char *key) {
     freeReplyObject(reply);
     redisFree(c);
     return has;
+}
+
+/* So many that every shard has said one. */
+void await_last_words(int primary, int follower) {
+    static unsigned round;
+    enum { WORDS = 32 };
+    char key[WORDS][32];
+    round++;
+    redisContext *c = client_connect(primary);
+    for (unsigned i = 0; i < WORDS; i++) {
+        snprintf(key[i], sizeof key[i], "word:%u:%u", round, i);
+        expect_text(c, "OK", "SET %s last", key[i]);
+    }
+    for (unsigned i = 0; i < WORDS; i++)
+        AWAIT(has_word(follower, key[i]));
+    redisFree(c);
 }

@@ -19,6 +19,9 @@ void say_more(int port, unsigned round, unsigned count);
 /* Before the sync, during it, and while the stream runs. The follower is told to follow primary_port. */
 void fill_and_follow(int primary, int follower, int primary_port, uint64_t seed);
 
+/* How many lines of DIR/log, a pool's or a redis-server's, have this text (without '). */
+unsigned log_lines(const char *dir, const char *text);
+
 /* Says changes of all types in the background, a tenth of them in transactions, some over several shards. */
 struct writer {
     pthread_t thread;
@@ -34,5 +37,7 @@ void writer_end(struct writer *w);
 
 /* Does the key hold "last"? */
 bool has_word(int port, const char *key);
+/* Say last words on every shard: who has all of them has what was said before. */
+void await_last_words(int primary, int follower);
 
 #endif

@@ -249,10 +249,12 @@ void follow_peer_down(struct follow *f) {
 void follow_refresh(struct follow *f) {
     struct status_page *page = f->w->status;
     struct upstream_view view;
-    uint64_t up = 0, offset = 0, silent_ms = 0, total = 0, done = 0, full = 0, partial = 0;
+    uint64_t down_ms = 0, up = 0, transfers = 0, offset = 0, silent_ms = 0, total = 0, done = 0,
+             full = 0, partial = 0;
     for (uint32_t i = 0; i < f->count; i++) {
         upstream_view(f->links[i]->upstream, &view);
         up += view.state == UPSTREAM_STREAMING;
+        transfers += view.state >= UPSTREAM_SYNCING && view.state <= UPSTREAM_LOADING;
         offset += view.offset;
         total += view.sync_total_bytes;
         done += view.sync_done_bytes;
@@ -260,11 +262,15 @@ void follow_refresh(struct follow *f) {
         partial += view.partial_syncs;
         uint64_t heard_ms = view.last_heard_s > 0 ? (uint64_t)view.last_heard_s * 1000 : 0;
         silent_ms = heard_ms > silent_ms ? heard_ms : silent_ms;
+        uint64_t lost_ms = view.down_since_s >= 0 ? (uint64_t)view.down_since_s * 1000 + 1 : 0;
+        down_ms = lost_ms > down_ms ? lost_ms : down_ms;
     }
     status_set(page, METRIC_primary_links,
                f->mode == FOLLOW_ASKING ? 1 : f->count); /* to be sure that it is not up */
     status_set(page, METRIC_primary_links_up, up);
+    status_set(page, METRIC_primary_transfers, transfers);
     status_set(page, METRIC_primary_offset, offset);
+    status_set(page, METRIC_primary_down_ms, down_ms);
     status_set(page, METRIC_primary_silent_ms, silent_ms);
     status_set(page, METRIC_primary_sync_total_bytes, total);
     status_set(page, METRIC_primary_sync_done_bytes, done);

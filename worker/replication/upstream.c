@@ -523,7 +523,7 @@ void upstream_view(const struct upstream *u, struct upstream_view *view_r) {
         .offset = u->offset,
         .read_offset = u->offset + (u->state == UPSTREAM_STREAMING ? u->in.len : 0),
         .sync_total_bytes = u->file_total,
-        .sync_done_bytes = u->file_done,
+        .sync_done_bytes = u->file_done + (u->state == UPSTREAM_TRANSFER ? u->in.len : 0),
         .last_heard_s = seconds_since(u->heard_ms),
         .down_since_s = u->state == UPSTREAM_STREAMING ? -1 : seconds_since(u->down_ms),
         .full_syncs = u->full_syncs,

@@ -37,6 +37,7 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
                                    .dir = dir,
                                    .tag = tag};
     link->upstream = upstream_create(f->w->loop, f->w->config, &where, &mine);
+    upstream_check_size(link->upstream, f->primary_workers);
     ASSERT(f->count < FOLLOW_LINKS_MAX);
     f->links[f->count++] = link;
     return link;

@@ -322,6 +322,46 @@ static void test_passwords(void **state) {
     pool_end(&primary);
 }
 
+/* The user that Redis's documentation gives to replicas may say nothing but what they need. */
+static void test_replica_user(void **state) {
+    oracle_needed();
+    struct oracle *redis = oracle_start(NULL, NULL);
+    struct pool *pool = pool_start(&(struct pool_options){
+        .workers = 2, .options = {"--masteruser", "replica", "--masterauth", "secret"}});
+    redisContext *c = client_connect(redis->port);
+    expect_text(c, "OK", "ACL SETUSER replica on >secret +psync +replconf +ping");
+    say_more(redis->port, 1, 100);
+    follow(pool->port, "127.0.0.1", redis->port);
+    AWAIT(link_is_up(pool->port));
+    assert_follows("follower", redis->port, &(struct follower){.port = pool->port, .pool = pool});
+    redisFree(c);
+    pool_end(&pool);
+    oracle_end(&redis);
+}
+
+/* Its shards are others than those that are followed: no key may be missed in silence. */
+static void test_primary_of_another_size(void **state) {
+    struct pool *primary = pool_of(2), *pool = pool_of(2);
+    struct follower f = {.port = pool->port, .pool = pool};
+    say_more(primary->port, 1, 100);
+    follow(pool->port, "127.0.0.1", primary->port);
+    AWAIT(link_is_up(pool->port));
+    assert_follows("follower", primary->port, &f);
+    assert_int_equal(pool_stop(primary), 0);
+    primary->workers = 3;
+    pool_start_again(primary);
+    AWAIT(has_trouble(pool, "the master has 3 workers now, not 2"));
+    assert_false(link_is_up(pool->port));
+    dataset_assert_equal("primary", primary->port, "follower", pool->port, EXPIRY_EXACT);
+    stop_following(pool->port);
+    say_more(primary->port, 2, 100);
+    follow(pool->port, "127.0.0.1", primary->port);
+    AWAIT(link_is_up(pool->port));
+    assert_follows("follower", primary->port, &f);
+    pool_end(&pool);
+    pool_end(&primary);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_cut_equal_pools, pools_cleanup),
@@ -334,6 +374,8 @@ int main(void) {
         cmocka_unit_test_teardown(test_stalled_snapshot, pools_cleanup),
         cmocka_unit_test_teardown(test_ipv6, pools_cleanup),
         cmocka_unit_test_teardown(test_passwords, pools_cleanup),
+        cmocka_unit_test_teardown(test_replica_user, pools_cleanup),
+        cmocka_unit_test_teardown(test_primary_of_another_size, pools_cleanup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,6 +184,11 @@ static void connect_now(struct upstream *u) {
         use_socket(u, fd);
 }
 
+void upstream_check_size(struct upstream *u, uint32_t workers) {
+    u->checks_size = true;
+    u->workers = workers;
+}
+
 void upstream_start(struct upstream *u, const char *id, uint64_t offset) {
     snprintf(u->id, sizeof u->id, "%s", id);
     u->offset = offset;

@@ -76,6 +76,9 @@ struct upstream *upstream_create(void *loop, const struct config *config,
                                  const struct upstream_where *where,
                                  const struct upstream_hooks *hooks);
 void upstream_free(struct upstream **upstream);
+/* Before each synchronization: is the primary still a pool of so many workers (0: a server by itself)? Its
+ * shards would not be those that are followed. */
+void upstream_check_size(struct upstream *upstream, uint32_t workers);
 /* Connect. id "" or what the data at hand is a prefix of: `offset` bytes of that history. */
 void upstream_start(struct upstream *upstream, const char *id, uint64_t offset);
 /* Is what the hook was handed what the primary sent, as far as its end and its checksum tell? Nothing should

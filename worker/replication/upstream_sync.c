@@ -90,7 +90,7 @@ static bool say_psync(struct upstream *u) {
 
 /* The public port of a pool of the same kind says how many workers there are, and where. */
 static bool say_info(struct upstream *u) {
-    if (!u->probe)
+    if (!u->probe && !u->checks_size)
         return false;
     u->info_bytes = u->pool_workers = u->pool_port = 0;
     upstream_say(u, 2, (const struct bytes[]){BYTES_LITERAL("INFO"), BYTES_LITERAL("pool")});
@@ -211,8 +211,30 @@ static void take_field(struct bytes line, const char *name, uint64_t *value_r) {
         *value_r = value;
 }
 
+/* What the primary is, is known. True: go on with the synchronization. */
+static bool heard_what_it_is(struct upstream *u) {
+    char why[UPSTREAM_TEXT_BYTES];
+    if (u->pool_workers > SHARD_MAX || u->pool_port + u->pool_workers > UINT16_MAX) {
+        upstream_fail(u, false, "it says that it is a pool, of a size that cannot be");
+    } else if (u->probe) {
+        upstream_probed(u);
+    } else if (u->pool_workers != u->workers) {
+        snprintf(why, sizeof why,
+                 "the master has %" PRIu64
+                 " workers now, not %u: say REPLICAOF NO ONE and REPLICAOF again",
+                 u->pool_workers, u->workers);
+        upstream_fail(u, false, why);
+    } else {
+        return true;
+    }
+    return false;
+}
+
 /* Lines of a bulk string, whose length comes first and counts their ends. */
 static bool heard_info(struct upstream *u, struct bytes line) {
+    /* Who may synchronize need not be allowed INFO: then it is followed as a server by itself. */
+    if (u->info_bytes == 0 && begins(line, "-NOPERM"))
+        return heard_what_it_is(u);
     if (u->info_bytes == 0) {
         uint64_t len;
         if (!begins(line, "$") || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &len) ||
@@ -226,13 +248,7 @@ static bool heard_info(struct upstream *u, struct bytes line) {
     take_field(line, "pool_workers:", &u->pool_workers);
     take_field(line, "pool_worker_port_base:", &u->pool_port);
     u->info_bytes -= line.len + 2 < u->info_bytes ? line.len + 2 : u->info_bytes;
-    if (u->info_bytes > 0)
-        return false;
-    if (u->pool_workers > SHARD_MAX || u->pool_port + u->pool_workers > UINT16_MAX)
-        upstream_fail(u, false, "it says that it is a pool, of a size that cannot be");
-    else
-        upstream_probed(u);
-    return false;
+    return u->info_bytes == 0 && heard_what_it_is(u);
 }
 
 static const struct handshake_step {

@@ -436,6 +436,28 @@ static void test_endless_transaction(void **state) {
     end(&l);
 }
 
+/* The primary is asked before each synchronization whether it is what it was. */
+static void test_another_size(void **state) {
+#define TOLD(workers)                                                                              \
+    "+PONG\r\n+OK\r\n$44\r\npool_workers:" workers "\r\npool_worker_port_base:6400\r\n\r\n+OK\r\n"
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_check_size(l.upstream, 2);
+    upstream_start(l.upstream, ID, 7);
+    say(&l, TOLD("2") "+CONTINUE\r\n", strlen(TOLD("2") "+CONTINUE\r\n"));
+    TURN_UNTIL(&l, l.continued == 1);
+    shutdown(l.fd, SHUT_RDWR);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    say(&l, TOLD("3"), strlen(TOLD("3")));
+    TURN_UNTIL(&l, strstr(view(&l).trouble, "3 workers now, not 2") != NULL);
+    assert_int_equal(view(&l).state, UPSTREAM_WAITING);
+    assert_string_equal(upstream_id(l.upstream), ID);
+    static const char refused[] = "+PONG\r\n+OK\r\n-NOPERM no INFO\r\n";
+    say(&l, refused, strlen(refused));
+    TURN_UNTIL(&l, strstr(view(&l).trouble, "0 workers now, not 2") != NULL);
+    end(&l);
+}
+
 static void test_silence(void **state) {
     struct link l;
     begin(&l, false, "127.0.0.1");
@@ -483,6 +505,7 @@ int main(void) {
         cmocka_unit_test(test_inline_command),
         cmocka_unit_test(test_huge_announcement),
         cmocka_unit_test(test_endless_transaction),
+        cmocka_unit_test(test_another_size),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_names_and_probes),
     };

@@ -206,7 +206,23 @@ void follow_configure(struct follow *f) {
 }
 
 /* ---- the loop ---- */
+/* Has the file that waits come as it was sent? If not, what we have is untouched, and the link begins again. */
+static bool is_whole(struct follow_link *link) {
+    const struct worker *w = link->follow->w;
+    char path[1200];
+    if (upstream_snapshot_is_whole(link->upstream))
+        return true;
+    snprintf(path, sizeof path, "%s/shard-%04u/%s", w->config->dir, w->env.shard, link->snapshot);
+    unlink(path);
+    link->snapshot[0] = '\0';
+    upstream_fail(link->upstream, true,
+                  "its snapshot is damaged: its end or its checksum is wrong");
+    return false;
+}
+
 static void load(struct follow *f, struct follow_link *link) {
+    if (!is_whole(link))
+        return;
     f->loading = true;
     if (f->mode == FOLLOW_SHARD)
         follow_shard_load(link);
@@ -262,10 +278,12 @@ void follow_peer_down(struct follow *f) {
 void follow_refresh(struct follow *f) {
     struct status_page *page = f->w->status;
     struct upstream_view view;
-    uint64_t up = 0, offset = 0, silent_ms = 0, total = 0, done = 0, full = 0, partial = 0;
+    uint64_t down_ms = 0, up = 0, transfers = 0, offset = 0, silent_ms = 0, total = 0, done = 0,
+             full = 0, partial = 0;
     for (uint32_t i = 0; i < f->count; i++) {
         upstream_view(f->links[i]->upstream, &view);
         up += view.state == UPSTREAM_STREAMING;
+        transfers += view.state >= UPSTREAM_SYNCING && view.state <= UPSTREAM_LOADING;
         offset += view.offset;
         total += view.sync_total_bytes;
         done += view.sync_done_bytes;
@@ -273,11 +291,15 @@ void follow_refresh(struct follow *f) {
         partial += view.partial_syncs;
         uint64_t heard_ms = view.last_heard_s > 0 ? (uint64_t)view.last_heard_s * 1000 : 0;
         silent_ms = heard_ms > silent_ms ? heard_ms : silent_ms;
+        uint64_t lost_ms = view.down_since_s >= 0 ? (uint64_t)view.down_since_s * 1000 + 1 : 0;
+        down_ms = lost_ms > down_ms ? lost_ms : down_ms;
     }
     status_set(page, METRIC_primary_links,
                f->mode == FOLLOW_ASKING ? 1 : f->count); /* to be sure that it is not up */
     status_set(page, METRIC_primary_links_up, up);
+    status_set(page, METRIC_primary_transfers, transfers);
     status_set(page, METRIC_primary_offset, offset);
+    status_set(page, METRIC_primary_down_ms, down_ms);
     status_set(page, METRIC_primary_silent_ms, silent_ms);
     status_set(page, METRIC_primary_sync_total_bytes, total);
     status_set(page, METRIC_primary_sync_done_bytes, done);

@@ -84,6 +84,14 @@ void fill_and_follow(int primary, int follower, int primary_port, uint64_t seed)
     await_caught_up(primary, follower);
 }
 
+unsigned log_lines(const char *dir, const char *text) {
+    int code;
+    char *said = run_shell(&code, "grep -aFc -- '%s' %s/log", text, dir);
+    unsigned count = (unsigned)atoi(said);
+    free(said);
+    return count;
+}
+
 /* ---- a writer in the background ---- */
 static void *write_on(void *arg) {
     static const char *const formats[] = {"SET w:s:%u v:%u",      "INCRBY w:n:%u %u",
@@ -160,14 +168,6 @@ void await_equal(int primary, int follower) {
     dataset_assert_equal("primary", primary, "follower", follower, EXPIRY_EXACT);
 }
 
-unsigned count_in_log(const struct pool *pool, const char *text) {
-    int code;
-    char *said = run_shell(&code, "grep -aFc -- '%s' %s", text, pool->log);
-    unsigned count = (unsigned)atoi(said);
-    free(said);
-    return count;
-}
-
-unsigned full_syncs(const struct pool *replica) {
-    return count_in_log(replica, "Full resync from master");
+unsigned full_resyncs(const struct pool *replica) {
+    return log_lines(replica->dir, "Full resync from master");
 }

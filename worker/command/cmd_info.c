@@ -397,6 +397,11 @@ static void section_stats(const struct info *info) {
     PUT_FIGURES(info, rest);
 }
 
+/* Seconds, or -1 if it never was. */
+static void put_ago(const struct info *info, const char *name, uint64_t ms) {
+    buf_printf(info->out, "%s:%lld\r\n", name, ms > 0 ? (long long)(ms / 1000) : -1LL);
+}
+
 /* The primary that is followed. The link is up when all links of the pool are. */
 static void put_primary(const struct info *info) {
     const struct config *config = ctx_config(info->ctx);
@@ -404,7 +409,8 @@ static void put_primary(const struct info *info) {
     bool up = info->ctx->env->primary_is_up;
     uint64_t total = sum(info, METRIC_primary_sync_total_bytes);
     uint64_t done = sum(info, METRIC_primary_sync_done_bytes);
-    bool transfer = !up && done < total;
+    bool transfer =
+        !up && (sum(info, METRIC_primary_transfers) > 0 || sum(info, METRIC_primary_syncing) > 0);
     (void)!sscanf(config->replicaof, "%319s %15s", host, port);
     put_text(info, "role", "slave");
     put_text(info, "master_host", host);
@@ -412,20 +418,24 @@ static void put_primary(const struct info *info) {
     put_text(info, "master_link_status", up ? "up" : "down");
     buf_printf(info->out, "master_last_io_seconds_ago:%lld\r\n",
                up ? (long long)(largest(info, METRIC_primary_silent_ms) / 1000) : -1LL);
-    put(info, "master_sync_in_progress", transfer || sum(info, METRIC_primary_syncing) > 0);
+    put(info, "master_sync_in_progress", transfer);
     put(info, "slave_read_repl_offset", sum(info, METRIC_primary_offset));
     put(info, "slave_repl_offset", sum(info, METRIC_primary_offset));
     if (transfer) {
         put(info, "master_sync_total_bytes", total);
         put(info, "master_sync_read_bytes", done);
-        put(info, "master_sync_left_bytes", total - done);
-        buf_printf(info->out, "master_sync_perc:%.2f\r\n", (double)done * 100 / (double)total);
+        /* Of a snapshot that a mark ends the total is 0: the rest is said as Redis says it. */
+        buf_printf(info->out, "master_sync_left_bytes:%lld\r\n",
+                   (long long)total - (long long)done);
+        buf_printf(info->out, "master_sync_perc:%.2f\r\n", percent(done, total));
+        put(info, "master_sync_last_io_seconds_ago",
+            largest(info, METRIC_primary_silent_ms) / 1000);
     }
     if (!up)
-        put(info, "master_link_down_since_seconds", largest(info, METRIC_primary_silent_ms) / 1000);
+        put_ago(info, "master_link_down_since_seconds", largest(info, METRIC_primary_down_ms));
     put(info, "slave_priority", (uint64_t)config->replica_priority);
     put(info, "slave_read_only", config->replica_read_only);
-    put(info, "replica_announced", 1);
+    put(info, "replica_announced", config->replica_announced);
 }
 
 /* One line a link, as far as they are shown: names that Redis has not, values as those of slave0. */
@@ -468,7 +478,8 @@ static void put_links(const struct info *info) {
 static void section_replication(const struct info *info) {
     const struct segment *segment = info->ctx->env->segment;
     const struct primary *primary = info->ctx->env->primary;
-    if (!info->pool && primary != NULL) {
+    bool is_whole_pool = segment != NULL && segment->workers == 1;
+    if ((!info->pool || is_whole_pool) && primary != NULL) {
         if (ctx_config(info->ctx)->replicaof[0] == '\0')
             put_text(info, "role", "master");
         else

@@ -272,7 +272,9 @@ void primary_cron(struct primary *p) {
     check_replicas(p, now_ms);
     check_backlog(p, now_ms);
     uint64_t period_ms = (uint64_t)p->config->repl_ping_replica_period * 1000;
-    if (now_ms - p->pinged_ms >= period_ms && !list_empty(&p->replicas)) {
+    if (list_empty(&p->replicas)) {
+        p->pinged_ms = now_ms;
+    } else if (now_ms - p->pinged_ms >= period_ms) {
         p->pinged_ms = now_ms;
         ping(p);
     }
@@ -327,6 +329,7 @@ void primary_each(const struct primary *p,
             .address = r->announced_address[0] ? r->announced_address : r->address,
             .port = r->port,
             .state = states[r->state],
+            .is_online = r->state == REPLICA_ONLINE,
             .offset = r->acked,
             .behind_bytes = behind(r),
             .lag_s = r->state == REPLICA_ONLINE ? (int64_t)((now_ms - r->acked_ms) / 1000) : 0};

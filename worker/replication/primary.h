@@ -65,8 +65,16 @@ bool primary_origin(const struct primary *primary, struct rdb_origin *origin_r);
 struct replica *replica_create(struct primary *primary, void *client, int fd, const char *peer,
                                bool own);
 void replica_free(struct replica **replica);
-/* REPLCONF name value. False: no such option. */
-bool replica_option(struct replica *replica, struct bytes name, struct bytes value);
+/* REPLCONF name value. */
+enum replica_option {
+    REPLICA_OPTION_TAKEN,
+    REPLICA_OPTION_UNKNOWN,
+    REPLICA_OPTION_NO_INTEGER,
+    REPLICA_OPTION_NO_SWITCH, /* neither 0 nor 1 */
+    REPLICA_OPTION_TOO_LONG,
+    REPLICA_OPTION_NO_FILTER /* of rdb-filter-only: there is nothing but data */
+};
+enum replica_option replica_option(struct replica *replica, struct bytes name, struct bytes value);
 /* PSYNC id offset (as sent: the next byte wanted, from 1), or SYNC with old = true, of this primary's
  * stream. From here on the connection is written to by this layer, beginning with replica_may_write(). */
 void replica_sync(struct replica *replica, struct primary *primary, struct bytes id, int64_t offset,
@@ -104,7 +112,8 @@ void primary_refresh(struct primary *primary);
 struct replica_view {
     const char *address;
     uint32_t port;
-    const char *state;     /* as INFO says: wait_bgsave, send_bulk, online */
+    const char *state; /* as INFO says: wait_bgsave, send_bulk, online */
+    bool is_online;
     uint64_t offset;       /* acknowledged */
     uint64_t behind_bytes; /* of the stream, if it is online */
     int64_t lag_s;         /* since the last acknowledgement */

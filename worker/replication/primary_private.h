@@ -51,7 +51,7 @@ struct replica {
     struct primary *primary;
     void *client;
     enum replica_state state;
-    char address[64], announced_address[64];
+    char address[64], announced_address[256];
     uint32_t port;
     bool old_protocol;  /* SYNC: no answer before the file, no acknowledgements */
     bool knows_psync2;  /* REPLCONF capa psync2 */

@@ -95,24 +95,46 @@ bool replica_is_attached(const struct replica *r) {
 }
 
 /* ---- before PSYNC ---- */
-bool replica_option(struct replica *r, struct bytes name, struct bytes value) {
-    uint64_t number;
-    if (bytes_equal_nocase(name, "listening-port")) {
-        if (bytes_to_u64(value, &number) && number <= 65535)
-            r->port = (uint32_t)number;
-    } else if (bytes_equal_nocase(name, "ip-address")) {
-        if (value.len < sizeof r->announced_address)
-            snprintf(r->announced_address, sizeof r->announced_address, "%.*s", (int)value.len,
-                     value.ptr);
-    } else if (bytes_equal_nocase(name, "capa")) {
-        r->knows_psync2 |= bytes_equal_nocase(value, "psync2");
-        r->knows_eof |= bytes_equal_nocase(value, "eof");
-    } else if (bytes_equal_nocase(name, "rdb-only")) {
-        r->snapshot_only = bytes_to_u64(value, &number) && number == 1;
-    } else {
-        return false;
-    }
-    return true;
+/* A port that none can be is none. */
+static enum replica_option set_port(struct replica *r, struct bytes value) {
+    int64_t port;
+    if (!bytes_to_i64(value, &port))
+        return REPLICA_OPTION_NO_INTEGER;
+    r->port = port > 0 && port <= UINT16_MAX ? (uint32_t)port : 0;
+    return REPLICA_OPTION_TAKEN;
+}
+
+static enum replica_option set_address(struct replica *r, struct bytes value) {
+    if (value.len >= sizeof r->announced_address)
+        return REPLICA_OPTION_TOO_LONG;
+    snprintf(r->announced_address, sizeof r->announced_address, "%.*s", (int)value.len, value.ptr);
+    return REPLICA_OPTION_TAKEN;
+}
+
+static enum replica_option set_snapshot_only(struct replica *r, struct bytes value) {
+    int64_t on;
+    if (!bytes_to_i64(value, &on))
+        return REPLICA_OPTION_NO_INTEGER;
+    if (on != 0 && on != 1)
+        return REPLICA_OPTION_NO_SWITCH;
+    r->snapshot_only = on == 1;
+    return REPLICA_OPTION_TAKEN;
+}
+
+enum replica_option replica_option(struct replica *r, struct bytes name, struct bytes value) {
+    if (bytes_equal_nocase(name, "listening-port"))
+        return set_port(r, value);
+    if (bytes_equal_nocase(name, "ip-address"))
+        return set_address(r, value);
+    if (bytes_equal_nocase(name, "rdb-only"))
+        return set_snapshot_only(r, value);
+    if (bytes_equal_nocase(name, "rdb-filter-only"))
+        return REPLICA_OPTION_NO_FILTER;
+    if (!bytes_equal_nocase(name, "capa"))
+        return REPLICA_OPTION_UNKNOWN;
+    r->knows_psync2 |= bytes_equal_nocase(value, "psync2");
+    r->knows_eof |= bytes_equal_nocase(value, "eof");
+    return REPLICA_OPTION_TAKEN;
 }
 
 static void repeat(struct buf *out, const char *name, const char *value) {

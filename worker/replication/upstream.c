@@ -109,7 +109,11 @@ void upstream_fail(struct upstream *u, bool full, const char *why) {
     if (strcmp(why, u->trouble) != 0)
         log_warning("Link to master %s:%u: %s", u->host, u->port, why);
     snprintf(u->trouble, sizeof u->trouble, "%s", why);
+    full |=
+        u->transaction_at > 0; /* one half of a transaction was run, and can't be asked for alone */
     disconnect(u);
+    if (u->state == UPSTREAM_LOADING && !full)
+        return; /* the snapshot is here: it is worth loading, and where it ends the stream goes on */
     if (full || u->id_is_new) {
         u->id[0] = '\0';
         u->offset = 0;
@@ -272,6 +276,12 @@ void upstream_loaded(struct upstream *u) {
     if (u->state != UPSTREAM_LOADING)
         return;
     log_notice("MASTER <-> REPLICA sync: Finished with success");
+    if (u->fd < 0) {
+        u->id_is_new = false;
+        u->tried_ms = clock_mono_ms();
+        upstream_set_state(u, UPSTREAM_WAITING);
+        return;
+    }
     u->heard_ms =
         clock_mono_ms(); /* loading took its time, and that is not the primary's silence */
     upstream_begin_stream(u);
@@ -384,6 +394,10 @@ static void take_stream(struct upstream *u) {
         }
         if (result == RESP_MORE)
             break;
+        if (u->parser.argc > 0 && u->in.data[at] != '*') {
+            upstream_fail(u, true, "Protocol error: the stream has an inline command");
+            return;
+        }
         bool taken = take_command(u, bytes_of(u->in.data + at, used));
         if (taken || u->offering)
             at += used;
@@ -458,7 +472,7 @@ void upstream_cron(struct upstream *u) {
     switch (u->state) {
     case UPSTREAM_IDLE: return;
     case UPSTREAM_LOADING:
-        if (now_ms - u->acknowledged_ms >= ACKNOWLEDGE_MS) {
+        if (u->fd >= 0 && now_ms - u->acknowledged_ms >= ACKNOWLEDGE_MS) {
             u->acknowledged_ms = now_ms; /* a sign of life, as Redis gives it */
             buf_append_text(&u->out, "\n");
             ev_io_start(u->loop, &u->writable);
@@ -504,7 +518,7 @@ void upstream_view(const struct upstream *u, struct upstream_view *view_r) {
         .offset = u->offset,
         .read_offset = u->offset + (u->state == UPSTREAM_STREAMING ? u->in.len : 0),
         .sync_total_bytes = u->file_total,
-        .sync_done_bytes = u->file_done,
+        .sync_done_bytes = u->file_done + (u->state == UPSTREAM_TRANSFER ? u->in.len : 0),
         .last_heard_s = seconds_since(u->heard_ms),
         .down_since_s = u->state == UPSTREAM_STREAMING ? -1 : seconds_since(u->down_ms),
         .full_syncs = u->full_syncs,

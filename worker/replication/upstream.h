@@ -78,7 +78,10 @@ struct upstream *upstream_create(void *loop, const struct config *config,
 void upstream_free(struct upstream **upstream);
 /* Connect. id "" or what the data at hand is a prefix of: `offset` bytes of that history. */
 void upstream_start(struct upstream *upstream, const char *id, uint64_t offset);
-/* The snapshot is in memory: its stream may come. */
+/* Is what the hook was handed what the primary sent, as far as its end and its checksum tell? Nothing should
+ * make room for it if not. */
+bool upstream_snapshot_is_whole(const struct upstream *upstream);
+/* The snapshot is in memory: its stream may come. If the link was lost meanwhile, it goes on from there. */
 void upstream_loaded(struct upstream *upstream);
 /* Begin again after a moment; full: with a snapshot, what is in memory is of no use. */
 void upstream_fail(struct upstream *upstream, bool full, const char *why);

@@ -1,6 +1,7 @@
 /* upstream_private.h - the link, for upstream.c (its life), upstream_sync.c (handshake and snapshot). */
 #ifndef REMUDA_REPLICATION_UPSTREAM_PRIVATE_H
 #define REMUDA_REPLICATION_UPSTREAM_PRIVATE_H
+#include "worker/replication/snapshot_check.h"
 #include "worker/replication/upstream.h"
 
 #include "shared/base/buf.h"
@@ -49,6 +50,7 @@ struct upstream {
     uint64_t file_total; /* 0: not known, mark ends it */
     uint64_t file_done, file_synced;
     char mark[UPSTREAM_MARK_BYTES];
+    struct snapshot_check check; /* of what came in last */
 
     uint64_t heard_ms, tried_ms, acknowledged_ms, up_ms, down_ms; /* 0: never */
     uint64_t full_syncs, partial_syncs;

@@ -19,6 +19,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { LINE_MAX_BYTES = 1024, INFO_MAX_BYTES = 65536, SYNC_STEP_BYTES = 8 * 1024 * 1024 };
@@ -106,10 +107,14 @@ static bool begins(struct bytes line, const char *with) {
     return line.len >= len && memcmp(line.ptr, with, len) == 0;
 }
 
+/* What it said goes to logs and pages: only what can be printed. */
 static void refuse_line(struct upstream *u, const char *what, struct bytes line) {
     char why[UPSTREAM_TEXT_BYTES];
     snprintf(why, sizeof why, "%s was answered with '%.*s'", what,
              (int)(line.len < 100 ? line.len : 100), line.ptr);
+    for (char *c = why; *c != '\0'; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
     upstream_fail(u, false, why);
 }
 
@@ -273,6 +278,20 @@ void upstream_drop_file(struct upstream *u) {
     unlink(path);
 }
 
+/* A disk that is filled to the last byte would stop the log of what we have, too. */
+static bool has_room(const struct upstream *u, char why[UPSTREAM_TEXT_BYTES]) {
+    struct statvfs disk;
+    if (statvfs(u->dir, &disk) != 0)
+        return true; /* it will show */
+    uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (u->file_total <= room)
+        return true;
+    snprintf(why, UPSTREAM_TEXT_BYTES,
+             "cannot write the snapshot: it has %" PRIu64 " bytes, the disk has room for %" PRIu64,
+             u->file_total, room);
+    return false;
+}
+
 /* "$<bytes>", or "$EOF:<mark>" of a primary that does not know yet. */
 static bool parse_file_header(struct upstream *u, struct bytes line) {
     static const char eof[] = "$EOF:";
@@ -294,12 +313,13 @@ static void take_file_header(struct upstream *u, struct bytes line) {
         refuse_line(u, "the snapshot's length", line);
         return;
     }
-    u->file = publish_begin(u->dir, u->temp, why, sizeof why);
+    u->file = has_room(u, why) ? publish_begin(u->dir, u->temp, why, sizeof why) : -1;
     if (u->file < 0) {
         upstream_fail(u, true, why);
         return;
     }
     u->file_done = u->file_synced = 0;
+    u->check = (struct snapshot_check){0};
     upstream_set_state(u, UPSTREAM_TRANSFER);
     if (u->file_total > 0)
         log_notice("MASTER <-> REPLICA sync: receiving %" PRIu64 " bytes from master to disk",
@@ -309,6 +329,7 @@ static void take_file_header(struct upstream *u, struct bytes line) {
 }
 
 static int write_file(struct upstream *u, const char *data, size_t len) {
+    snapshot_check_add(&u->check, data, len);
     while (len > 0) {
         ssize_t n = write(u->file, data, len);
         if (n < 0 && errno == EINTR)
@@ -326,6 +347,10 @@ static int write_file(struct upstream *u, const char *data, size_t len) {
         u->file_synced = u->file_done;
     }
     return 0;
+}
+
+bool upstream_snapshot_is_whole(const struct upstream *u) {
+    return snapshot_check_is_whole(&u->check);
 }
 
 static void file_is_whole(struct upstream *u) {

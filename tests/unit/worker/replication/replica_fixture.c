@@ -160,7 +160,8 @@ struct peer *peer_connect(struct scene *w, const char *options) {
     *peer = (struct peer){.scene = w, .fd = ends[0], .their_fd = ends[1]};
     peer->replica = replica_create(w->primary, peer, ends[0], "127.0.0.1:1234", false);
     for (int used; sscanf(options, " %63s %63s%n", name, value, &used) == 2; options += used)
-        assert_true(replica_option(peer->replica, bytes_of_text(name), bytes_of_text(value)));
+        assert_int_equal(replica_option(peer->replica, bytes_of_text(name), bytes_of_text(value)),
+                         REPLICA_OPTION_TAKEN);
     return peer;
 }
 

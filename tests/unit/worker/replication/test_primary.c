@@ -382,7 +382,7 @@ static void test_another_history(void **state) {
 }
 
 /* ---- words ---- */
-static bool option(struct replica *r, const char *name, const char *value) {
+static enum replica_option option(struct replica *r, const char *name, const char *value) {
     return replica_option(r, bytes_of_text(name), bytes_of_text(value));
 }
 
@@ -397,12 +397,25 @@ static void test_options(void **state) {
     char much[400];
     memset(much, 'x', sizeof much - 1);
     much[sizeof much - 1] = '\0';
-    assert_false(option(r, "nonsense", "1"));
-    assert_false(option(r, "", ""));
-    assert_true(option(r, "capa", much)); /* more than we know */
-    assert_true(option(r, "capa", ""));
-    assert_false(r->knows_eof || r->knows_psync2);
-    assert_true(option(r, "CAPA", "EOF"));
+    const struct {
+        const char *name, *value;
+        enum replica_option result;
+    } said[] = {{"nonsense", "1", REPLICA_OPTION_UNKNOWN},
+                {"", "", REPLICA_OPTION_UNKNOWN},
+                {much, "", REPLICA_OPTION_UNKNOWN},
+                {"capa", much, REPLICA_OPTION_TAKEN}, /* more than we know */
+                {"capa", "", REPLICA_OPTION_TAKEN},
+                {"listening-port", "7x", REPLICA_OPTION_NO_INTEGER},
+                {"listening-port", "", REPLICA_OPTION_NO_INTEGER},
+                {"ip-address", much, REPLICA_OPTION_TOO_LONG},
+                {"rdb-only", "yes", REPLICA_OPTION_NO_INTEGER},
+                {"rdb-only", "-1", REPLICA_OPTION_NO_SWITCH},
+                {"rdb-filter-only", "functions", REPLICA_OPTION_NO_FILTER}};
+    for (unsigned i = 0; i < sizeof said / sizeof *said; i++)
+        assert_int_equal(option(r, said[i].name, said[i].value), said[i].result);
+    assert_false(r->knows_eof || r->knows_psync2 || r->snapshot_only);
+    assert_int_equal(r->port, 7000);
+    assert_int_equal(option(r, "CAPA", "EOF"), REPLICA_OPTION_TAKEN);
     assert_true(r->knows_eof);
     peer_sync(peer, "?", -1);
     primary_each(w->primary, note_view, &view);

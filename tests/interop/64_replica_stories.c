@@ -38,24 +38,13 @@ static void kill_front(struct pool *pool) {
     kill(pid, SIGKILL);
 }
 
-/* Its children notice it, and end by themselves; then it is started again. */
-static void kill_supervisor(struct pool *pool) {
-    pid_t pids[POOL_WORKERS_MAX + 2];
-    unsigned count = pool_pids(pool, pids);
-    pool_signal(pool, SIGKILL);
-    assert_int_equal(pool_await_exit(pool), -SIGKILL);
-    for (unsigned i = 0; i < count; i++)
-        AWAIT(process_gone(pids[i]));
-    pool_start_again(pool);
-}
-
 enum victim { A_WORKER, THE_FRONT, THE_SUPERVISOR, VICTIMS };
 
 static void kill_one(struct pool *pool, enum victim victim, uint64_t *random) {
     switch (victim) {
     case A_WORKER: kill_worker(pool, random_below(random, pool->workers)); break;
     case THE_FRONT: kill_front(pool); break;
-    default: kill_supervisor(pool);
+    default: pool_kill_supervisor(pool);
     }
 }
 
@@ -389,6 +378,5 @@ int main(void) {
         cmocka_unit_test_teardown(test_deaths_between_equal_pools, pools_cleanup),
         cmocka_unit_test_teardown(test_deaths_between_other_pools, pools_cleanup),
     };
-    cmocka_set_test_filter(getenv("CASE"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

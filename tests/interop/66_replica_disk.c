@@ -168,6 +168,5 @@ int main(void) {
         cmocka_unit_test_teardown(test_no_mark_no_load, cleanup),
         cmocka_unit_test_teardown(test_no_mark_no_load_of_a_pool, cleanup),
     };
-    cmocka_set_test_filter(getenv("CASE"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,8 +2,9 @@
  * command over several shards. The link that comes first waits there for the rest.
  *
  * Nothing waits for ever: a command of whole databases that does not come from all breaks the run, as saying it
- * would take away what others wrote behind it; parts that do not become whole are said as they are, and those that come later are let through: waiting for
- * what is out already would leave the shards one command apart from there on. */
+ * would take away what others wrote behind it; parts that do not become whole are said as they are, and those
+ * that come later are let through: waiting for what is out already would leave the shards one command apart from
+ * there on. */
 #include "worker/replication/feed_private.h"
 
 #include "shared/base/log.h"

@@ -75,6 +75,11 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
     return said;
 }
 
+static void on_ahead(void *arg, const struct bytes *keys, uint32_t count) {
+    struct follow_link *link = arg;
+    router_prefetch(link->follow->w->router, &link->session, keys, count);
+}
+
 /* ---- a transaction ---- */
 /* Its commands to the batch; false if there is one that cannot be in it. *db: of the session, and then. */
 static bool add_transaction(struct follow_link *link, struct bytes raw, uint32_t *db) {
@@ -318,6 +323,13 @@ static int read_snapshot(struct follow_link *link, const char *path, char *error
     return result;
 }
 
+static bool all_whole(const struct follow *f) {
+    bool whole = true;
+    for (uint32_t i = 0; i < f->count; i++)
+        whole = whole && !f->links[i]->half;
+    return whole;
+}
+
 void follow_pool_load(struct follow_link *link) {
     struct follow *f = link->follow;
     char path[1200], why[512] = "the link was lost meanwhile";
@@ -328,7 +340,12 @@ void follow_pool_load(struct follow_link *link) {
         unlink(path);
         return;
     }
-    follow_set_syncing(f, true);
+    if (follow_set_syncing(f, true) != 0) {
+        unlink(path);
+        upstream_fail(link->upstream, true, "its snapshot cannot be taken in");
+        return;
+    }
+    link->half = true;
     bool ok = empty(link) && read_snapshot(link, path, why, sizeof why) == 0 &&
               select_db(link, 0) && wait_for_replies(link);
     take_replies(link);
@@ -338,8 +355,16 @@ void follow_pool_load(struct follow_link *link) {
         upstream_fail(link->upstream, true, "its snapshot could not be taken in");
         return; /* and the pool goes on saying LOADING: what it has is neither old nor new */
     }
-    follow_set_syncing(f, false);
+    link->half = false;
+    if (all_whole(f))
+        follow_set_syncing(f, false);
     upstream_loaded(link->upstream);
+}
+
+/* A mark of a time when this shard had a link: those who have links now bring all of its keys anew. */
+void follow_pool_cron(struct follow *f) {
+    if (f->count == 0 && f->w->env.primary_is_up && follow_is_marked(f))
+        follow_set_syncing(f, false);
 }
 
 static void on_snapshot(void *arg, const char *file) {
@@ -355,7 +380,7 @@ static void on_continued(void *arg) {
 static void begin_link(struct follow *f, uint32_t port, uint32_t server, uint32_t servers) {
     static const struct upstream_hooks hooks = {.command = on_command,
                                                 .transaction = on_transaction,
-
+                                                .ahead = on_ahead,
                                                 .continued = on_continued,
                                                 .snapshot = on_snapshot};
     static struct slot_map slots;
@@ -375,13 +400,12 @@ void follow_pool_begin(struct follow *f, uint32_t port) {
     f->mode = FOLLOW_POOL;
     for (uint32_t i = f->w->env.shard; i < servers; i += f->w->segment.workers)
         begin_link(f, port != 0 ? port + i : f->port, i, servers);
-    if (follow_is_marked(f))
-        follow_set_syncing(f, f->count > 0);
+    for (uint32_t i = 0; i < f->count; i++)
+        f->links[i]->half = follow_is_marked(f);
 }
 
 void follow_pool_link_free(struct follow_link *link) {
     router_forget(link->follow->w->router, &link->pipeline);
     router_batch_clear(link->batch);
     mem_free(link->batch);
-    status_set(link->follow->w->status, METRIC_primary_syncing, 0);
 }

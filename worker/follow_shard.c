@@ -46,6 +46,12 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
     return true;
 }
 
+/* With more keys than caches hold, applying the stream is mostly waiting for memory. */
+static void on_ahead(void *arg, const struct bytes *keys, uint32_t count) {
+    struct follow_link *link = arg;
+    keyspace_prefetch(link->follow->w->ks, link->session.db, keys, count);
+}
+
 static void on_continued(void *arg) {
     struct follow_link *link = arg;
     struct backlog *s = backlog_of(link);
@@ -70,10 +76,19 @@ void follow_shard_load(struct follow_link *link) {
     snprintf(file, sizeof file, "%s", link->snapshot);
     link->snapshot[0] = '\0';
     upstream_view(link->upstream, &view);
-    follow_set_syncing(link->follow, true);
+    if (follow_set_syncing(link->follow, true) != 0) {
+        upstream_fail(link->upstream, true, "its snapshot cannot be loaded");
+        return;
+    }
     primary_forget(w->primary);
     w->origin = (struct rdb_origin){0};
-    if (persist_replace(w->persist, file, why, sizeof why) != 0) {
+    int result = persist_replace(w->persist, file, why, sizeof why);
+    if (result == 0 && w->origin.db >= keyspace_databases(w->ks)) {
+        snprintf(why, sizeof why, "The master's stream is in database %u, which is not here",
+                 w->origin.db);
+        result = -1;
+    }
+    if (result != 0) {
         log_warning("%s", why);
         upstream_fail(link->upstream, true, "its snapshot cannot be loaded");
         return; /* and this shard goes on saying LOADING */
@@ -86,18 +101,19 @@ void follow_shard_load(struct follow_link *link) {
 }
 
 void follow_shard_begin(struct follow *f, uint32_t port) {
-    static const struct upstream_hooks hooks = {
-        .command = on_command, .continued = on_continued, .snapshot = on_snapshot};
+    static const struct upstream_hooks hooks = {.command = on_command,
+                                                .ahead = on_ahead,
+                                                .continued = on_continued,
+                                                .snapshot = on_snapshot};
     struct worker *w = f->w;
     struct backlog *s = primary_backlog(w->primary);
     f->mode = FOLLOW_SHARD;
+    f->of_family = true;
     propagate_set_backlog(w->propagate, NULL);
     struct follow_link *link = follow_link_create(f, port, "shard", &hooks);
     if (s->db > 0)
         link->session.db = (uint32_t)s->db;
     bool whole = !follow_is_marked(f);
-    if (!whole)
-        follow_set_syncing(f, true);
     /* What we have may be the beginning of what the primary has: it will say. */
     upstream_start(link->upstream, s->kept && whole ? s->id : "", s->end);
 }
@@ -124,6 +140,9 @@ void follow_shard_synced(struct follow_link *link) {
 
 void follow_shard_end(struct follow *f) {
     struct worker *w = f->w;
+    if (!f->of_family)
+        return;
+    f->of_family = false;
     primary_branch_off(w->primary);
     propagate_set_backlog(w->propagate, primary_backlog(w->primary));
 }

@@ -287,6 +287,8 @@ static int load(struct worker *w) {
     w->env.loading = false;
     w->propagate = propagate_create(persist_aof(w->persist), primary_backlog(w->primary));
     primary_open(w->primary, w->propagate);
+    if (w->origin.db >= keyspace_databases(w->ks))
+        w->origin.id[0] = '\0'; /* there are fewer now, or it is damaged: nobody goes on from it */
     primary_restore(w->primary, &w->origin, w->config->replicaof[0] == '\0');
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();

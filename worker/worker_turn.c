@@ -20,10 +20,12 @@ void worker_send(struct worker *w) {
     router_turn_end(w->router);
 }
 
-/* At one command a client, a worker that waits for other shards would sleep and be woken for every
- * few commands, which costs more than the commands. Letting the others run first gathers a batch. */
+/* At one command a client, a worker that waits for other shards, or for what its primary does with them,
+ * would sleep and be woken for every few commands, which costs more than the commands. Letting the others
+ * run first gathers a batch. */
 static void let_others_run(struct worker *w) {
-    if (router_turn_was_short(w->router))
+    bool follows = follow_turn_was_short(w->follow);
+    if (router_turn_was_short(w->router) || follows)
         sched_yield();
 }
 

@@ -369,9 +369,9 @@ static void section_stats(const struct info *info) {
         {"total_net_repl_output_bytes", FIGURE_ZERO, 0},
     };
     static const struct figure rest[] = {
-        {"sync_full", FIGURE_ZERO, 0},
-        {"sync_partial_ok", FIGURE_ZERO, 0},
-        {"sync_partial_err", FIGURE_ZERO, 0},
+        {"sync_full", FIGURE_COUNTED, METRIC_replica_full_syncs},
+        {"sync_partial_ok", FIGURE_COUNTED, METRIC_replica_partial_syncs},
+        {"sync_partial_err", FIGURE_COUNTED, METRIC_replica_partial_syncs_refused},
         {"expired_keys", FIGURE_COUNTED, METRIC_expired_keys},
         {"expired_subkeys", FIGURE_COUNTED, METRIC_expired_fields},
         {"evicted_keys", FIGURE_COUNTED, METRIC_evicted_keys},
@@ -438,6 +438,42 @@ static void put_primary(const struct info *info) {
     put(info, "replica_announced", config->replica_announced);
 }
 
+/* One line a link, as far as they are shown: names that Redis has not, values as those of slave0. */
+static void put_shard_links(const struct info *info, uint32_t shard,
+                            const struct replication_table *links) {
+    for (uint32_t i = 0; i < links_shown(links->replicas); i++) {
+        const struct replica_line *r = &links->replica[i];
+        buf_printf(info->out,
+                   "%s%u_replica%u:ip=%s,port=%u,state=%s,offset=%llu,behind=%llu,lag=%lld\r\n",
+                   r->merged ? "merged" : "shard", r->merged ? 0 : shard, i, r->address, r->port,
+                   r->state, (unsigned long long)r->offset, (unsigned long long)r->behind_bytes,
+                   (long long)r->lag_s);
+    }
+    for (uint32_t i = 0; i < links_shown(links->primaries); i++) {
+        const struct primary_line *p = &links->primary[i];
+        buf_printf(info->out,
+                   "shard%u_primary%u:ip=%s,port=%u,state=%s,offset=%llu,last_io=%lld,full=%llu,"
+                   "partial=%llu\r\n",
+                   shard, i, p->address, p->port, p->state, (unsigned long long)p->offset,
+                   (long long)p->last_heard_s, (unsigned long long)p->full_syncs,
+                   (unsigned long long)p->partial_syncs);
+    }
+}
+
+static void put_links(const struct info *info) {
+    static struct replication_table links;
+    const struct segment *segment = info->ctx->env->segment;
+    for (uint32_t i = 0; segment != NULL && i < segment->workers; i++) {
+        const struct status_page *page = segment_status(segment, i);
+        (void)replication_page_read(segment_replication(segment, i), &links);
+        buf_printf(info->out, "shard%u_replication:offset=%llu,replicas=%u,acknowledged=%llu\r\n",
+                   i, (unsigned long long)status_get(page, METRIC_replication_offset),
+                   links.replicas,
+                   (unsigned long long)status_get(page, METRIC_write_path_replicated));
+        put_shard_links(info, i, &links);
+    }
+}
+
 /* A shard's own; for the pool the figures that add up. */
 static void section_replication(const struct info *info) {
     const struct segment *segment = info->ctx->env->segment;
@@ -466,6 +502,7 @@ static void section_replication(const struct info *info) {
     put(info, "repl_backlog_size", (uint64_t)ctx_config(info->ctx)->repl_backlog_size);
     put(info, "repl_backlog_first_byte_offset", 0);
     put(info, "repl_backlog_histlen", 0);
+    put_links(info);
 }
 
 static void put_seconds(const struct info *info, const char *name, uint64_t us) {

@@ -100,10 +100,8 @@ void feed_cron(struct feed *f) {
 
 bool feed_drained(struct feed *f) {
     bool drained = true;
-    LIST_EACH(node, &f->runs) {
-        feed_run_turn_end(run_of(node));
-        drained = primary_drained(run_of(node)->primary) && drained;
-    }
+    LIST_EACH(node, &f->runs)
+    drained = feed_run_drained(run_of(node)) && drained;
     return drained;
 }
 
@@ -115,4 +113,10 @@ void feed_view(const struct feed *f, struct feed_view *view_r) {
         view_r->replicas += primary_replicas(run->primary);
         view_r->offset = primary_backlog(run->primary)->end;
     }
+}
+
+void feed_each(const struct feed *f, void (*found)(void *arg, const struct replica_view *view),
+               void *arg) {
+    LIST_EACH(node, &f->runs)
+    primary_each(run_of(node)->primary, found, arg);
 }

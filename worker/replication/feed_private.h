@@ -100,5 +100,6 @@ void feed_run_free(struct feed_run *run);
 void feed_run_break(struct feed_run *run, const char *why);
 void feed_run_turn_end(struct feed_run *run);
 void feed_run_cron(struct feed_run *run);
+bool feed_run_drained(struct feed_run *run);
 
 #endif

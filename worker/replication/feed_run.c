@@ -238,3 +238,15 @@ void feed_run_cron(struct feed_run *run) {
     check_links(run);
     primary_cron(run->primary);
 }
+
+bool feed_run_drained(struct feed_run *run) {
+    bool closed = true;
+    if (run->state != FEED_LIVE || primary_replicas(run->primary) == 0)
+        return true;
+    for (uint32_t i = 0; i < run->feed->shards; i++) {
+        upstream_pull(run->links[i].upstream);
+        closed = closed && (i == FEED_SHARD || !upstream_is_up(run->links[i].upstream));
+    }
+    feed_run_turn_end(run);
+    return primary_drained(run->primary) && closed;
+}

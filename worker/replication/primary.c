@@ -195,11 +195,8 @@ void primary_turn_end(struct primary *p) {
     if (!p->backlog.kept || p->backlog.end == p->offered)
         return;
     p->offered = p->backlog.end;
-    LIST_EACH(node, &p->replicas) {
-        struct replica *r = primary_replica_of(node);
-        if (r->state == REPLICA_ONLINE)
-            replica_write(r);
-    }
+    LIST_EACH(node, &p->replicas)
+    replica_offer(primary_replica_of(node));
     backlog_trim(&p->backlog, (uint64_t)p->config->repl_backlog_size);
 }
 
@@ -235,6 +232,22 @@ static bool is_online(const struct replica *r) {
     return r->state == REPLICA_ONLINE && !r->own;
 }
 
+/* What it has: with a snapshot, all up to there, though it may not have said so yet. */
+static uint64_t behind(const struct replica *r) {
+    uint64_t reached = r->acked > r->file_offset ? r->acked : r->file_offset;
+    return r->state == REPLICA_ONLINE ? r->primary->backlog.end - reached : 0;
+}
+
+static uint64_t most_behind(const struct primary *p) {
+    uint64_t most = 0;
+    LIST_EACH(node, &p->replicas) {
+        const struct replica *r = primary_replica_of(node);
+        if (is_online(r) && behind(r) > most)
+            most = behind(r);
+    }
+    return most;
+}
+
 void primary_refresh(struct primary *p) {
     uint64_t now_ms = clock_mono_ms(), within_ms = (uint64_t)p->config->min_replicas_max_lag * 1000;
     p->good = 0;
@@ -247,6 +260,7 @@ void primary_refresh(struct primary *p) {
     status_set(p->status, METRIC_connected_replicas, primary_replicas(p));
     status_set(p->status, METRIC_replication_offset, p->backlog.end);
     status_set(p->status, METRIC_write_path_replicated, primary_least_acknowledged(p));
+    status_set(p->status, METRIC_replica_behind_bytes, most_behind(p));
 }
 
 void primary_cron(struct primary *p) {
@@ -314,6 +328,7 @@ void primary_each(const struct primary *p,
             .state = states[r->state],
             .is_online = r->state == REPLICA_ONLINE,
             .offset = r->acked,
+            .behind_bytes = behind(r),
             .lag_s = r->state == REPLICA_ONLINE ? (int64_t)((now_ms - r->acked_ms) / 1000) : 0};
         found(arg, &view);
     }

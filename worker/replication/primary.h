@@ -114,8 +114,9 @@ struct replica_view {
     uint32_t port;
     const char *state; /* as INFO says: wait_bgsave, send_bulk, online */
     bool is_online;
-    uint64_t offset; /* acknowledged */
-    int64_t lag_s;   /* since the last acknowledgement */
+    uint64_t offset;       /* acknowledged */
+    uint64_t behind_bytes; /* of the stream, if it is online */
+    int64_t lag_s;         /* since the last acknowledgement */
 };
 uint32_t primary_replicas(const struct primary *primary);
 /* Replicas that are online and acknowledged something within min-replicas-max-lag. */

@@ -110,6 +110,9 @@ void replica_wait_for_file(struct replica *replica);
 void replica_send_file(struct replica *replica);
 /* The snapshot it waited for is of no use: the next. */
 void replica_wait_for_fork(struct replica *replica);
+/* There is more of the stream. The hard limit is looked at here, too: until the next check it could owe many
+ * times as much. */
+void replica_offer(struct replica *replica);
 /* As much as the socket takes. */
 void replica_write(struct replica *replica);
 /* Limits of time and of output. */

@@ -62,11 +62,15 @@ static bool moves(int64_t *reader_db, uint32_t db) {
 }
 
 static void select_db(struct propagate *p, uint32_t db) {
+    bool log_moves = p->aof != NULL && moves(&p->log_db, db);
+    bool stream_moves = has_backlog(p) && moves(&p->backlog->db, db);
+    if (!log_moves && !stream_moves)
+        return;
     char digits[BYTES_I64_MAX];
     struct bytes argv[] = {BYTES_LITERAL("SELECT"), {digits, bytes_from_i64(digits, db)}};
-    if (p->aof != NULL && moves(&p->log_db, db))
+    if (log_moves)
         aof_append_command(p->aof, 2, argv);
-    if (has_backlog(p) && moves(&p->backlog->db, db))
+    if (stream_moves)
         propagate_to_replicas(p, 2, argv);
 }
 

@@ -199,6 +199,12 @@ void replica_wait_for_fork(struct replica *r) {
     r->state = REPLICA_WAIT_FORK;
 }
 
+/* Not those of the pool's own merged stream, and a merged stream has no page. */
+static void count(const struct replica *r, enum metric metric) {
+    if (!r->own && r->primary->status != NULL)
+        status_add(r->primary->status, metric, 1);
+}
+
 void replica_sync(struct replica *r, struct primary *p, struct bytes id, int64_t offset, bool old) {
     r->primary = p;
     r->old_protocol = old;
@@ -206,9 +212,14 @@ void replica_sync(struct replica *r, struct primary *p, struct bytes id, int64_t
     list_push_back(&p->replicas, &r->link);
     log_notice("Replica %s:%u asks for synchronization", r->address, r->port);
     if (!old && offset > 0 && backlog_continues(&p->backlog, id, (uint64_t)offset - 1)) {
+        count(r, METRIC_replica_partial_syncs);
         continue_from(r, (uint64_t)offset - 1);
         return;
     }
+    /* "?" is how one asks who has nothing to continue. */
+    if (!old && !bytes_equal(id, BYTES_LITERAL("?")))
+        count(r, METRIC_replica_partial_syncs_refused);
+    count(r, METRIC_replica_full_syncs);
     if (!p->backlog.kept)
         backlog_keep(&p->backlog);
     r->state = REPLICA_WAIT_FORK;
@@ -380,21 +391,30 @@ static uint64_t owed_bytes(const struct replica *r) {
     return r->cursor.backlog != NULL ? r->primary->backlog.end - r->cursor.offset : 0;
 }
 
+/* What the backlog holds anyway costs nothing: below its size no limit lets a replica go. */
+static bool owes_more_than(const struct replica *r, int64_t limit) {
+    const struct config *config = r->primary->config;
+    int64_t backlog = config->repl_backlog_size;
+    uint64_t excused = r->excused_bytes, owed = owed_bytes(r);
+    owed -= excused < owed ? excused : owed;
+    return limit != 0 && owed > (uint64_t)(limit > backlog ? limit : backlog);
+}
+
+static bool over_hard_limit(const struct replica *r) {
+    const struct config *config = r->primary->config;
+    return owes_more_than(r, config->client_output_buffer_limit.of[OUTPUT_REPLICA].hard_bytes);
+}
+
 static bool over_output_limit(struct replica *r, uint64_t now_ms) {
     const struct config *config = r->primary->config;
-    uint64_t hard = (uint64_t)config->client_output_buffer_limit.of[OUTPUT_REPLICA].hard_bytes;
-    uint64_t soft = (uint64_t)config->client_output_buffer_limit.of[OUTPUT_REPLICA].soft_bytes;
+    int64_t soft = config->client_output_buffer_limit.of[OUTPUT_REPLICA].soft_bytes;
     uint64_t soft_ms =
         (uint64_t)config->client_output_buffer_limit.of[OUTPUT_REPLICA].soft_seconds * 1000;
-    uint64_t backlog = (uint64_t)config->repl_backlog_size;
-    uint64_t owed = owed_bytes(r);
-    if (r->excused_bytes > owed)
-        r->excused_bytes = owed;
-    owed -= r->excused_bytes;
-    /* What the backlog holds anyway costs nothing: below its size no limit lets a replica go. */
-    if (hard != 0 && owed > (hard > backlog ? hard : backlog))
+    if (r->excused_bytes > owed_bytes(r))
+        r->excused_bytes = owed_bytes(r);
+    if (over_hard_limit(r))
         return true;
-    if (soft == 0 || owed <= (soft > backlog ? soft : backlog)) {
+    if (!owes_more_than(r, soft)) {
         r->over_soft_limit_since_ms = 0;
         return false;
     }
@@ -428,13 +448,23 @@ static bool stalls(const struct replica *r, uint64_t now_ms) {
     return owes && passed_ms(r->alive_ms, now_ms) > patience_ms;
 }
 
+static const char too_slow[] = "it is slower than client-output-buffer-limit allows";
+
+void replica_offer(struct replica *r) {
+    if (r->state != REPLICA_ONLINE)
+        return;
+    replica_write(r);
+    if (over_hard_limit(r))
+        replica_drop(r, too_slow);
+}
+
 void replica_check(struct replica *r, uint64_t now_ms) {
     uint64_t timeout_ms = (uint64_t)r->primary->config->repl_timeout * 1000;
     bool answers = !r->old_protocol || r->holds_stream;
     if (over_output_limit(r, now_ms) && may_be_excused(r))
         r->excused_bytes = owed_bytes(r);
     else if (over_output_limit(r, now_ms))
-        replica_drop(r, "it is slower than client-output-buffer-limit allows");
+        replica_drop(r, too_slow);
     else if (r->state == REPLICA_ONLINE && answers && passed_ms(r->acked_ms, now_ms) > timeout_ms)
         replica_drop(r, "it has not acknowledged anything for repl-timeout");
     else if (stalls(r, now_ms))

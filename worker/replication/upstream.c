@@ -9,6 +9,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 #include "worker/replication/resolve.h"
+#include "worker/resp/peek.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,6 +17,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -107,7 +109,11 @@ void upstream_fail(struct upstream *u, bool full, const char *why) {
     if (strcmp(why, u->trouble) != 0)
         log_warning("Link to master %s:%u: %s", u->host, u->port, why);
     snprintf(u->trouble, sizeof u->trouble, "%s", why);
+    full |=
+        u->transaction_at > 0; /* one half of a transaction was run, and can't be asked for alone */
     disconnect(u);
+    if (u->state == UPSTREAM_LOADING && !full)
+        return; /* the snapshot is here: it is worth loading, and where it ends the stream goes on */
     if (full || u->id_is_new) {
         u->id[0] = '\0';
         u->offset = 0;
@@ -176,6 +182,11 @@ static void connect_now(struct upstream *u) {
         fail_errno(u, "cannot connect");
     else
         use_socket(u, fd);
+}
+
+void upstream_check_size(struct upstream *u, uint32_t workers) {
+    u->checks_size = true;
+    u->workers = workers;
 }
 
 void upstream_start(struct upstream *u, const char *id, uint64_t offset) {
@@ -270,6 +281,12 @@ void upstream_loaded(struct upstream *u) {
     if (u->state != UPSTREAM_LOADING)
         return;
     log_notice("MASTER <-> REPLICA sync: Finished with success");
+    if (u->fd < 0) {
+        u->id_is_new = false;
+        u->tried_ms = clock_mono_ms();
+        upstream_set_state(u, UPSTREAM_WAITING);
+        return;
+    }
     u->heard_ms =
         clock_mono_ms(); /* loading took its time, and that is not the primary's silence */
     upstream_begin_stream(u);
@@ -356,12 +373,25 @@ static bool take_command(struct upstream *u, struct bytes raw) {
     return true;
 }
 
+/* Returns how many commands the glance covers, at least the one at data. */
+static uint32_t look_ahead(struct upstream *u, const char *data, size_t len) {
+    struct bytes words[UPSTREAM_AHEAD];
+    uint32_t count = u->hooks.ahead != NULL ? resp_peek_words(data, len, words, UPSTREAM_AHEAD) : 0;
+    if (count <= 1)
+        return 1;
+    u->hooks.ahead(u->hooks.arg, words, count);
+    return count;
+}
+
 /* All whole commands that are there. */
 static void take_stream(struct upstream *u) {
     size_t at = 0, used;
+    uint32_t ahead = 0;
     if (u->offering && !offer_transaction(u))
         return;
     while (u->state == UPSTREAM_STREAMING && at < u->in.len) {
+        if (ahead-- == 0)
+            ahead = look_ahead(u, u->in.data + at, u->in.len - at) - 1;
         enum resp_result result = resp_parse(&u->parser, u->in.data + at, u->in.len - at, &used);
         if (result == RESP_PROTOCOL_ERROR) {
             upstream_fail(u, true, u->parser.error);
@@ -369,6 +399,10 @@ static void take_stream(struct upstream *u) {
         }
         if (result == RESP_MORE)
             break;
+        if (u->parser.argc > 0 && u->in.data[at] != '*') {
+            upstream_fail(u, true, "Protocol error: the stream has an inline command");
+            return;
+        }
         bool taken = take_command(u, bytes_of(u->in.data + at, used));
         if (taken || u->offering)
             at += used;
@@ -415,6 +449,15 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events) {
         ev_io_stop(loop, io); /* the stream waits where it is until the snapshot is in memory */
 }
 
+void upstream_pull(struct upstream *u) {
+    int waiting = 0;
+    do {
+        if (u->state == UPSTREAM_STREAMING && !u->refused)
+            on_readable(u->loop, &u->readable, EV_READ); /* the end, too */
+    } while (u->state == UPSTREAM_STREAMING && !u->refused &&
+             ioctl(u->fd, FIONREAD, &waiting) == 0 && waiting > 0);
+}
+
 void upstream_probed(struct upstream *u) {
     u->trouble[0] = '\0';
     upstream_set_state(u, UPSTREAM_IDLE);
@@ -434,7 +477,7 @@ void upstream_cron(struct upstream *u) {
     switch (u->state) {
     case UPSTREAM_IDLE: return;
     case UPSTREAM_LOADING:
-        if (now_ms - u->acknowledged_ms >= ACKNOWLEDGE_MS) {
+        if (u->fd >= 0 && now_ms - u->acknowledged_ms >= ACKNOWLEDGE_MS) {
             u->acknowledged_ms = now_ms; /* a sign of life, as Redis gives it */
             buf_append_text(&u->out, "\n");
             ev_io_start(u->loop, &u->writable);

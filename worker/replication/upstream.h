@@ -33,6 +33,7 @@ enum upstream_state {
 const char *upstream_state_name(enum upstream_state state);
 
 enum upstream_taken { UPSTREAM_TAKEN, UPSTREAM_NOT_NOW, UPSTREAM_ONE_BY_ONE };
+enum { UPSTREAM_AHEAD = 16 };
 
 struct upstream_hooks {
     void *arg;
@@ -48,6 +49,8 @@ struct upstream_hooks {
     /* A whole transaction, MULTI and EXEC included; or, when it is to be had so, its commands one by one.
      * NOT_NOW as above. May be NULL: one by one. */
     enum upstream_taken (*transaction)(void *arg, struct bytes raw);
+    /* So many commands, at most UPSTREAM_AHEAD, come next; these may be their keys. May be NULL. */
+    void (*ahead)(void *arg, const struct bytes *keys, uint32_t count);
     /* The answer to a probe: how many workers a pool has and the first one's port; 0 and 0: it is a
      * server by itself. The link is IDLE again. NULL unless where.probe is set. */
     void (*probed)(void *arg, uint32_t workers, uint32_t worker_port);
@@ -73,9 +76,15 @@ struct upstream *upstream_create(void *loop, const struct config *config,
                                  const struct upstream_where *where,
                                  const struct upstream_hooks *hooks);
 void upstream_free(struct upstream **upstream);
+/* Before each synchronization: is the primary still a pool of so many workers (0: a server by itself)? Its
+ * shards would not be those that are followed. */
+void upstream_check_size(struct upstream *upstream, uint32_t workers);
 /* Connect. id "" or what the data at hand is a prefix of: `offset` bytes of that history. */
 void upstream_start(struct upstream *upstream, const char *id, uint64_t offset);
-/* The snapshot is in memory: its stream may come. */
+/* Is what the hook was handed what the primary sent, as far as its end and its checksum tell? Nothing should
+ * make room for it if not. */
+bool upstream_snapshot_is_whole(const struct upstream *upstream);
+/* The snapshot is in memory: its stream may come. If the link was lost meanwhile, it goes on from there. */
 void upstream_loaded(struct upstream *upstream);
 /* Begin again after a moment; full: with a snapshot, what is in memory is of no use. */
 void upstream_fail(struct upstream *upstream, bool full, const char *why);
@@ -86,6 +95,8 @@ void upstream_synced(struct upstream *upstream, uint64_t offset);
 void upstream_executed(struct upstream *upstream, uint64_t offset);
 /* Offer the command that was refused again, and go on. */
 void upstream_go_on(struct upstream *upstream);
+/* For stopping, when no loop turns any more: take what has come in. */
+void upstream_pull(struct upstream *upstream);
 /* Ten times a second: time-outs, acknowledgements, the next try. */
 void upstream_cron(struct upstream *upstream);
 

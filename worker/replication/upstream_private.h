@@ -1,6 +1,7 @@
 /* upstream_private.h - the link, for upstream.c (its life), upstream_sync.c (handshake and snapshot). */
 #ifndef REMUDA_REPLICATION_UPSTREAM_PRIVATE_H
 #define REMUDA_REPLICATION_UPSTREAM_PRIVATE_H
+#include "worker/replication/snapshot_check.h"
 #include "worker/replication/upstream.h"
 
 #include "shared/base/buf.h"
@@ -26,9 +27,11 @@ struct upstream {
     int fd; /* -1: none */
     ev_io readable, writable;
     struct buf in, out;
-    uint32_t step;                                /* of the handshake */
-    bool refused;                                 /* a command waits for upstream_go_on() */
-    bool probe;                                   /* only to ask what the primary is */
+    uint32_t step;    /* of the handshake */
+    bool refused;     /* a command waits for upstream_go_on() */
+    bool probe;       /* only to ask what the primary is */
+    bool checks_size; /* that it is a pool of so many workers */
+    uint32_t workers;
     uint64_t info_bytes, pool_workers, pool_port; /* of the answer */
     struct resp_parser parser;
     /* A transaction is held back until its EXEC is there; then it is offered command by command. */
@@ -49,6 +52,7 @@ struct upstream {
     uint64_t file_total; /* 0: not known, mark ends it */
     uint64_t file_done, file_synced;
     char mark[UPSTREAM_MARK_BYTES];
+    struct snapshot_check check; /* of what came in last */
 
     uint64_t heard_ms, tried_ms, acknowledged_ms, up_ms, down_ms; /* 0: never */
     uint64_t full_syncs, partial_syncs;

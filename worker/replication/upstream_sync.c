@@ -19,6 +19,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { LINE_MAX_BYTES = 1024, INFO_MAX_BYTES = 65536, SYNC_STEP_BYTES = 8 * 1024 * 1024 };
@@ -89,7 +90,7 @@ static bool say_psync(struct upstream *u) {
 
 /* The public port of a pool of the same kind says how many workers there are, and where. */
 static bool say_info(struct upstream *u) {
-    if (!u->probe)
+    if (!u->probe && !u->checks_size)
         return false;
     u->info_bytes = u->pool_workers = u->pool_port = 0;
     upstream_say(u, 2, (const struct bytes[]){BYTES_LITERAL("INFO"), BYTES_LITERAL("pool")});
@@ -106,10 +107,14 @@ static bool begins(struct bytes line, const char *with) {
     return line.len >= len && memcmp(line.ptr, with, len) == 0;
 }
 
+/* What it said goes to logs and pages: only what can be printed. */
 static void refuse_line(struct upstream *u, const char *what, struct bytes line) {
     char why[UPSTREAM_TEXT_BYTES];
     snprintf(why, sizeof why, "%s was answered with '%.*s'", what,
              (int)(line.len < 100 ? line.len : 100), line.ptr);
+    for (char *c = why; *c != '\0'; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
     upstream_fail(u, false, why);
 }
 
@@ -206,8 +211,30 @@ static void take_field(struct bytes line, const char *name, uint64_t *value_r) {
         *value_r = value;
 }
 
+/* What the primary is, is known. True: go on with the synchronization. */
+static bool heard_what_it_is(struct upstream *u) {
+    char why[UPSTREAM_TEXT_BYTES];
+    if (u->pool_workers > SHARD_MAX || u->pool_port + u->pool_workers > UINT16_MAX) {
+        upstream_fail(u, false, "it says that it is a pool, of a size that cannot be");
+    } else if (u->probe) {
+        upstream_probed(u);
+    } else if (u->pool_workers != u->workers) {
+        snprintf(why, sizeof why,
+                 "the master has %" PRIu64
+                 " workers now, not %u: say REPLICAOF NO ONE and REPLICAOF again",
+                 u->pool_workers, u->workers);
+        upstream_fail(u, false, why);
+    } else {
+        return true;
+    }
+    return false;
+}
+
 /* Lines of a bulk string, whose length comes first and counts their ends. */
 static bool heard_info(struct upstream *u, struct bytes line) {
+    /* Who may synchronize need not be allowed INFO: then it is followed as a server by itself. */
+    if (u->info_bytes == 0 && begins(line, "-NOPERM"))
+        return heard_what_it_is(u);
     if (u->info_bytes == 0) {
         uint64_t len;
         if (!begins(line, "$") || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &len) ||
@@ -221,13 +248,7 @@ static bool heard_info(struct upstream *u, struct bytes line) {
     take_field(line, "pool_workers:", &u->pool_workers);
     take_field(line, "pool_worker_port_base:", &u->pool_port);
     u->info_bytes -= line.len + 2 < u->info_bytes ? line.len + 2 : u->info_bytes;
-    if (u->info_bytes > 0)
-        return false;
-    if (u->pool_workers > SHARD_MAX || u->pool_port + u->pool_workers > UINT16_MAX)
-        upstream_fail(u, false, "it says that it is a pool, of a size that cannot be");
-    else
-        upstream_probed(u);
-    return false;
+    return u->info_bytes == 0 && heard_what_it_is(u);
 }
 
 static const struct handshake_step {
@@ -273,6 +294,20 @@ void upstream_drop_file(struct upstream *u) {
     unlink(path);
 }
 
+/* A disk that is filled to the last byte would stop the log of what we have, too. */
+static bool has_room(const struct upstream *u, char why[UPSTREAM_TEXT_BYTES]) {
+    struct statvfs disk;
+    if (statvfs(u->dir, &disk) != 0)
+        return true; /* it will show */
+    uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (u->file_total <= room)
+        return true;
+    snprintf(why, UPSTREAM_TEXT_BYTES,
+             "cannot write the snapshot: it has %" PRIu64 " bytes, the disk has room for %" PRIu64,
+             u->file_total, room);
+    return false;
+}
+
 /* "$<bytes>", or "$EOF:<mark>" of a primary that does not know yet. */
 static bool parse_file_header(struct upstream *u, struct bytes line) {
     static const char eof[] = "$EOF:";
@@ -294,12 +329,13 @@ static void take_file_header(struct upstream *u, struct bytes line) {
         refuse_line(u, "the snapshot's length", line);
         return;
     }
-    u->file = publish_begin(u->dir, u->temp, why, sizeof why);
+    u->file = has_room(u, why) ? publish_begin(u->dir, u->temp, why, sizeof why) : -1;
     if (u->file < 0) {
         upstream_fail(u, true, why);
         return;
     }
     u->file_done = u->file_synced = 0;
+    u->check = (struct snapshot_check){0};
     upstream_set_state(u, UPSTREAM_TRANSFER);
     if (u->file_total > 0)
         log_notice("MASTER <-> REPLICA sync: receiving %" PRIu64 " bytes from master to disk",
@@ -309,6 +345,7 @@ static void take_file_header(struct upstream *u, struct bytes line) {
 }
 
 static int write_file(struct upstream *u, const char *data, size_t len) {
+    snapshot_check_add(&u->check, data, len);
     while (len > 0) {
         ssize_t n = write(u->file, data, len);
         if (n < 0 && errno == EINTR)
@@ -326,6 +363,10 @@ static int write_file(struct upstream *u, const char *data, size_t len) {
         u->file_synced = u->file_done;
     }
     return 0;
+}
+
+bool upstream_snapshot_is_whole(const struct upstream *u) {
+    return snapshot_check_is_whole(&u->check);
 }
 
 static void file_is_whole(struct upstream *u) {

@@ -47,6 +47,8 @@ static void send_lock(struct router *r, struct call *call, uint32_t i) {
         keys[k] = argv[shard->positions[k]];
     struct relay_frame frame = {
         .type = RELAY_LOCK, .command = command_index(call->cmd), .argc = shard->keys, .db = g->db};
+    if (g->upstream)
+        frame.flags |= RELAY_UPSTREAM;
     g->awaited = 1;
     part_send(r, &call->parts[i], shard->shard, frame, keys, (struct bytes){0});
     shard->lock = part_token(&call->parts[i]);
@@ -71,6 +73,7 @@ void gather_begin(struct router *r, struct pipeline *p, struct session *session,
     g->argc = argc;
     g->db = session->db;
     g->no_touch = session->no_touch;
+    g->upstream = session->upstream;
     g->derives = derives;
     g->shards = mem_calloc(shards, sizeof(*g->shards));
     for (uint32_t s = 0; s < r->shards; s++) {
@@ -450,8 +453,8 @@ static void gather_run(struct router *r, struct call *call) {
     /* The limit is the pool's, and what may be evicted is this shard's: never an operand. */
     struct command_ctx admission =
         router_context(r, &r->internal, call->cmd, ctx.argv, g->argc, &g->reply);
-    bool room = !(call->cmd->flags & CMD_DENYOOM) || r->env->config->maxmemory == 0 ||
-                memory_admit(&admission);
+    bool room = g->upstream || !(call->cmd->flags & CMD_DENYOOM) ||
+                r->env->config->maxmemory == 0 || memory_admit(&admission);
     if (!room) {
         reply_error(&ctx.reply, reply_err_oom);
     } else if (!scratch_fill(r, g, ctx.argv)) {
@@ -670,7 +673,8 @@ void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame
     const char *refusal = NULL;
     if ((!keys && frame->argc > 0) || frame->command >= command_count)
         refusal = "ERR malformed relay frame";
-    else if ((command_rows[frame->command].flags & CMD_WRITE) && r->env->persist)
+    else if ((command_rows[frame->command].flags & CMD_WRITE) && r->env->persist &&
+             !(frame->flags & RELAY_UPSTREAM))
         refusal = persist_write_refusal(r->env->persist);
     if (refusal) {
         struct reply reply = {.out = out, .version = 2};

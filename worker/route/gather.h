@@ -82,8 +82,9 @@ struct gather {
     uint32_t argc, db;
     uint32_t awaited; /* answers of this phase */
     bool no_touch;
-    bool filling; /* the scratch keyspace gets the operands: not a change */
-    bool derives; /* more keys follow from those named: all shards take part */
+    bool upstream; /* of a link to a primary: no shard refuses it */
+    bool filling;  /* the scratch keyspace gets the operands: not a change */
+    bool derives;  /* more keys follow from those named: all shards take part */
     struct buf derived_text;
     struct derived_key *derived;
     uint32_t derived_count, derived_cap;

@@ -96,6 +96,9 @@ void follow_shard_load(struct follow_link *link) {
         upstream_fail(link->upstream, true, "its snapshot cannot be loaded");
         return; /* and this shard goes on saying LOADING */
     }
+    /* Until then a death would bring back what the log of before says. */
+    while (persist_log_is_ending(w->persist))
+        ev_run(w->loop, EVRUN_ONCE);
     primary_become(w->primary, view.id, view.offset);
     link->session.db = w->origin.db; /* a primary that is a replica cannot say it in the stream */
     backlog_of(link)->db = (int64_t)w->origin.db;

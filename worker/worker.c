@@ -268,6 +268,8 @@ int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
     w->env.persist = w->persist;
     w->router = router_create(&w->env, w->ks);
     w->follow = follow_create(w);
+    if (shard == FAILOVER_SHARD)
+        w->failover = failover_create(w);
     w->clients = clients_create(w->loop, &w->env, w->router, env_listeners());
     control_in_start(w);
     return 0;

@@ -58,6 +58,8 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) 
     struct worker *w = prepare->data;
     status_beat(w->status);
     follow_turn(w->follow);
+    if (w->failover != NULL)
+        failover_turn(w->failover);
     look_at_waits(w);
     clients_turn_begin(w->clients);
     if (w->config->maxmemory > 0 && w->config->replicaof[0] == '\0')
@@ -103,10 +105,13 @@ static void on_cron(struct ev_loop *loop, ev_timer *timer, int events) {
     w->cron_count++;
     w->acknowledged = true;
     persist_cron(w->persist);
+    primary_keep_still(w->primary, router_is_paused(w->router));
     primary_cron(w->primary);
     if (w->feed != NULL)
         feed_cron(w->feed);
     follow_cron(w->follow);
+    if (w->failover != NULL)
+        failover_cron(w->failover);
     router_cron(w->router);
     clients_cron(w->clients);
     worker_cron_status(w);

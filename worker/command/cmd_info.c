@@ -493,7 +493,7 @@ static void section_replication(const struct info *info) {
         put_primary(info);
     put(info, "connected_slaves",
         sum(info, METRIC_connected_replicas) + sum(info, METRIC_merged_replicas));
-    put_text(info, "master_failover_state", "no-failover");
+    put_text(info, "master_failover_state", failover_state_name(segment));
     put_text(info, "master_replid", segment != NULL ? segment->header->run_id : "");
     put_text(info, "master_replid2", "0000000000000000000000000000000000000000");
     put(info, "master_repl_offset", sum(info, METRIC_replication_offset));

@@ -263,6 +263,10 @@ void primary_refresh(struct primary *p) {
     status_set(p->status, METRIC_replica_behind_bytes, most_behind(p));
 }
 
+void primary_keep_still(struct primary *p, bool still) {
+    p->still = still;
+}
+
 void primary_cron(struct primary *p) {
     uint64_t now_ms = clock_mono_ms();
     primary_want_snapshot(p);
@@ -271,7 +275,7 @@ void primary_cron(struct primary *p) {
     uint64_t period_ms = (uint64_t)p->config->repl_ping_replica_period * 1000;
     if (list_empty(&p->replicas)) {
         p->pinged_ms = now_ms;
-    } else if (now_ms - p->pinged_ms >= period_ms) {
+    } else if (now_ms - p->pinged_ms >= period_ms && !p->still) {
         p->pinged_ms = now_ms;
         ping(p);
     }

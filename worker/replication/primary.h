@@ -99,6 +99,8 @@ bool primary_drained(struct primary *primary);
 /* End of a turn: hand what was propagated to the replicas. */
 void primary_turn_end(struct primary *primary);
 void primary_cron(struct primary *primary); /* ten times a second */
+/* Say nothing by itself: a failover is to find the stream as long here as at the replicas. */
+void primary_keep_still(struct primary *primary, bool still);
 /* The snapshot's hooks. forked: the child has the keyspace of this moment. ended: dump.rdb is new, or why not. */
 void primary_snapshot_forked(struct primary *primary);
 void primary_snapshot_ended(struct primary *primary, enum snapshot_end how);

@@ -43,7 +43,8 @@ struct primary {
     uint64_t offered;           /* the stream's end when it was last handed out */
     uint64_t pinged_ms, alone_since_ms;
     uint32_t good;
-    bool ask; /* all to acknowledge */
+    bool ask;   /* all to acknowledge */
+    bool still; /* no pings */
 };
 
 struct replica {

@@ -65,6 +65,7 @@ struct upstream *upstream_create(void *loop, const struct config *config,
     u->port = where->port;
     u->own_port = where->own_port;
     u->probe = where->probe;
+    u->promote = where->promote;
     u->fd = u->file = -1;
     resp_parser_init(&u->parser);
     u->parser.bulk_max = (uint64_t)1 << BULK_MAX_SHIFT;

@@ -67,7 +67,8 @@ struct upstream_where {
     uint32_t own_port; /* what the primary is told where we listen */
     /* Temporary files go to dir/temp-sync-TAG.rdb */
     const char *dir, *tag;
-    bool probe; /* only ask what the primary is; asked again until it answers */
+    bool probe;   /* only ask what the primary is; asked again until it answers */
+    bool promote; /* a probe that asks nothing but says REPLICAOF NO ONE */
 };
 
 /* loop: struct ev_loop. config is live. The texts of where are copied. Nothing happens before

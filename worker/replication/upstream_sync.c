@@ -43,6 +43,15 @@ static bool say_auth(struct upstream *u) {
     return true;
 }
 
+static bool say_promotion(struct upstream *u) {
+    if (!u->promote)
+        return false;
+    upstream_say(u, 3,
+                 (const struct bytes[]){BYTES_LITERAL("REPLICAOF"), BYTES_LITERAL("NO"),
+                                        BYTES_LITERAL("ONE")});
+    return true;
+}
+
 static bool say_port(struct upstream *u) {
     char digits[BYTES_I64_MAX];
     int64_t port =
@@ -131,6 +140,14 @@ static bool heard_auth(struct upstream *u, struct bytes line) {
     if (begins(line, "+"))
         return true;
     refuse_line(u, "AUTH", line);
+    return false;
+}
+
+static bool heard_promotion(struct upstream *u, struct bytes line) {
+    if (begins(line, "+"))
+        upstream_probed(u);
+    else
+        refuse_line(u, "REPLICAOF NO ONE", line);
     return false;
 }
 
@@ -255,13 +272,10 @@ static const struct handshake_step {
     bool (*say)(struct upstream *u); /* false: nothing to say, go on */
     bool (*heard)(struct upstream *u, struct bytes line);
 } steps[] = {
-    {say_ping, heard_pong},
-    {say_auth, heard_auth},
-    {say_port, heard_option},
-    {say_address, heard_option},
-    {say_info, heard_info},
-    {say_capabilities, heard_option},
-    {say_psync_if_meant, heard_psync},
+    {say_ping, heard_pong},           {say_auth, heard_auth},
+    {say_promotion, heard_promotion}, {say_port, heard_option},
+    {say_address, heard_option},      {say_info, heard_info},
+    {say_capabilities, heard_option}, {say_psync_if_meant, heard_psync},
 };
 enum { STEPS = sizeof steps / sizeof *steps };
 

@@ -5,14 +5,6 @@
 #include <signal.h>
 #include <sys/socket.h>
 
-static unsigned count_in_log(const struct pool *pool, const char *text) {
-    int code;
-    char *said = run_shell(&code, "grep -c '%s' %s", text, pool->log);
-    unsigned count = (unsigned)atoi(said);
-    free(said);
-    return count;
-}
-
 static bool has_dump(const struct pool *pool) {
     char path[600];
     snprintf(path, sizeof path, "%s/shard-0000/dump.rdb", pool->data);

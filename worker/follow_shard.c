@@ -8,6 +8,7 @@
 #include "shared/base/log.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static struct backlog *backlog_of(struct follow_link *link) {
     return primary_backlog(link->follow->w->primary);
@@ -71,12 +72,14 @@ static void on_snapshot(void *arg, const char *file) {
 
 void follow_shard_load(struct follow_link *link) {
     struct worker *w = link->follow->w;
-    char why[512], file[sizeof link->snapshot];
+    char path[1200], why[512], file[sizeof link->snapshot];
     struct upstream_view view;
     snprintf(file, sizeof file, "%s", link->snapshot);
     link->snapshot[0] = '\0';
     upstream_view(link->upstream, &view);
     if (follow_set_syncing(link->follow, true) != 0) {
+        snprintf(path, sizeof path, "%s/shard-%04u/%s", w->config->dir, w->env.shard, file);
+        unlink(path);
         upstream_fail(link->upstream, true, "its snapshot cannot be loaded");
         return;
     }
@@ -93,6 +96,9 @@ void follow_shard_load(struct follow_link *link) {
         upstream_fail(link->upstream, true, "its snapshot cannot be loaded");
         return; /* and this shard goes on saying LOADING */
     }
+    /* Until then a death would bring back what the log of before says. */
+    while (persist_log_is_ending(w->persist))
+        ev_run(w->loop, EVRUN_ONCE);
     primary_become(w->primary, view.id, view.offset);
     link->session.db = w->origin.db; /* a primary that is a replica cannot say it in the stream */
     backlog_of(link)->db = (int64_t)w->origin.db;

@@ -191,6 +191,16 @@ void pool_crash(struct pool *pool) {
         AWAIT(process_gone(pids[i]));
 }
 
+void pool_kill_supervisor(struct pool *pool) {
+    pid_t pids[POOL_WORKERS_MAX + 2];
+    unsigned count = pool_pids(pool, pids);
+    pool_signal(pool, SIGKILL);
+    assert_int_equal(pool_await_exit(pool), -SIGKILL);
+    for (unsigned i = 0; i < count; i++)
+        AWAIT_WITHIN(10, process_gone(pids[i]));
+    pool_start_again(pool);
+}
+
 int pool_stop(struct pool *pool) {
     pool_signal(pool, SIGTERM);
     return pool_await_exit(pool);

@@ -38,24 +38,13 @@ static void kill_front(struct pool *pool) {
     kill(pid, SIGKILL);
 }
 
-/* Its children notice it, and end by themselves; then it is started again. */
-static void kill_supervisor(struct pool *pool) {
-    pid_t pids[POOL_WORKERS_MAX + 2];
-    unsigned count = pool_pids(pool, pids);
-    pool_signal(pool, SIGKILL);
-    assert_int_equal(pool_await_exit(pool), -SIGKILL);
-    for (unsigned i = 0; i < count; i++)
-        AWAIT(process_gone(pids[i]));
-    pool_start_again(pool);
-}
-
 enum victim { A_WORKER, THE_FRONT, THE_SUPERVISOR, VICTIMS };
 
 static void kill_one(struct pool *pool, enum victim victim, uint64_t *random) {
     switch (victim) {
     case A_WORKER: kill_worker(pool, random_below(random, pool->workers)); break;
     case THE_FRONT: kill_front(pool); break;
-    default: kill_supervisor(pool);
+    default: pool_kill_supervisor(pool);
     }
 }
 
@@ -90,7 +79,7 @@ static void kill_under_load(unsigned primary_workers, unsigned workers) {
     pool_await_ready(primary);
     pool_await_ready(replica);
     await_equal(primary->port, replica->port);
-    assert_in_range(full_syncs(replica), 1, primary_workers * (deaths + 1));
+    assert_in_range(full_resyncs(replica), 1, primary_workers * (deaths + 1));
     pool_end(&replica);
     pool_end(&primary);
 }
@@ -215,7 +204,7 @@ static void test_all_die_just_loaded(void **state) {
     say_more(replica->port, 1, 500);
     follow(replica->port, "127.0.0.1", primary->port);
     pool_wake(primary);
-    AWAIT(count_in_log(replica, "sync: Finished with success") == 2);
+    AWAIT(log_lines(replica->dir, "sync: Finished with success") == 2);
     pool_crash(replica);
     pool_start_again(replica); /* alone: it has forgotten REPLICAOF */
     dataset_assert_equal("primary", primary->port, "replica", replica->port, EXPIRY_EXACT);
@@ -242,7 +231,7 @@ static void test_primary_restarts_during_the_snapshot(void **state) {
     follow(replica->port, "127.0.0.1", primary->port);
     pool_wake(primary);
     /* Halfway, and no further: those who receive it sleep. */
-    AWAIT(full_syncs(replica) > 0);
+    AWAIT(full_resyncs(replica) > 0);
     for (unsigned i = 0; i < 2; i++)
         kill(pids[i] = pool_worker_pid(replica, i), SIGSTOP);
     assert_int_equal(pool_stop(primary), 0);
@@ -251,7 +240,7 @@ static void test_primary_restarts_during_the_snapshot(void **state) {
     pool_start_again(primary);
     say_more(primary->port, 1, 100);
     await_equal(primary->port, replica->port);
-    assert_in_range(full_syncs(replica), 2, 4);
+    assert_in_range(full_resyncs(replica), 2, 4);
     pool_end(&replica);
     pool_end(&primary);
 }
@@ -275,7 +264,7 @@ static void test_orderly_restarts_continue(void **state) {
     }
     writer_end(&w);
     await_equal(primary->port, replica->port);
-    assert_int_equal(full_syncs(replica), 2);
+    assert_int_equal(full_resyncs(replica), 2);
     pool_end(&replica);
     pool_end(&primary);
 }
@@ -299,7 +288,7 @@ static void test_a_worker_sleeps(void **state) {
     writer_more(&w, 100);
     writer_end(&w);
     await_equal(primary->port, replica->port);
-    assert_in_range(full_syncs(replica), 2, 4);
+    assert_in_range(full_resyncs(replica), 2, 4);
     pool_end(&replica);
     pool_end(&primary);
 }
@@ -319,7 +308,7 @@ static void test_a_pool_sleeps(void **state) {
     say_more(primary->port, 1, 100);
     pool_wake(replica);
     await_equal(primary->port, replica->port);
-    assert_in_range(full_syncs(replica), 4, 6);
+    assert_in_range(full_resyncs(replica), 4, 6);
     pool_end(&replica);
     pool_end(&primary);
 }
@@ -338,7 +327,7 @@ static void test_the_middle_dies(void **state) {
     }
     await_equal(first->port, last->port);
     dataset_assert_equal("first", first->port, "middle", middle->port, EXPIRY_EXACT);
-    assert_in_range(full_syncs(last), 2, 6);
+    assert_in_range(full_resyncs(last), 2, 6);
     pool_end(&last);
     pool_end(&middle);
     pool_end(&first);
@@ -357,15 +346,15 @@ static void test_the_middle_is_promoted(void **state) {
     say_more(first->port, 1, 100);
     await_equal(first->port, last->port);
     await_equal(first->port, sibling->port);
-    unsigned before = full_syncs(last);
+    unsigned before = full_resyncs(last);
     stop_following(middle->port);
     follow(sibling->port, "127.0.0.1", middle->port);
     say_more(middle->port, 2, 100);
     await_equal(middle->port, last->port);
     await_equal(middle->port, sibling->port);
     assert_continued(sibling);
-    assert_int_equal(full_syncs(sibling), 2);
-    assert_int_equal(full_syncs(last), before);
+    assert_int_equal(full_resyncs(sibling), 2);
+    assert_int_equal(full_resyncs(last), before);
     pool_end(&sibling);
     pool_end(&last);
     pool_end(&middle);
@@ -389,6 +378,5 @@ int main(void) {
         cmocka_unit_test_teardown(test_deaths_between_equal_pools, pools_cleanup),
         cmocka_unit_test_teardown(test_deaths_between_other_pools, pools_cleanup),
     };
-    cmocka_set_test_filter(getenv("CASE"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

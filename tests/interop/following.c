@@ -168,14 +168,6 @@ void await_equal(int primary, int follower) {
     dataset_assert_equal("primary", primary, "follower", follower, EXPIRY_EXACT);
 }
 
-unsigned count_in_log(const struct pool *pool, const char *text) {
-    int code;
-    char *said = run_shell(&code, "grep -aFc -- '%s' %s", text, pool->log);
-    unsigned count = (unsigned)atoi(said);
-    free(said);
-    return count;
-}
-
-unsigned full_syncs(const struct pool *replica) {
-    return count_in_log(replica, "Full resync from master");
+unsigned full_resyncs(const struct pool *replica) {
+    return log_lines(replica->dir, "Full resync from master");
 }

@@ -44,9 +44,7 @@ bool has_word(int port, const char *key);
 void await_last_words(int primary, int follower);
 /* The link is up, the last words are there, all data are equal. */
 void await_equal(int primary, int follower);
-/* Lines of its log, over all its starts. */
-unsigned count_in_log(const struct pool *pool, const char *text);
-/* Snapshots its links have begun with, as its log says. */
-unsigned full_syncs(const struct pool *replica);
+/* Snapshots its links have begun with over all its starts, as its log says. */
+unsigned full_resyncs(const struct pool *replica);
 
 #endif

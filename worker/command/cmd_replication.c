@@ -103,11 +103,19 @@ static bool lacks_primary(const struct command_ctx *ctx) {
            !ctx->session->of_feed;
 }
 
+/* What it wants next is here, or another worker has to know that: then our primary's absence does not matter. */
+static bool continues(const struct command_ctx *ctx, struct bytes id, int64_t offset) {
+    if (follows_pool(ctx))
+        return ctx->env->feed == NULL || feed_continues(ctx->env->feed, id, offset);
+    return offset > 0 &&
+           backlog_continues(primary_backlog_of(ctx->env->primary), id, (uint64_t)offset - 1);
+}
+
 /* From here on the connection is the replica's: replies to what it says are dropped. */
 static void begin(struct command_ctx *ctx, struct bytes id, int64_t offset, bool old) {
     if (!may_be_followed(ctx) || replica_is_attached(ctx->session->replica))
         return;
-    if (lacks_primary(ctx)) {
+    if (lacks_primary(ctx) && !continues(ctx, id, offset)) {
         reply_error(&ctx->reply, "NOMASTERLINK Can't SYNC while not connected with my master");
         return;
     }

@@ -257,6 +257,10 @@ int persist_replace(struct persist *p, const char *file, char *error_r, size_t e
     return -1;
 }
 
+bool persist_log_is_ending(const struct persist *p) {
+    return p->log.state == LOG_ENDING;
+}
+
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes) {
     end_children(p);
     if (persist_save(p, error_r, error_bytes) != 0)

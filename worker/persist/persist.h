@@ -101,6 +101,8 @@ void persist_flushed_all(struct persist *p);
  * For the caller the shard is as at load: hooks.progress is called. 0, or -1 with a text: the keyspace is
  * empty, dump.rdb as it was, and the file is gone. */
 int persist_replace(struct persist *p, const char *file, char *error_r, size_t error_bytes);
+/* The log that was on before is still there, and would be what a start takes in. */
+bool persist_log_is_ending(const struct persist *p);
 /* DEBUG RELOAD: save, empty, load. */
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes);
 

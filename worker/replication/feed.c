@@ -36,7 +36,7 @@ void feed_free(struct feed **feed) {
 }
 
 /* ---- who is served by which ---- */
-static struct feed_run *continues(struct feed *f, struct bytes id, int64_t offset) {
+static struct feed_run *find_continued(const struct feed *f, struct bytes id, int64_t offset) {
     LIST_EACH(node, &f->runs) {
         struct feed_run *run = run_of(node);
         if (run->state == FEED_LIVE && offset > 0 &&
@@ -44,6 +44,10 @@ static struct feed_run *continues(struct feed *f, struct bytes id, int64_t offse
             return run;
     }
     return NULL;
+}
+
+bool feed_continues(const struct feed *f, struct bytes id, int64_t offset) {
+    return find_continued(f, id, offset) != NULL;
 }
 
 static struct feed_run *has_snapshot_to_come(struct feed *f) {
@@ -54,7 +58,7 @@ static struct feed_run *has_snapshot_to_come(struct feed *f) {
 }
 
 bool feed_sync(struct feed *f, struct replica *replica, struct bytes id, int64_t offset, bool old) {
-    struct feed_run *run = old ? NULL : continues(f, id, offset);
+    struct feed_run *run = old ? NULL : find_continued(f, id, offset);
     uint32_t count = 0;
     LIST_EACH(node, &f->runs)
     count++;

@@ -42,6 +42,8 @@ void feed_free(struct feed **feed);
 /* As replica_sync(), of the merged stream. False: so many runs that another can't begin; try again. */
 bool feed_sync(struct feed *feed, struct replica *replica, struct bytes id, int64_t offset,
                bool old);
+/* Would PSYNC id offset go on without a snapshot? */
+bool feed_continues(const struct feed *feed, struct bytes id, int64_t offset);
 void feed_turn_end(struct feed *feed);
 void feed_cron(struct feed *feed); /* ten times a second */
 /* For stopping, when no loop turns any more: read and write on. True if no other shard has more to say, as its

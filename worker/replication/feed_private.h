@@ -37,7 +37,8 @@ struct feed_link {
 /* A command over several shards, of which each says its part. */
 struct feed_span {
     struct list link;
-    uint64_t number, parts, arrived;
+    uint64_t number, parts, begun, arrived;
+    bool said;       /* and not whole: kept to know the parts that come late */
     struct buf text; /* MULTI and the parts that have come, as they will be said */
     int64_t db;      /* of its last command */
     uint32_t age;    /* tenths of a second */

@@ -322,8 +322,10 @@ static void test_partial(void **state) {
         char *said[SIDES], sync[100];
         for (unsigned side = 0; side < SIDES; side++) {
             redisContext *c = client_connect(pair.port[side]);
-            if (how == 0) /* so that there is a backlog */
+            if (how == 0) { /* so that there is a backlog */
                 close(play_replica(pair.port[side], "", "PSYNC ? -1", &said[side]));
+                free(said[side]);
+            }
             expect_text(c, "OK", "SET key value");
             char id[41];
             snprintf(id, sizeof id, "%s", info_field(c, "replication", "master_replid"));

@@ -5,14 +5,6 @@
 #include <signal.h>
 #include <sys/socket.h>
 
-static unsigned count_in_log(const struct pool *pool, const char *text) {
-    int code;
-    char *said = run_shell(&code, "grep -c '%s' %s", text, pool->log);
-    unsigned count = (unsigned)atoi(said);
-    free(said);
-    return count;
-}
-
 static bool has_dump(const struct pool *pool) {
     char path[600];
     snprintf(path, sizeof path, "%s/shard-0000/dump.rdb", pool->data);
@@ -66,8 +58,8 @@ static void test_one_for_three_servers(void **state) {
     writer_end(&w);
     for (unsigned i = 0; i < 3; i++)
         assert_equal(pool->port, redis[i]->port);
-    assert_int_equal(count_in_log(pool, "Background RDB transfer started"), 1);
-    assert_int_equal(count_in_log(pool, "Background saving started"), 0);
+    assert_int_equal(log_lines(pool->dir, "Background RDB transfer started"), 1);
+    assert_int_equal(log_lines(pool->dir, "Background saving started"), 0);
     assert_false(has_dump(pool));
     for (unsigned i = 0; i < 3; i++)
         oracle_end(&redis[i]);
@@ -111,7 +103,7 @@ static struct stuck get_stuck(void) {
 static void go_on(struct stuck *s, unsigned transfers) {
     AWAIT(link_is_up(s->redis->port));
     assert_equal(s->pool->port, s->redis->port);
-    assert_int_equal(count_in_log(s->pool, "Background RDB transfer started"), transfers);
+    assert_int_equal(log_lines(s->pool->dir, "Background RDB transfer started"), transfers);
     close(s->fd);
     oracle_end(&s->redis);
     pool_end(&s->pool);
@@ -164,7 +156,7 @@ static void test_worker_is_killed(void **state) {
 
 /* ---- pools that follow ---- */
 static void expect_streamed(const struct pool *pool, unsigned links) {
-    assert_int_equal(count_in_log(pool, "receiving streamed RDB from master with EOF"), links);
+    assert_int_equal(log_lines(pool->dir, "receiving streamed RDB from master with EOF"), links);
 }
 
 /* A server that streams without a file, to pools of one and of three. */

@@ -260,7 +260,12 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events) {
     }
     ssize_t n = send(u->fd, u->out.data, u->out.len, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
-        fail_errno(u, "cannot write");
+        /* What it said before it left is read to its end, which then tells the reason. */
+        buf_clear(&u->out);
+        if (u->state != UPSTREAM_STREAMING || u->refused)
+            fail_errno(u, "cannot write");
+        else
+            ev_io_stop(loop, &u->writable);
         return;
     }
     if (n > 0)

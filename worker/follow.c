@@ -20,6 +20,10 @@ struct follow *follow_create(struct worker *w) {
 }
 
 /* ---- links ---- */
+static uint32_t public_port(const struct follow *f) {
+    return f->w->config->port > 0 ? (uint32_t)f->w->config->port : 0;
+}
+
 struct follow_link *follow_link_create(struct follow *f, uint32_t port, const char *tag,
                                        const struct upstream_hooks *hooks) {
     struct follow_link *link = mem_calloc(1, sizeof *link);
@@ -34,6 +38,7 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
     struct upstream_where where = {.host = f->host,
                                    .port = port,
                                    .own_port = slots->port[f->w->env.shard],
+                                   .public_port = f->mode == FOLLOW_SHARD ? public_port(f) : 0,
                                    .dir = dir,
                                    .tag = tag};
     link->upstream = upstream_create(f->w->loop, f->w->config, &where, &mine);

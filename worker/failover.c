@@ -13,7 +13,7 @@
 
 enum { COMMAND_BYTES = 400, WORDS_MAX = 4, PAUSE_MORE_MS = 5000 };
 
-enum state { NONE, PAUSING, WAITING, PROMOTING, TURNING, ENDING };
+enum state { NONE, PAUSING, DRAINING, WAITING, PROMOTING, TURNING, ENDING };
 
 struct failover {
     struct worker *w;
@@ -24,8 +24,9 @@ struct failover {
     struct upstream *target;
     bool promoted; /* it has said so; the link cannot be freed from within */
     char command[COMMAND_BYTES];
-    bool said; /* the command is the router's */
-    uint64_t deadline_ms;
+    bool said;                      /* the command is the router's */
+    uint64_t until_ms, deadline_ms; /* for the replicas, for the target's answer */
+    uint64_t generations; /* of the workers, added up: one that began anew knows of no pause */
 };
 
 static void on_wake(struct pipeline *pipeline) {
@@ -114,8 +115,27 @@ static void promote(struct failover *f) {
     upstream_start(f->target, "", 0);
 }
 
+static uint64_t generations(const struct failover *f) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < f->w->segment.workers; i++)
+        sum += atomic_load(&segment_status(&f->w->segment, i)->generation);
+    return sum;
+}
+
+/* Writes that were begun before the pause may be on their way to their shard yet: the stream's end is not
+ * the end before they are there. */
+static void drain(struct failover *f) {
+    uint64_t now_ms = clock_mono_ms();
+    if (now_ms >= f->until_ms)
+        end(f, "writes that were begun before did not end in time");
+    else if (segment_sum(&f->w->segment, METRIC_writes_in_flight) == 0)
+        say(f, WAITING, "WAIT %u %" PRIu64, f->order.replicas, f->until_ms - now_ms);
+}
+
 static void after_wait(struct failover *f, int64_t replicas) {
-    if (replicas >= f->order.replicas)
+    if (generations(f) != f->generations)
+        end(f, "a worker went down meanwhile");
+    else if (replicas >= f->order.replicas)
         promote(f);
     else if (f->order.force)
         promote(f);
@@ -141,7 +161,7 @@ static void take_reply(struct failover *f) {
         if (failed)
             end(f, line);
         else
-            say(f, WAITING, "WAIT %u %" PRIu64, f->order.replicas, f->order.timeout_ms);
+            set_state(f, DRAINING);
         break;
     case WAITING:
         if (failed)
@@ -167,6 +187,10 @@ void failover_turn(struct failover *f) {
             turn_around(f);
         return;
     }
+    if (f->state == DRAINING) {
+        drain(f);
+        return;
+    }
     if (!f->said)
         f->said = try_to_say(f);
     if (f->said && f->pipeline.in_flight == 0 && f->pipeline.out.len > 0)
@@ -187,14 +211,16 @@ const char *failover_begin(struct failover *f, const struct failover_order *orde
     if (f->state != NONE)
         return "ERR FAILOVER already in progress.";
     f->order = *order;
-    f->deadline_ms = clock_mono_ms() + order->timeout_ms + PAUSE_MORE_MS / 2;
+    f->until_ms = clock_mono_ms() + order->timeout_ms;
+    f->deadline_ms = f->until_ms + PAUSE_MORE_MS / 2;
+    f->generations = generations(f);
     log_notice("Failover to %s:%u: writes pause", order->host, order->port);
     say(f, PAUSING, "CLIENT PAUSE %" PRIu64 " WRITE", order->timeout_ms + PAUSE_MORE_MS);
     return NULL;
 }
 
 bool failover_abort(struct failover *f) {
-    if (f->state != PAUSING && f->state != WAITING)
+    if (f->state == NONE || f->state > WAITING)
         return false; /* none, or it is decided */
     router_forget(f->w->router, &f->pipeline);
     pipeline_init(&f->pipeline, f, on_wake);

@@ -1,6 +1,7 @@
 /* failover.h - the command FAILOVER: this pool and a replica pool change places, and nothing acknowledged is lost.
  *
  *   PAUSING     CLIENT PAUSE WRITE at all shards
+ *   DRAINING    until writes that were begun before have come to their shards
  *   WAITING     WAIT: for each shard, all replicas have all of it
  *   PROMOTING   REPLICAOF NO ONE, said to the target's public port, until it answers
  *   TURNING     REPLICAOF target, here

@@ -20,6 +20,12 @@ struct follow *follow_create(struct worker *w) {
 }
 
 /* ---- links ---- */
+/* Told to the shards of a pool only, shard by shard: a lone primary has nothing to ask a pool for. */
+static uint32_t public_port(const struct follow *f) {
+    bool by_shard = f->mode == FOLLOW_SHARD && f->primary_workers > 0;
+    return by_shard ? (uint32_t)f->w->config->port : 0;
+}
+
 struct follow_link *follow_link_create(struct follow *f, uint32_t port, const char *tag,
                                        const struct upstream_hooks *hooks) {
     struct follow_link *link = mem_calloc(1, sizeof *link);
@@ -34,6 +40,7 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
     struct upstream_where where = {.host = f->host,
                                    .port = port,
                                    .own_port = slots->port[f->w->env.shard],
+                                   .public_port = public_port(f),
                                    .dir = dir,
                                    .tag = tag};
     link->upstream = upstream_create(f->w->loop, f->w->config, &where, &mine);

@@ -77,6 +77,7 @@ static bool unblock_session(void *upper, struct session *session, bool with_erro
 static void pause_clients(void *upper, uint64_t until_ms, bool all) {
     struct worker *w = upper;
     router_pause(w->router, until_ms, all);
+    router_refresh_status(w->router); /* writes that were begun before */
 }
 
 static void monitor(void *upper, struct command_ctx *ctx, bool on) {

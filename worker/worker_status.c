@@ -95,6 +95,7 @@ static void tell_replica(struct replication_table *table, const struct replica_v
         return;
     struct replica_line *line = &table->replica[table->replicas - 1];
     *line = (struct replica_line){.port = view->port,
+                                  .public_port = view->public_port,
                                   .merged = merged,
                                   .offset = view->offset,
                                   .behind_bytes = view->behind_bytes,

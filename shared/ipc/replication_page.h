@@ -21,8 +21,9 @@ struct replica_line {
     char address[LINK_ADDRESS_BYTES]; /* as it announces itself, or as it is seen */
     char state[LINK_STATE_BYTES];     /* as INFO replication says */
     uint32_t port;
-    uint32_t merged; /* 1: it follows the whole pool, by the merged stream */
-    uint64_t offset; /* acknowledged */
+    uint32_t public_port; /* of the pool it is a shard of; 0: of none */
+    uint32_t merged;      /* 1: it follows the whole pool, by the merged stream */
+    uint64_t offset;      /* acknowledged */
     uint64_t behind_bytes;
     int64_t lag_s; /* since it acknowledged last */
 };

@@ -9,6 +9,8 @@ static json_t *replica(const struct replica_line *line) {
     json_t *o = json_object();
     json_object_set_new(o, "address", json_text(line->address, sizeof(line->address)));
     json_object_set_new(o, "port", json_number(line->port));
+    json_object_set_new(o, "public_port",
+                        line->public_port ? json_number(line->public_port) : json_null());
     json_object_set_new(o, "state", json_text(line->state, sizeof(line->state)));
     json_object_set_new(o, "merged", json_boolean(line->merged != 0));
     json_object_set_new(o, "offset", json_number(line->offset));

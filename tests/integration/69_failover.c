@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-enum { WORKERS = 2, COUNTERS = 4 };
+enum { WORKERS = 3, COUNTERS = 4 };
 
 static bool link_is_up(const struct pool *pool) {
     redisContext *c = pool_connect(pool);
@@ -19,14 +19,16 @@ static bool link_is_up(const struct pool *pool) {
 static bool has_replicas(const struct pool *pool) {
     bool all = true;
     for (unsigned i = 0; i < WORKERS; i++)
-        all = all && pool_number(pool, "workers.%u.metrics.connected_replicas", i) == 1;
+        all = all &&
+              strcmp(pool_text(pool, "workers.%u.replication.replicas.0.state", i), "online") == 0;
     return all;
 }
 
 static void make_pair(struct pool *pool[2]) {
     for (unsigned i = 0; i < 2; i++)
         pool[i] = pool_start(&(struct pool_options){
-            .workers = WORKERS, .options = {"--appendonly", "yes", "--save", ""}});
+            .workers = WORKERS,
+            .options = {"--appendonly", "yes", "--save", "", "--heartbeat-timeout", "60000"}});
     redisContext *c = pool_connect(pool[1]);
     expect_text(c, "OK", "REPLICAOF 127.0.0.1 %d", pool[0]->port);
     redisFree(c);
@@ -68,7 +70,8 @@ static int64_t full_syncs(const struct pool *pool) {
     return sum;
 }
 
-static void change_places(struct pool *primary, struct pool *replica) {
+/* named: the target is, else it is found. */
+static void change_places(struct pool *primary, struct pool *replica, bool named) {
     static struct counter counters[COUNTERS]; /* a failed test leaves the threads */
     int64_t full = full_syncs(primary);
     for (unsigned i = 0; i < COUNTERS; i++) {
@@ -78,7 +81,10 @@ static void change_places(struct pool *primary, struct pool *replica) {
     for (unsigned i = 0; i < COUNTERS; i++)
         AWAIT(atomic_load(&counters[i].count) > 100);
     redisContext *c = pool_connect(primary);
-    expect_text(c, "OK", "FAILOVER TO 127.0.0.1 %d TIMEOUT 30000", replica->port);
+    if (named)
+        expect_text(c, "OK", "FAILOVER TO 127.0.0.1 %d TIMEOUT 30000", replica->port);
+    else
+        expect_text(c, "OK", "FAILOVER");
     for (unsigned i = 0; i < COUNTERS; i++)
         pthread_join(counters[i].thread, NULL);
     AWAIT(link_is_up(primary));
@@ -101,7 +107,7 @@ static void test_there_and_back(void **state) {
     struct pool *pool[2];
     make_pair(pool);
     for (unsigned i = 0; i < 4; i++) {
-        change_places(pool[i % 2], pool[1 - i % 2]);
+        change_places(pool[i % 2], pool[1 - i % 2], i < 2);
         AWAIT(has_replicas(pool[1 - i % 2]));
     }
     pool_end(&pool[1]);
@@ -134,11 +140,90 @@ static void test_comes_to_nothing(void **state) {
     expect_text(c, "OK", "FAILOVER ABORT");
     assert_still_primary(pool[0]);
     kill(sleeper, SIGCONT);
-    /* Nobody listens there. */
-    expect_text(c, "OK", "FAILOVER TO 127.0.0.1 1 TIMEOUT 500");
+    redisFree(c);
+    change_places(pool[0], pool[1], true);
+    pool_end(&pool[1]);
+    pool_end(&pool[0]);
+}
+
+/* A write on its way to its shard is seen: until it is there FAILOVER takes no stream's end for the end. */
+static void test_writes_in_flight(void **state) {
+    struct pool *pool = pool_start(
+        &(struct pool_options){.workers = WORKERS, .options = {"--heartbeat-timeout", "60000"}});
+    redisContext *c = pool_connect(pool);
+    redisReply *reply;
+    expect_text(c, "OK", "SET %s here", pool_key(pool, 0, 0));
+    kill(pool_worker_pid(pool, 1), SIGSTOP);
+    redisAppendCommand(c, "SET %s there", pool_key(pool, 1, 0));
+    int written = 0;
+    while (!written)
+        assert_int_equal(redisBufferWrite(c, &written), REDIS_OK);
+    AWAIT(pool_number(pool, "workers.0.metrics.writes_in_flight") == 1);
+    kill(pool_worker_pid(pool, 1), SIGCONT);
+    assert_int_equal(redisGetReply(c, (void **)&reply), REDIS_OK);
+    assert_string_equal(reply->str, "OK");
+    AWAIT(pool_number(pool, "workers.0.metrics.writes_in_flight") == 0);
+    freeReplyObject(reply);
+    redisFree(c);
+    pool_end(&pool);
+}
+
+/* Whoever is no replica of every shard is not told to become a primary, nor followed. */
+static void test_strangers(void **state) {
+    struct pool *pool[2], *stranger = pool_start(&(struct pool_options){.workers = WORKERS});
+    make_pair(pool);
+    redisContext *c = pool_connect(pool[0]);
+    const int ports[] = {stranger->port, pool[0]->port, pool[1]->worker_port, 1};
+    expect_text(c, "OK", "SET key value");
+    for (unsigned i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+        expect_error(c, "ERR FAILOVER target HOST and PORT is not a replica.",
+                     "FAILOVER TO 127.0.0.1 %d TIMEOUT 1000", ports[i]);
+    expect_error(c, "ERR FAILOVER target HOST and PORT is not a replica.",
+                 "FAILOVER TO 10.0.0.1 %d TIMEOUT 1000 FORCE", pool[1]->port);
+    expect_text(c, "value", "GET key");
     assert_still_primary(pool[0]);
     redisFree(c);
-    change_places(pool[0], pool[1]);
+    pool_end(&stranger);
+    pool_end(&pool[1]);
+    pool_end(&pool[0]);
+}
+
+static void await_waiting(redisContext *c, const struct pool *target, pid_t sleeper) {
+    kill(sleeper, SIGSTOP);
+    for (unsigned i = 0; i < 50; i++)
+        expect_text(c, "OK", "SET key:%u %u", i, i);
+    expect_text(c, "OK", "FAILOVER TO 127.0.0.1 %d TIMEOUT 20000", target->port);
+    AWAIT(strcmp(info_field(c, "replication", "master_failover_state"), "waiting-for-sync") == 0);
+}
+
+/* Of the target, and of a worker of our own, which begins again and knows of no pause. */
+static void test_deaths(void **state) {
+    struct pool *pool[2];
+    make_pair(pool);
+    pool[0]->options.deaths = pool[1]->options.deaths = true;
+    redisContext *c = pool_connect(pool[0]);
+    await_waiting(c, pool[1], pool_worker_pid(pool[1], 1));
+    pool_crash(pool[1]);
+    expect_text(c, "OK", "FAILOVER ABORT");
+    assert_still_primary(pool[0]);
+    pool_start_again(pool[1]);
+    redisContext *r = pool_connect(pool[1]);
+    expect_text(r, "OK", "REPLICAOF 127.0.0.1 %d", pool[0]->port);
+    redisFree(r);
+    AWAIT(link_is_up(pool[1]) && has_replicas(pool[0]));
+    redisFree(c);
+    c = pool_connect(pool[0]);
+    pid_t sleeper = pool_worker_pid(pool[1], 1);
+    await_waiting(c, pool[1], sleeper);
+    redisFree(c);
+    pool_kill_worker(pool[0], 1, SIGKILL);
+    kill(sleeper, SIGCONT);
+    assert_still_primary(pool[0]);
+    r = pool_connect(pool[1]);
+    assert_string_equal(info_field(r, "replication", "role"), "slave");
+    redisFree(r);
+    AWAIT(link_is_up(pool[1]) && has_replicas(pool[0]));
+    change_places(pool[0], pool[1], true);
     pool_end(&pool[1]);
     pool_end(&pool[0]);
 }
@@ -167,6 +252,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_there_and_back, pools_cleanup),
         cmocka_unit_test_teardown(test_comes_to_nothing, pools_cleanup),
+        cmocka_unit_test_teardown(test_writes_in_flight, pools_cleanup),
+        cmocka_unit_test_teardown(test_strangers, pools_cleanup),
+        cmocka_unit_test_teardown(test_deaths, pools_cleanup),
         cmocka_unit_test_teardown(test_refusals, pools_cleanup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

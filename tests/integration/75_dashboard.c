@@ -128,7 +128,8 @@ static void test_shows_replication(void **state) {
     assert_int_equal(pool_number(primary, "workers.0.replication.full_syncs"), 1);
     redisReply *info = redisCommand(c, "INFO replication");
     snprintf(words, sizeof(words),
-             "shard1_replica0:ip=127.0.0.1,port=%d,state=online,offset=", replica->worker_port + 1);
+             "shard1_replica0:ip=127.0.0.1,port=%d,public_port=%d,state=online,offset=",
+             replica->worker_port + 1, replica->port);
     assert_non_null(strstr(info->str, words));
     assert_non_null(strstr(info->str, "shard0_replication:offset="));
     freeReplyObject(info);

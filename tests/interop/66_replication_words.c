@@ -489,7 +489,7 @@ static void answer_replica(int fd, int port, const char *word) {
     raw_send_text(fd, reply);
 }
 
-/* Answers until PSYNC comes; *said_r: what REPLCONF said up to there. Returns the connection, or -1 if it was one
+/* Answers until PSYNC comes; *said_r: what REPLCONF said up to there, but our option, which pools tell pools. Returns the connection, or -1 if it was one
  * that only asked. */
 static int shake_hands(int listener, int port, char **said_r) {
     int fd = accept(listener, NULL, NULL);
@@ -503,7 +503,9 @@ static int shake_hands(int listener, int port, char **said_r) {
         redisReaderFeed(reader, bytes, (size_t)n);
         while (redisReaderGetReply(reader, (void **)&reply) == REDIS_OK && reply != NULL) {
             const char *word = reply->element[0]->str;
-            for (size_t i = 0; !strcasecmp(word, "REPLCONF") && i < reply->elements; i++)
+            bool tells = strcasecmp(word, "REPLCONF") == 0 &&
+                         strcmp(reply->element[1]->str, "public-port") != 0;
+            for (size_t i = 0; tells && i < reply->elements; i++)
                 strcat(strcat(said, reply->element[i]->str), i + 1 < reply->elements ? " " : "\n");
             psync = strcasecmp(word, "PSYNC") == 0;
             if (!psync)

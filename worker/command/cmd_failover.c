@@ -1,8 +1,13 @@
 /* cmd_failover.c - FAILOVER [TO host port [FORCE]] [ABORT] [TIMEOUT ms]. The command goes to all shards, and
- * one of them does it. */
+ * one of them does it.
+ *
+ * TO names the target as INFO replication of the public port shows it: a replica pool by its address and its
+ * own public port. No other server is told to become a primary, nor followed: whatever it has would take the
+ * place of what is here. */
 #include "worker/command/server_private.h"
 
 #include <stdio.h>
+#include <strings.h>
 
 enum { DEFAULT_TIMEOUT_MS = 60000 };
 
@@ -74,6 +79,65 @@ static uint32_t count_replicas(const struct segment *segment) {
     return most;
 }
 
+/* ---- the target ---- */
+/* A pool says its public port at each shard, a lone server that follows a pool of one its own. */
+static uint32_t target_port(const struct segment *segment, const struct replica_line *line) {
+    return line->public_port != 0 || segment->workers > 1 ? line->public_port : line->port;
+}
+
+static bool is_online(const struct replica_line *line) {
+    return strcmp(line->state, "online") == 0;
+}
+
+/* How many shards are followed by this pool, and how many of these links are online. Only links that the
+ * replication pages show are seen. */
+static void count_links(const struct segment *segment, const struct failover_order *order,
+                        uint32_t *links_r, uint32_t *online_r) {
+    static struct replication_table table;
+    *links_r = *online_r = 0;
+    for (uint32_t i = 0; i < segment->workers; i++) {
+        bool found = false, online = false;
+        (void)replication_page_read(segment_replication(segment, i), &table);
+        for (uint32_t n = 0; n < links_shown(table.replicas); n++) {
+            const struct replica_line *line = &table.replica[n];
+            if (line->merged || target_port(segment, line) != order->port ||
+                strcasecmp(line->address, order->host) != 0)
+                continue;
+            found = true;
+            online |= is_online(line);
+        }
+        *links_r += found;
+        *online_r += online;
+    }
+}
+
+/* The first of shard 0's that follows all shards. */
+static bool choose_target(const struct segment *segment, struct failover_order *order) {
+    static struct replication_table table;
+    uint32_t links, online;
+    (void)replication_page_read(segment_replication(segment, 0), &table);
+    for (uint32_t n = 0; n < links_shown(table.replicas); n++) {
+        order->port = target_port(segment, &table.replica[n]);
+        snprintf(order->host, sizeof order->host, "%s", table.replica[n].address);
+        count_links(segment, order, &links, &online);
+        if (order->port != 0 && !table.replica[n].merged && online == segment->workers)
+            return true;
+    }
+    return false;
+}
+
+static const char *find_target(const struct segment *segment, struct options *o) {
+    uint32_t links, online;
+    if (!o->to)
+        return choose_target(segment, &o->order)
+                   ? NULL
+                   : "ERR FAILOVER finds no replica that follows every shard of this pool";
+    count_links(segment, &o->order, &links, &online);
+    if (links < segment->workers)
+        return "ERR FAILOVER target HOST and PORT is not a replica.";
+    return online < segment->workers ? "ERR FAILOVER target replica is not online." : NULL;
+}
+
 static const char *begin(struct command_ctx *ctx, struct options *o) {
     if (ctx_config(ctx)->replicaof[0] != '\0')
         return "ERR FAILOVER is not valid when server is a replica.";
@@ -82,8 +146,9 @@ static const char *begin(struct command_ctx *ctx, struct options *o) {
         return "ERR FAILOVER requires connected replicas.";
     if (o->order.force && (!o->to || o->timeout_ms == 0))
         return "ERR FAILOVER with force option requires both a timeout and target HOST and IP.";
-    if (!o->to)
-        return "ERR FAILOVER needs TO here: the public host and port of a pool that is a replica";
+    const char *error = find_target(ctx->env->segment, o);
+    if (error != NULL)
+        return error;
     o->order.timeout_ms = o->timeout_ms > 0 ? (uint64_t)o->timeout_ms : DEFAULT_TIMEOUT_MS;
     return ctx->env->failover(ctx->env->upper, &o->order);
 }

@@ -444,10 +444,11 @@ static void put_shard_links(const struct info *info, uint32_t shard,
     for (uint32_t i = 0; i < links_shown(links->replicas); i++) {
         const struct replica_line *r = &links->replica[i];
         buf_printf(info->out,
-                   "%s%u_replica%u:ip=%s,port=%u,state=%s,offset=%llu,behind=%llu,lag=%lld\r\n",
+                   "%s%u_replica%u:ip=%s,port=%u,public_port=%u,state=%s,offset=%llu,behind=%llu,"
+                   "lag=%lld\r\n",
                    r->merged ? "merged" : "shard", r->merged ? 0 : shard, i, r->address, r->port,
-                   r->state, (unsigned long long)r->offset, (unsigned long long)r->behind_bytes,
-                   (long long)r->lag_s);
+                   r->public_port, r->state, (unsigned long long)r->offset,
+                   (unsigned long long)r->behind_bytes, (long long)r->lag_s);
     }
     for (uint32_t i = 0; i < links_shown(links->primaries); i++) {
         const struct primary_line *p = &links->primary[i];

@@ -329,6 +329,7 @@ void primary_each(const struct primary *p,
         struct replica_view view = {
             .address = r->announced_address[0] ? r->announced_address : r->address,
             .port = r->port,
+            .public_port = r->public_port,
             .state = states[r->state],
             .is_online = r->state == REPLICA_ONLINE,
             .offset = r->acked,

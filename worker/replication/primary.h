@@ -113,8 +113,8 @@ void primary_diskless_ended(struct primary *primary, enum snapshot_end how);
 void primary_refresh(struct primary *primary);
 struct replica_view {
     const char *address;
-    uint32_t port;
-    const char *state; /* as INFO says: wait_bgsave, send_bulk, online */
+    uint32_t port, public_port; /* public_port: of the pool it is a shard of, 0: of none */
+    const char *state;          /* as INFO says: wait_bgsave, send_bulk, online */
     bool is_online;
     uint64_t offset;       /* acknowledged */
     uint64_t behind_bytes; /* of the stream, if it is online */

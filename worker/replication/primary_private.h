@@ -53,14 +53,14 @@ struct replica {
     void *client;
     enum replica_state state;
     char address[64], announced_address[256];
-    uint32_t port;
-    bool old_protocol;  /* SYNC: no answer before the file, no acknowledgements */
-    bool knows_psync2;  /* REPLCONF capa psync2 */
-    bool knows_eof;     /* REPLCONF capa eof: a snapshot that ends with a mark */
-    bool snapshot_only; /* REPLCONF rdb-only 1: no stream */
-    bool own;           /* the pool's own merged stream: not counted */
-    bool may_write;     /* the client layer is done with the socket */
-    int fd;             /* borrowed: the connection */
+    uint32_t port, public_port; /* public_port: of the pool it is a shard of; 0: of none */
+    bool old_protocol;          /* SYNC: no answer before the file, no acknowledgements */
+    bool knows_psync2;          /* REPLCONF capa psync2 */
+    bool knows_eof;             /* REPLCONF capa eof: a snapshot that ends with a mark */
+    bool snapshot_only;         /* REPLCONF rdb-only 1: no stream */
+    bool own;                   /* the pool's own merged stream: not counted */
+    bool may_write;             /* the client layer is done with the socket */
+    int fd;                     /* borrowed: the connection */
     ev_io writable;
     uint64_t file_offset; /* where in the stream the snapshot stands */
     struct buf words;     /* what goes before the file or the stream */

@@ -96,11 +96,11 @@ bool replica_is_attached(const struct replica *r) {
 
 /* ---- before PSYNC ---- */
 /* A port that none can be is none. */
-static enum replica_option set_port(struct replica *r, struct bytes value) {
+static enum replica_option set_port(uint32_t *port_r, struct bytes value) {
     int64_t port;
     if (!bytes_to_i64(value, &port))
         return REPLICA_OPTION_NO_INTEGER;
-    r->port = port > 0 && port <= UINT16_MAX ? (uint32_t)port : 0;
+    *port_r = port > 0 && port <= UINT16_MAX ? (uint32_t)port : 0;
     return REPLICA_OPTION_TAKEN;
 }
 
@@ -123,7 +123,9 @@ static enum replica_option set_snapshot_only(struct replica *r, struct bytes val
 
 enum replica_option replica_option(struct replica *r, struct bytes name, struct bytes value) {
     if (bytes_equal_nocase(name, "listening-port"))
-        return set_port(r, value);
+        return set_port(&r->port, value);
+    if (bytes_equal_nocase(name, "public-port"))
+        return set_port(&r->public_port, value);
     if (bytes_equal_nocase(name, "ip-address"))
         return set_address(r, value);
     if (bytes_equal_nocase(name, "rdb-only"))

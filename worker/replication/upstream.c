@@ -64,6 +64,7 @@ struct upstream *upstream_create(void *loop, const struct config *config,
     snprintf(u->temp, sizeof u->temp, "temp-sync-%s.rdb", where->tag);
     u->port = where->port;
     u->own_port = where->own_port;
+    u->public_port = where->public_port;
     u->probe = where->probe;
     u->promote = where->promote;
     u->fd = u->file = -1;

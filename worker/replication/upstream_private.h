@@ -21,7 +21,7 @@ struct upstream {
     const struct config *config;
     struct upstream_hooks hooks;
     char host[UPSTREAM_HOST_BYTES], *dir, temp[64];
-    uint32_t port, own_port;
+    uint32_t port, own_port, public_port;
 
     enum upstream_state state;
     int fd; /* -1: none */

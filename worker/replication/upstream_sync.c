@@ -63,6 +63,18 @@ static bool say_port(struct upstream *u) {
     return true;
 }
 
+/* Our own option: by it FAILOVER knows the pool of a shard's replica. Who does not know it says so. */
+static bool say_public_port(struct upstream *u) {
+    char digits[BYTES_I64_MAX];
+    if (u->public_port == 0)
+        return false;
+    upstream_say(u, 3,
+                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"),
+                                        BYTES_LITERAL("public-port"),
+                                        {digits, bytes_from_i64(digits, u->public_port)}});
+    return true;
+}
+
 static bool say_address(struct upstream *u) {
     const char *address = u->config->replica_announce_ip;
     if (address[0] == '\0')
@@ -272,10 +284,9 @@ static const struct handshake_step {
     bool (*say)(struct upstream *u); /* false: nothing to say, go on */
     bool (*heard)(struct upstream *u, struct bytes line);
 } steps[] = {
-    {say_ping, heard_pong},           {say_auth, heard_auth},
-    {say_promotion, heard_promotion}, {say_port, heard_option},
-    {say_address, heard_option},      {say_info, heard_info},
-    {say_capabilities, heard_option}, {say_psync_if_meant, heard_psync},
+    {say_ping, heard_pong},   {say_auth, heard_auth},           {say_promotion, heard_promotion},
+    {say_port, heard_option}, {say_public_port, heard_option},  {say_address, heard_option},
+    {say_info, heard_info},   {say_capabilities, heard_option}, {say_psync_if_meant, heard_psync},
 };
 enum { STEPS = sizeof steps / sizeof *steps };
 

@@ -86,17 +86,27 @@ static void ask(struct follow *f) {
     upstream_start(f->probe, "", 0);
 }
 
+/* What was asked is a pool like ours. */
+static bool follows_shard(const struct follow *f) {
+    return f->probed_workers == f->w->segment.workers && f->probed_port != 0;
+}
+
 static void begin(struct follow *f) {
-    uint32_t own_workers = f->w->segment.workers;
     f->probed = false;
     upstream_free(&f->probe);
     f->primary_workers = f->probed_workers;
-    if (f->probed_workers == own_workers && f->probed_port != 0) {
+    if (follows_shard(f)) {
         follow_shard_begin(f, f->probed_port + f->w->env.shard);
     } else {
         follow_shard_end(f);
         follow_pool_begin(f, f->probed_workers > 1 ? f->probed_port : 0);
     }
+    follow_forget_resume(f);
+}
+
+/* Links that deal over all shards wait until it is known whether they may go on from before the start. */
+static bool may_begin(const struct follow *f) {
+    return f->probed && (f->judged || follows_shard(f));
 }
 
 static bool is_followed(const struct follow *f) {
@@ -170,8 +180,9 @@ bool follow_replaces(const struct follow *f) {
 /* ---- the option ---- */
 static void end(struct follow *f) {
     upstream_free(&f->probe);
-    f->probed = false;
+    f->probed = f->settled = false;
     free_links(f);
+    follow_forget_resume(f);
     f->mode = FOLLOW_NOBODY;
     status_set(f->w->status, METRIC_primary_syncing, 0);
     f->w->env.syncing = false;
@@ -195,9 +206,12 @@ void follow_configure(struct follow *f) {
         return;
     }
     bool was_replica = is_followed(f);
+    f->reconfigured = f->configured;
     f->configured = true;
     end(f);
     set_target(f, target);
+    if (!f->reconfigured && is_followed(f)) /* files may say that ours is a primary's history */
+        f->of_family = primary_backlog(f->w->primary)->kept;
     keyspace_set_replica(f->w->ks, is_followed(f));
     if (is_followed(f))
         ask(f);
@@ -246,7 +260,7 @@ static void load(struct follow *f, struct follow_link *link) {
 void follow_turn(struct follow *f) {
     if (f->loading)
         return;
-    if (f->probed)
+    if (may_begin(f))
         begin(f);
     if (f->mode == FOLLOW_SHARD && f->count > 0)
         follow_shard_synced(f->links[0]);
@@ -257,10 +271,11 @@ void follow_turn(struct follow *f) {
             follow_pool_go_on(f->links[i]);
     for (uint32_t i = 0; i < f->count && f->mode == FOLLOW_POOL; i++)
         follow_pool_executed(f->links[i]);
+    follow_look_settled(f);
 }
 
 bool follow_waiting(const struct follow *f) {
-    bool waiting = f->probed;
+    bool waiting = may_begin(f);
     for (uint32_t i = 0; i < f->count && !waiting; i++)
         waiting = f->links[i]->woken || f->links[i]->snapshot[0] != '\0';
     return waiting && !f->loading;
@@ -276,6 +291,7 @@ bool follow_turn_was_short(struct follow *f) {
 }
 
 void follow_peer_down(struct follow *f) {
+    follow_forget_resume(f);
     if (f->mode != FOLLOW_POOL)
         return;
     for (uint32_t i = 0; i < f->count; i++)
@@ -366,5 +382,6 @@ void follow_free(struct follow **follow) {
     *follow = NULL;
     upstream_free(&f->probe);
     free_links(f);
+    follow_forget_resume(f);
     mem_free(f);
 }

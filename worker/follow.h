@@ -10,6 +10,7 @@
 #include "shared/ipc/replication_page.h"
 #include "worker/replication/upstream.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 
 struct worker;
@@ -34,6 +35,18 @@ void follow_tell(const struct follow *follow, struct replication_table *table);
 void follow_peer_down(struct follow *follow);
 /* A snapshot is taking the place of the data right now: what is in memory is not to be saved. */
 bool follow_replaces(const struct follow *follow);
+/* ---- an orderly stop of the whole pool, and its next start: follow_resume.c ---- */
+/* Take no more of the streams, and report when all that was taken has been run; or go on. */
+void follow_settle(struct follow *follow, bool on);
+/* It has been reported, and the data are those of the links' places. */
+bool follow_is_settled(const struct follow *follow);
+/* What names the state of a shard's data: id and offset of its own stream, where its files end. */
+#define FOLLOW_SEAL_FORMAT "%s:%" PRIu64
+/* The files end with this seal and are on the disk: report it, and where the links stand. */
+void follow_seal(struct follow *follow, const struct rdb_origin *own);
+/* The supervisor has compared all seals: the text of follow_seal(), or none. */
+void follow_resume(struct follow *follow, struct bytes text);
+
 /* Bring env.syncing up to date. */
 void follow_look(struct follow *follow);
 

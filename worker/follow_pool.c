@@ -139,6 +139,13 @@ void follow_pool_executed(struct follow_link *link) {
     }
 }
 
+bool follow_pool_is_still(struct follow_link *link) {
+    struct rdb_origin place;
+    take_replies(link);
+    return link->pipeline.in_flight == 0 &&
+           (upstream_place(link->upstream, &place) || !upstream_is_up(link->upstream));
+}
+
 static void on_wake(struct pipeline *pipeline) {
     struct follow_link *link = pipeline->client;
     link->woken = true;
@@ -367,7 +374,7 @@ static void on_snapshot(void *arg, const char *file) {
 }
 
 static void on_continued(void *arg) {
-    /* Only after a short break: what was applied is still here. */
+    /* After a short break, or an orderly restart: what was applied is still here. */
 }
 
 /* ---- life ---- */
@@ -386,11 +393,21 @@ static void begin_link(struct follow *f, uint32_t port, uint32_t server, uint32_
     link->last_slot = (uint16_t)(slots.first[server + 1] - 1);
     pipeline_init(&link->pipeline, link, on_wake);
     link->batch = mem_calloc(1, sizeof *link->batch);
-    upstream_start(link->upstream, "", 0);
+    link->server = server;
+    struct rdb_origin place = {0};
+    if (follow_resumes(f, server, &place))
+        link->session.db = place.db;
+    else
+        place = (struct rdb_origin){0};
+    upstream_start(link->upstream, place.id, place.offset);
+}
+
+uint32_t follow_servers(const struct follow *f) {
+    return f->primary_workers > 1 && f->probed_port != 0 ? f->primary_workers : 1;
 }
 
 void follow_pool_begin(struct follow *f, uint32_t port) {
-    uint32_t servers = port != 0 ? f->primary_workers : 1;
+    uint32_t servers = follow_servers(f);
     f->mode = FOLLOW_POOL;
     for (uint32_t i = f->w->env.shard; i < servers; i += f->w->segment.workers)
         begin_link(f, port != 0 ? port + i : f->port, i, servers);

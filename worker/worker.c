@@ -304,6 +304,13 @@ static int load(struct worker *w) {
     return 0;
 }
 
+static void report_ready(struct worker *w) {
+    char seal[REPLICATION_ID_BYTES + 1 + BYTES_I64_MAX] = "";
+    if (w->origin.id[0] != '\0')
+        snprintf(seal, sizeof seal, FOLLOW_SEAL_FORMAT, w->origin.id, w->origin.offset);
+    control_report(w, CONTROL_REPORT_READY, 0, 0, bytes_of_text(seal));
+}
+
 int worker_run(struct worker *w) {
     int code = load(w);
     if (code != 0)
@@ -313,7 +320,7 @@ int worker_run(struct worker *w) {
     worker_set_state(w, CHILD_UP);
     follow_configure(w->follow);
     clients_open_handover(w->clients);
-    control_report(w, CONTROL_REPORT_READY, 0, 0, (struct bytes){0});
+    report_ready(w);
     ev_run(w->loop, 0);
     return EXIT_ORDERLY;
 }

@@ -97,6 +97,12 @@ bool primary_origin(const struct primary *p, struct rdb_origin *origin_r) {
     return true;
 }
 
+void primary_seal(struct primary *p) {
+    backlog_keep(&p->backlog);
+    p->marked = p->backlog.end;
+    propagate_mark(p->propagate, &p->backlog);
+}
+
 /* ---- the shared snapshot ---- */
 static uint32_t waiting(const struct primary *p, enum replica_state state) {
     uint32_t count = 0;
@@ -206,8 +212,9 @@ static void ping(struct primary *p) {
 }
 
 /* ---- cron ---- */
+/* A replica's is never too old: its place in the history is what it goes on from itself. */
 static void check_backlog(struct primary *p, uint64_t now_ms) {
-    if (!list_empty(&p->replicas) || !p->backlog.kept) {
+    if (!list_empty(&p->replicas) || !p->backlog.kept || p->config->replicaof[0] != '\0') {
         p->alone_since_ms = 0;
         return;
     }

@@ -111,7 +111,15 @@ void upstream_free(struct upstream **upstream) {
     mem_free(u);
 }
 
+static void forget_place(struct upstream *u) {
+    u->id[0] = '\0';
+    u->offset = 0;
+    u->id_is_new = false;
+}
+
 void upstream_fail(struct upstream *u, bool full, const char *why) {
+    if (u->state == UPSTREAM_WAITING && full)
+        forget_place(u); /* what it had is lost while the link is down */
     if (u->state == UPSTREAM_WAITING)
         return;
     if (strcmp(why, u->trouble) != 0)
@@ -122,11 +130,8 @@ void upstream_fail(struct upstream *u, bool full, const char *why) {
     disconnect(u);
     if (u->state == UPSTREAM_LOADING && !full)
         return; /* the snapshot is here: it is worth loading, and where it ends the stream goes on */
-    if (full || u->id_is_new) {
-        u->id[0] = '\0';
-        u->offset = 0;
-        u->id_is_new = false;
-    }
+    if (full || u->id_is_new)
+        forget_place(u);
     u->tried_ms = clock_mono_ms();
     upstream_set_state(u, UPSTREAM_WAITING);
 }
@@ -393,6 +398,10 @@ static void take_stream(struct upstream *u) {
     uint32_t ahead = 0;
     if (u->offering && !offer_transaction(u))
         return;
+    if (u->held) {
+        refuse(u);
+        return;
+    }
     while (u->state == UPSTREAM_STREAMING && at < u->in.len) {
         if (ahead-- == 0)
             ahead = look_ahead(u, u->in.data + at, u->in.len - at) - 1;
@@ -423,6 +432,20 @@ void upstream_go_on(struct upstream *u) {
     u->refused = false;
     ev_io_start(u->loop, &u->readable);
     take_stream(u);
+}
+
+void upstream_hold(struct upstream *u, bool on) {
+    u->held = on;
+    if (on && u->state == UPSTREAM_STREAMING)
+        refuse(u);
+    else
+        upstream_go_on(u);
+}
+
+bool upstream_place(const struct upstream *u, struct rdb_origin *place_r) {
+    *place_r = (struct rdb_origin){.offset = u->offset};
+    snprintf(place_r->id, sizeof place_r->id, "%s", upstream_id(u));
+    return place_r->id[0] != '\0' && !u->offering;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *io, int events) {

@@ -11,6 +11,7 @@
 #define REMUDA_REPLICATION_UPSTREAM_H
 #include "config/config.h"
 #include "shared/base/bytes.h"
+#include "worker/persist/rdb_part.h"
 #include "worker/replication/backlog.h"
 
 struct upstream;
@@ -100,6 +101,11 @@ void upstream_synced(struct upstream *upstream, uint64_t offset);
 void upstream_executed(struct upstream *upstream, uint64_t offset);
 /* Offer the command that was refused again, and go on. */
 void upstream_go_on(struct upstream *upstream);
+/* Offer nothing more of the stream, but for the rest of a transaction, until it may go on. */
+void upstream_hold(struct upstream *upstream, bool on);
+/* Where in a stream the data are that it was offered; db is not told. False: in none, only a snapshot helps;
+ * or in the middle of a transaction. */
+bool upstream_place(const struct upstream *upstream, struct rdb_origin *place_r);
 /* For stopping, when no loop turns any more: take what has come in. */
 void upstream_pull(struct upstream *upstream);
 /* Ten times a second: time-outs, acknowledgements, the next try. */

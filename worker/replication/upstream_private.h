@@ -29,6 +29,7 @@ struct upstream {
     struct buf in, out;
     uint32_t step;    /* of the handshake */
     bool refused;     /* a command waits for upstream_go_on() */
+    bool held;        /* none is offered */
     bool probe;       /* only to ask what the primary is */
     bool promote;     /* or to tell it to be one */
     bool checks_size; /* that it is a pool of so many workers */

@@ -321,6 +321,60 @@ static void test_stream_and_transaction(void **state) {
     end(&l);
 }
 
+/* Held it offers nothing more, knows where it stands, and loses that if the data are lost: also while the link
+ * is down already. */
+static void test_held(void **state) {
+    static const char said[] = SHAKEN "+CONTINUE\r\n"
+                                      "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n";
+    static const char more[] = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nc\r\n";
+    struct rdb_origin place;
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_start(l.upstream, ID, 7);
+    say(&l, said, sizeof said - 1);
+    TURN_UNTIL(&l, l.commands == 1);
+    upstream_hold(l.upstream, true);
+    send_all(&l, more, sizeof more - 1);
+    for (unsigned i = 0; i < 20; i++)
+        turn(&l);
+    upstream_go_on(l.upstream);
+    assert_int_equal(l.commands, 1);
+    assert_true(upstream_place(l.upstream, &place));
+    assert_string_equal(place.id, ID);
+    assert_int_equal(place.offset, 7 + 27);
+    upstream_hold(l.upstream, false);
+    TURN_UNTIL(&l, l.commands == 2);
+    shutdown(l.fd, SHUT_RDWR);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    assert_true(upstream_place(l.upstream, &place));
+    assert_int_equal(place.offset, 7 + 27 + 27);
+    upstream_fail(l.upstream, true, "a shard is gone");
+    assert_false(upstream_place(l.upstream, &place));
+    end(&l);
+}
+
+/* In the middle of a transaction, whose rest is taken all the same. */
+static void test_held_in_a_transaction(void **state) {
+    static const char said[] =
+        SHAKEN "+CONTINUE\r\n*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\na\r\n"
+               "*2\r\n$4\r\nINCR\r\n$1\r\nb\r\n*1\r\n$4\r\nEXEC\r\n*2\r\n$4\r\nINCR\r\n$1\r\nc\r\n";
+    struct rdb_origin place;
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    l.refuse_at = 3;
+    upstream_start(l.upstream, ID, 7);
+    say(&l, said, sizeof said - 1);
+    TURN_UNTIL(&l, l.commands == 2);
+    upstream_hold(l.upstream, true);
+    assert_false(upstream_place(l.upstream, &place));
+    l.refuse_at = 0;
+    upstream_go_on(l.upstream);
+    assert_int_equal(l.commands, 4);
+    assert_true(upstream_place(l.upstream, &place));
+    assert_int_equal(place.offset, 7 + 15 + 21 + 21 + 14);
+    end(&l);
+}
+
 static void test_looks_ahead(void **state) {
     char said[4096] = SHAKEN "+FULLRESYNC " ID " 7\r\n$4\r\nfile";
     enum { COMMANDS = 40 };
@@ -499,6 +553,8 @@ int main(void) {
         cmocka_unit_test(test_endless_file),
         cmocka_unit_test(test_cut_file),
         cmocka_unit_test(test_stream_and_transaction),
+        cmocka_unit_test(test_held),
+        cmocka_unit_test(test_held_in_a_transaction),
         cmocka_unit_test(test_looks_ahead),
         cmocka_unit_test(test_lost_while_loading),
         cmocka_unit_test(test_lost_within_transaction),

@@ -218,6 +218,14 @@ static void on_cut_linked(struct child *child, const struct control_header *head
     cut_report_linked(child, header->id, header->number, body);
 }
 
+/* All of the pool follow it in one way. */
+static void on_primary_is(struct child *child, const struct control_header *header,
+                          struct bytes body) {
+    if (!stop_is_on(child->supervisor))
+        children_order(child->supervisor, CONTROL_ORDER_PRIMARY_IS, header->id, header->number,
+                       body);
+}
+
 static void on_settled(struct child *child, const struct control_header *header,
                        struct bytes body) {
     stop_settled(child);
@@ -252,6 +260,7 @@ static report_fn *const report_table[CONTROL_TYPE_COUNT] = {
     [CONTROL_REPORT_CUT_PREPARED] = on_cut_prepared,
     [CONTROL_REPORT_CUT_LOCKED] = on_cut_locked,
     [CONTROL_REPORT_CUT_LINKED] = on_cut_linked,
+    [CONTROL_REPORT_PRIMARY_IS] = on_primary_is,
     [CONTROL_REPORT_SETTLED] = on_settled,
     [CONTROL_REPORT_SEALED] = on_sealed,
     [CONTROL_REPORT_STOP_REFUSED] = on_stop_refused,

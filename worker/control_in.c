@@ -97,6 +97,11 @@ static void on_resume(struct worker *w, const struct control_header *order, stru
     follow_resume(w->follow, body);
 }
 
+static void on_primary_is(struct worker *w, const struct control_header *order, struct bytes body) {
+    struct follow_found found = {.workers = (uint32_t)order->id, .port = (uint32_t)order->number};
+    follow_primary_is(w->follow, &found, body);
+}
+
 static order_function *const orders[CONTROL_TYPE_COUNT] = {
     [CONTROL_ORDER_STOP] = on_stop,
     [CONTROL_ORDER_CONFIG] = on_config,
@@ -108,6 +113,7 @@ static order_function *const orders[CONTROL_TYPE_COUNT] = {
     [CONTROL_ORDER_CUT_PREPARE] = on_cut_prepare,
     [CONTROL_ORDER_CUT_LOCK] = on_cut_lock,
     [CONTROL_ORDER_CUT_END] = on_cut_end,
+    [CONTROL_ORDER_PRIMARY_IS] = on_primary_is,
     [CONTROL_ORDER_SETTLE] = on_settle,
     [CONTROL_ORDER_RESUME] = on_resume,
 };

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { SHORT_TURN_BYTES = 16 * 1024 };
+enum { SHORT_TURN_BYTES = 16 * 1024, LOOK_AGAIN_CRONS = 30 /* of a tenth of a second */ };
 
 struct follow *follow_create(struct worker *w) {
     struct follow *f = mem_calloc(1, sizeof *f);
@@ -22,8 +22,26 @@ struct follow *follow_create(struct worker *w) {
 /* ---- links ---- */
 /* Told to the shards of a pool only, shard by shard: a lone primary has nothing to ask a pool for. */
 static uint32_t public_port(const struct follow *f) {
-    bool by_shard = f->mode == FOLLOW_SHARD && f->primary_workers > 0;
+    bool by_shard = f->mode == FOLLOW_SHARD && f->primary.workers > 0;
     return by_shard ? (uint32_t)f->w->config->port : 0;
+}
+
+static bool is_same(const struct follow_found *a, const struct follow_found *b) {
+    return a->workers == b->workers && a->port == b->port;
+}
+
+/* A link, or a probe while there are links, knows what the primary is now: all workers must. */
+static void on_found(void *arg, uint32_t workers, uint32_t worker_port) {
+    struct follow *f = arg;
+    struct follow_found found = {.workers = workers, .port = worker_port};
+    if (!is_same(&found, &f->primary))
+        control_report(f->w, CONTROL_REPORT_PRIMARY_IS, workers, worker_port,
+                       bytes_of_text(f->target));
+}
+
+static void on_another(void *arg, uint32_t workers, uint32_t worker_port) {
+    struct follow_link *link = arg;
+    on_found(link->follow, workers, worker_port);
 }
 
 struct follow_link *follow_link_create(struct follow *f, uint32_t port, const char *tag,
@@ -37,6 +55,7 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
     link->session.authenticated = link->session.upstream = true;
     struct upstream_hooks mine = *hooks;
     mine.arg = link;
+    mine.is_another = on_another;
     struct upstream_where where = {.host = f->host,
                                    .port = port,
                                    .own_port = slots->port[f->w->env.shard],
@@ -44,7 +63,7 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
                                    .dir = dir,
                                    .tag = tag};
     link->upstream = upstream_create(f->w->loop, f->w->config, &where, &mine);
-    upstream_check_size(link->upstream, f->primary_workers);
+    upstream_check(link->upstream, f->primary.workers, f->primary.port);
     ASSERT(f->count < FOLLOW_LINKS_MAX);
     f->links[f->count++] = link;
     return link;
@@ -72,8 +91,11 @@ bool follow_is_service(struct bytes name) {
 /* ---- asking ---- */
 static void on_probed(void *arg, uint32_t workers, uint32_t worker_port) {
     struct follow *f = arg;
-    f->probed_workers = workers;
-    f->probed_port = worker_port;
+    if (f->mode != FOLLOW_ASKING) {
+        on_found(f, workers, worker_port);
+        return;
+    }
+    f->found = (struct follow_found){.workers = workers, .port = worker_port};
     f->probed = true; /* the link that brings the answer cannot be freed from within */
 }
 
@@ -81,32 +103,60 @@ static void ask(struct follow *f) {
     struct upstream_hooks hooks = {.arg = f, .probed = on_probed};
     struct upstream_where where = {
         .host = f->host, .port = f->port, .dir = f->w->config->dir, .tag = "none", .probe = true};
-    f->mode = FOLLOW_ASKING;
+    upstream_free(&f->probe);
     f->probe = upstream_create(f->w->loop, f->w->config, &where, &hooks);
     upstream_start(f->probe, "", 0);
 }
 
 /* What was asked is a pool like ours. */
 static bool follows_shard(const struct follow *f) {
-    return f->probed_workers == f->w->segment.workers && f->probed_port != 0;
+    return f->found.workers == f->w->segment.workers && f->found.port != 0;
 }
 
 static void begin(struct follow *f) {
-    f->probed = false;
+    f->probed = f->anew = f->settled = false;
     upstream_free(&f->probe);
-    f->primary_workers = f->probed_workers;
+    free_links(f);
+    f->primary = f->found;
     if (follows_shard(f)) {
-        follow_shard_begin(f, f->probed_port + f->w->env.shard);
+        follow_shard_begin(f, f->primary.port + f->w->env.shard);
     } else {
-        follow_shard_end(f);
-        follow_pool_begin(f, f->probed_workers > 1 ? f->probed_port : 0);
+        if (f->mode == FOLLOW_SHARD)
+            follow_shard_leave(f);
+        else
+            follow_shard_end(f);
+        follow_pool_begin(f);
     }
     follow_forget_resume(f);
 }
 
 /* Links that deal over all shards wait until it is known whether they may go on from before the start. */
 static bool may_begin(const struct follow *f) {
-    return f->probed && (f->judged || follows_shard(f));
+    return f->anew || (f->probed && (f->judged || follows_shard(f)));
+}
+
+void follow_primary_is(struct follow *f, const struct follow_found *found, struct bytes target) {
+    bool has_links = f->mode == FOLLOW_SHARD || f->mode == FOLLOW_POOL;
+    if (!has_links || !bytes_equal(target, bytes_of_text(f->target)) || is_same(found, &f->primary))
+        return;
+    log_notice("The master is another now: %u workers, not %u", found->workers, f->primary.workers);
+    f->found = *found;
+    f->anew = true;
+}
+
+/* A pool that got fewer workers, or other ports, is not found where its shards were. */
+static void look_again(struct follow *f) {
+    struct upstream_view view;
+    bool down = false;
+    for (uint32_t i = 0; i < f->count; i++) {
+        upstream_view(f->links[i]->upstream, &view);
+        down = down || view.state < UPSTREAM_SYNCING;
+    }
+    f->down_cron = down ? f->down_cron + 1 : 0;
+    if (f->down_cron > 0 && f->down_cron % LOOK_AGAIN_CRONS == 0)
+        ask(f);
+    else if (!down)
+        upstream_free(&f->probe);
 }
 
 static bool is_followed(const struct follow *f) {
@@ -180,7 +230,7 @@ bool follow_replaces(const struct follow *f) {
 /* ---- the option ---- */
 static void end(struct follow *f) {
     upstream_free(&f->probe);
-    f->probed = f->settled = false;
+    f->probed = f->settled = f->anew = false;
     free_links(f);
     follow_forget_resume(f);
     f->mode = FOLLOW_NOBODY;
@@ -213,10 +263,12 @@ void follow_configure(struct follow *f) {
     if (!f->reconfigured && is_followed(f)) /* files may say that ours is a primary's history */
         f->of_family = primary_backlog(f->w->primary)->kept;
     keyspace_set_replica(f->w->ks, is_followed(f));
-    if (is_followed(f))
+    if (is_followed(f)) {
+        f->mode = FOLLOW_ASKING;
         ask(f);
-    else
+    } else {
         follow_shard_end(f);
+    }
     if (was_replica && !is_followed(f))
         log_notice("MASTER MODE enabled");
     if (follow_is_marked(f)) {
@@ -353,7 +405,7 @@ static void tell(const struct upstream *upstream, struct replication_table *tabl
 }
 
 void follow_tell(const struct follow *f, struct replication_table *table) {
-    if (f->probe != NULL)
+    if (f->mode == FOLLOW_ASKING)
         tell(f->probe, table);
     for (uint32_t i = 0; i < f->count; i++)
         tell(f->links[i]->upstream, table);
@@ -373,6 +425,8 @@ void follow_cron(struct follow *f) {
     f->w->env.primary_is_up = is_followed(f) && all_links_up(f);
     if (f->mode == FOLLOW_POOL)
         follow_pool_cron(f);
+    if (f->mode != FOLLOW_ASKING)
+        look_again(f);
 }
 
 void follow_free(struct follow **follow) {

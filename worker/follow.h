@@ -3,6 +3,8 @@
  *   ask the primary what it is (INFO pool)
  *     a pool of as many workers  -> each worker follows the one that has its slots: follow_shard.c
  *     anything else              -> worker N follows server N and deals what comes over all shards: follow_pool.c
+ *   links that are down, and each before it synchronizes, ask again: when it is something else now, all workers
+ *   are told and follow it as that
  *
  * Known in layer 9 only. */
 #ifndef REMUDA_FOLLOW_H
@@ -12,6 +14,11 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
+
+/* What a primary is: a pool of so many workers, the first one's port; 0 and 0: a server by itself. */
+struct follow_found {
+    uint32_t workers, port;
+};
 
 struct worker;
 struct follow;
@@ -31,6 +38,10 @@ void follow_cron(struct follow *follow); /* ten times a second */
 void follow_refresh(struct follow *follow);
 /* Put the links into the lines of this table. */
 void follow_tell(const struct follow *follow, struct replication_table *table);
+/* Some worker has found out what the primary at target ("host port") is now: if it was followed as something
+ * else, links begin anew. */
+void follow_primary_is(struct follow *follow, const struct follow_found *found,
+                       struct bytes target);
 /* Another worker is gone: what was sent to it may be lost. */
 void follow_peer_down(struct follow *follow);
 /* A snapshot is taking the place of the data right now: what is in memory is not to be saved. */

@@ -403,11 +403,11 @@ static void begin_link(struct follow *f, uint32_t port, uint32_t server, uint32_
 }
 
 uint32_t follow_servers(const struct follow *f) {
-    return f->primary_workers > 1 && f->probed_port != 0 ? f->primary_workers : 1;
+    return f->primary.workers > 1 && f->primary.port != 0 ? f->primary.workers : 1;
 }
 
-void follow_pool_begin(struct follow *f, uint32_t port) {
-    uint32_t servers = follow_servers(f);
+void follow_pool_begin(struct follow *f) {
+    uint32_t servers = follow_servers(f), port = servers > 1 ? f->primary.port : 0;
     f->mode = FOLLOW_POOL;
     for (uint32_t i = f->w->env.shard; i < servers; i += f->w->segment.workers)
         begin_link(f, port != 0 ? port + i : f->port, i, servers);

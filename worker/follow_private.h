@@ -39,10 +39,12 @@ struct follow {
     char target[FOLLOW_TARGET_BYTES]; /* replicaof as it is in force */
     char host[FOLLOW_TARGET_BYTES];
     uint32_t port;
-    uint32_t primary_workers; /* 0: a server by itself */
+    struct follow_found primary; /* as it is followed */
     struct upstream *probe;
-    uint32_t probed_workers, probed_port;
-    bool probed; /* the answer waits for follow_turn() */
+    struct follow_found found; /* what it is, and waits for follow_turn() */
+    bool probed;
+    bool anew;          /* end the links that are */
+    uint32_t down_cron; /* for how many tenths of a second links were down */
     struct follow_link *links[FOLLOW_LINKS_MAX];
     uint32_t count;
     uint64_t offset_before; /* of all links, at the end of the last turn */
@@ -76,11 +78,14 @@ void follow_shard_begin(struct follow *f, uint32_t port);
 void follow_shard_load(struct follow_link *link);
 /* From here on our history is our own. A change to another primary of the family is not its end. */
 void follow_shard_end(struct follow *f);
+/* All data are about to be another history's, and others' links may have changed some here that no stream of
+ * ours has: who follows us begins anew. */
+void follow_shard_leave(struct follow *f);
 /* Our log may be synced further than before: tell the primary. */
 void follow_shard_synced(struct follow_link *link);
 
 /* ---- follow_pool.c ---- */
-void follow_pool_begin(struct follow *f, uint32_t port);
+void follow_pool_begin(struct follow *f);
 void follow_pool_load(struct follow_link *link);
 void follow_pool_go_on(struct follow_link *link);
 void follow_pool_cron(struct follow *f);

@@ -144,6 +144,13 @@ void follow_shard_synced(struct follow_link *link) {
     upstream_synced(link->upstream, link->synced);
 }
 
+void follow_shard_leave(struct follow *f) {
+    struct worker *w = f->w;
+    f->of_family = false;
+    primary_forget(w->primary);
+    propagate_set_backlog(w->propagate, primary_backlog(w->primary));
+}
+
 void follow_shard_end(struct follow *f) {
     struct worker *w = f->w;
     if (!f->of_family)

@@ -197,9 +197,10 @@ static void connect_now(struct upstream *u) {
         use_socket(u, fd);
 }
 
-void upstream_check_size(struct upstream *u, uint32_t workers) {
-    u->checks_size = true;
+void upstream_check(struct upstream *u, uint32_t workers, uint32_t worker_port) {
+    u->checks = true;
     u->workers = workers;
+    u->worker_port = worker_port;
 }
 
 void upstream_start(struct upstream *u, const char *id, uint64_t offset) {

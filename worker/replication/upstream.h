@@ -57,6 +57,8 @@ struct upstream_hooks {
     /* The answer to a probe: how many workers a pool has and the first one's port; 0 and 0: it is a
      * server by itself. The link is IDLE again. NULL unless where.probe is set. */
     void (*probed)(void *arg, uint32_t workers, uint32_t worker_port);
+    /* upstream_check() finds that it is something else now. The link fails. May be NULL. */
+    void (*is_another)(void *arg, uint32_t workers, uint32_t worker_port);
     /* The link is lost, or up. May be NULL. */
     void (*changed)(void *arg);
     /* A connected socket to a primary that asks for no password, instead of host and port: owned by the
@@ -82,9 +84,9 @@ struct upstream *upstream_create(void *loop, const struct config *config,
                                  const struct upstream_where *where,
                                  const struct upstream_hooks *hooks);
 void upstream_free(struct upstream **upstream);
-/* Before each synchronization: is the primary still a pool of so many workers (0: a server by itself)? Its
- * shards would not be those that are followed. */
-void upstream_check_size(struct upstream *upstream, uint32_t workers);
+/* Before each synchronization: is the primary still a pool of so many workers, from this port on (0 and 0: a
+ * server by itself)? Its shards would not be those that are followed. */
+void upstream_check(struct upstream *upstream, uint32_t workers, uint32_t worker_port);
 /* Connect. id "" or what the data at hand is a prefix of: `offset` bytes of that history. */
 void upstream_start(struct upstream *upstream, const char *id, uint64_t offset);
 /* Is what the hook was handed what the primary sent, as far as its end and its checksum tell? Nothing should

@@ -27,13 +27,13 @@ struct upstream {
     int fd; /* -1: none */
     ev_io readable, writable;
     struct buf in, out;
-    uint32_t step;    /* of the handshake */
-    bool refused;     /* a command waits for upstream_go_on() */
-    bool held;        /* none is offered */
-    bool probe;       /* only to ask what the primary is */
-    bool promote;     /* or to tell it to be one */
-    bool checks_size; /* that it is a pool of so many workers */
-    uint32_t workers;
+    uint32_t step; /* of the handshake */
+    bool refused;  /* a command waits for upstream_go_on() */
+    bool held;     /* none is offered */
+    bool probe;    /* only to ask what the primary is */
+    bool promote;  /* or to tell it to be one */
+    bool checks;   /* that it is a pool of so many workers, from this port on */
+    uint32_t workers, worker_port;
     uint64_t info_bytes, pool_workers, pool_port; /* of the answer */
     struct resp_parser parser;
     /* A transaction is held back until its EXEC is there; then it is offered command by command. */

@@ -32,6 +32,7 @@ struct link {
     char dir[64];
     int listener, fd;
     unsigned snapshots, commands, continued, probes;
+    unsigned others;    /* times that the primary was not what it had been */
     unsigned ahead;     /* keys that were announced */
     bool numbered;      /* the keys are k0, k1, ... */
     unsigned refuse_at; /* this command, counted from 1; 0: none */
@@ -46,6 +47,10 @@ static void on_continued(void *arg) {
 }
 static void on_probed(void *arg, uint32_t workers, uint32_t worker_port) {
     ((struct link *)arg)->probes++;
+}
+static void on_another(void *arg, uint32_t workers, uint32_t worker_port) {
+    assert_int_equal(workers == 0 ? 0 : 6400, worker_port);
+    ((struct link *)arg)->others++;
 }
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct link *l = arg;
@@ -101,7 +106,8 @@ static void begin(struct link *l, bool probe, const char *host) {
                                    .continued = on_continued,
                                    .command = on_command,
                                    .ahead = on_ahead,
-                                   .probed = on_probed};
+                                   .probed = on_probed,
+                                   .is_another = on_another};
     struct upstream_where where = {.host = host,
                                    .port = ntohs(address.sin_port),
                                    .own_port = 1,
@@ -496,7 +502,7 @@ static void test_another_size(void **state) {
     "+PONG\r\n+OK\r\n$44\r\npool_workers:" workers "\r\npool_worker_port_base:6400\r\n\r\n+OK\r\n"
     struct link l;
     begin(&l, false, "127.0.0.1");
-    upstream_check_size(l.upstream, 2);
+    upstream_check(l.upstream, 2, 6400);
     upstream_start(l.upstream, ID, 7);
     say(&l, TOLD("2") "+CONTINUE\r\n", strlen(TOLD("2") "+CONTINUE\r\n"));
     TURN_UNTIL(&l, l.continued == 1);
@@ -505,7 +511,12 @@ static void test_another_size(void **state) {
     say(&l, TOLD("3"), strlen(TOLD("3")));
     TURN_UNTIL(&l, strstr(view(&l).trouble, "3 workers now, not 2") != NULL);
     assert_int_equal(view(&l).state, UPSTREAM_WAITING);
+    assert_int_equal(l.others, 1);
     assert_string_equal(upstream_id(l.upstream), ID);
+    upstream_check(l.upstream, 3, 6401);
+    say(&l, TOLD("3"), strlen(TOLD("3")));
+    TURN_UNTIL(&l, l.others == 2);
+    upstream_check(l.upstream, 2, 6400);
     static const char refused[] = "+PONG\r\n+OK\r\n-NOPERM no INFO\r\n";
     say(&l, refused, strlen(refused));
     TURN_UNTIL(&l, strstr(view(&l).trouble, "0 workers now, not 2") != NULL);

@@ -1,6 +1,7 @@
 /* follow.c - whom this worker follows, and how: begun, changed and ended with the option replicaof. */
 #include "worker/follow_private.h"
 
+#include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
@@ -44,6 +45,27 @@ static void on_another(void *arg, uint32_t workers, uint32_t worker_port) {
     on_found(link->follow, workers, worker_port);
 }
 
+/* While it is up CLIENT LIST shows it. */
+static void on_changed(void *arg) {
+    struct follow_link *link = arg;
+    struct worker *w = link->follow->w;
+    struct session *s = &link->session;
+    list_remove(&s->link);
+    if (!upstream_is_up(link->upstream))
+        return;
+    s->id = atomic_fetch_add(&w->segment.header->next_client_id, 1);
+    s->fd = upstream_fd(link->upstream);
+    s->created_wall_ms = clock_wall_ms();
+    clients_socket_text(s->fd, s->peer, s->local);
+    list_push_back(&w->primaries, &s->link);
+}
+
+void follow_kill(struct follow *f, const struct session *session) {
+    for (uint32_t i = 0; i < f->count; i++)
+        if (&f->links[i]->session == session)
+            upstream_fail(f->links[i]->upstream, false, "closed by CLIENT KILL");
+}
+
 struct follow_link *follow_link_create(struct follow *f, uint32_t port, const char *tag,
                                        const struct upstream_hooks *hooks) {
     struct follow_link *link = mem_calloc(1, sizeof *link);
@@ -56,6 +78,7 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
     struct upstream_hooks mine = *hooks;
     mine.arg = link;
     mine.is_another = on_another;
+    mine.changed = on_changed;
     struct upstream_where where = {.host = f->host,
                                    .port = port,
                                    .own_port = slots->port[f->w->env.shard],
@@ -144,6 +167,13 @@ void follow_primary_is(struct follow *f, const struct follow_found *found, struc
     f->anew = true;
 }
 
+static bool is_asking(const struct follow *f) {
+    struct upstream_view view = {.state = UPSTREAM_IDLE}; /* as one that was answered */
+    if (f->probe != NULL)
+        upstream_view(f->probe, &view);
+    return view.state != UPSTREAM_IDLE;
+}
+
 /* A pool that got fewer workers, or other ports, is not found where its shards were. */
 static void look_again(struct follow *f) {
     struct upstream_view view;
@@ -153,10 +183,10 @@ static void look_again(struct follow *f) {
         down = down || view.state < UPSTREAM_SYNCING;
     }
     f->down_cron = down ? f->down_cron + 1 : 0;
-    if (f->down_cron > 0 && f->down_cron % LOOK_AGAIN_CRONS == 0)
-        ask(f);
-    else if (!down)
+    if (!down)
         upstream_free(&f->probe);
+    else if (f->down_cron % LOOK_AGAIN_CRONS == 0 && !is_asking(f))
+        ask(f);
 }
 
 static bool is_followed(const struct follow *f) {
@@ -264,6 +294,7 @@ void follow_configure(struct follow *f) {
         f->of_family = primary_backlog(f->w->primary)->kept;
     keyspace_set_replica(f->w->ks, is_followed(f));
     if (is_followed(f)) {
+        log_notice("Connecting to MASTER %s:%u", f->host, f->port);
         f->mode = FOLLOW_ASKING;
         ask(f);
     } else {
@@ -369,6 +400,7 @@ void follow_refresh(struct follow *f) {
         silent_ms = heard_ms > silent_ms ? heard_ms : silent_ms;
         uint64_t lost_ms = view.down_since_s >= 0 ? (uint64_t)view.down_since_s * 1000 + 1 : 0;
         down_ms = lost_ms > down_ms ? lost_ms : down_ms;
+        f->links[i]->session.last_active_mono_ms = clock_mono_ms() - heard_ms;
     }
     status_set(page, METRIC_primary_links,
                f->mode == FOLLOW_ASKING ? 1 : f->count); /* to be sure that it is not up */

@@ -22,6 +22,7 @@ struct follow_found {
 
 struct worker;
 struct follow;
+struct session;
 
 struct follow *follow_create(struct worker *w);
 void follow_free(struct follow **follow);
@@ -44,6 +45,8 @@ void follow_primary_is(struct follow *follow, const struct follow_found *found,
                        struct bytes target);
 /* Another worker is gone: what was sent to it may be lost. */
 void follow_peer_down(struct follow *follow);
+/* CLIENT KILL of a link, known by its session: it is closed, and tries again. */
+void follow_kill(struct follow *follow, const struct session *session);
 /* A snapshot is taking the place of the data right now: what is in memory is not to be saved. */
 bool follow_replaces(const struct follow *follow);
 /* ---- an orderly stop of the whole pool, and its next start: follow_resume.c ---- */

@@ -24,6 +24,7 @@ static void run(struct follow_link *link, uint32_t argc, const struct bytes *arg
         return;
     }
     struct worker *w = link->follow->w;
+    link->session.last_command = cmd;
     buf_clear(&reply);
     struct command_ctx ctx = {.ks = w->ks,
                               .session = &link->session,

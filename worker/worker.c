@@ -258,6 +258,7 @@ int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
     if (!w->loop)
         return fail(w, EXIT_BAD_START, "no event loop: epoll is not to be had");
     list_init(&w->sessions);
+    list_init(&w->primaries);
     w->status = segment_status(&w->segment, shard);
     atomic_store(&w->status->pid, (uint32_t)getpid());
     struct keyspace_hooks hooks = {

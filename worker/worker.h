@@ -39,8 +39,8 @@ struct worker {
     struct follow *follow;
     struct failover *failover; /* NULL: another worker does it */
     struct command_env env;
-    struct list sessions;
-    struct session loader;    /* commands of the log run with it */
+    struct list sessions, primaries; /* see command_env */
+    struct session loader;           /* commands of the log run with it */
     struct rdb_origin origin; /* where what was loaded stands in a stream; "": nowhere known */
 
     ev_io control_io, doorbell_io;

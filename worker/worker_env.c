@@ -51,7 +51,10 @@ static void report_cut_locked(void *upper, uint64_t cut, uint64_t try, uint64_t 
 
 static void kill_session(void *upper, struct session *session, bool own) {
     struct worker *w = upper;
-    clients_kill(w->clients, session, own);
+    if (session->upstream)
+        follow_kill(w->follow, session);
+    else
+        clients_kill(w->clients, session, own);
 }
 
 static bool hand_over(void *upper, struct session *session, uint32_t shard, struct bytes pending) {
@@ -113,6 +116,7 @@ void worker_env_open(struct worker *w, uint32_t shard, uint32_t generation) {
                                   .generation = generation,
                                   .status = w->status,
                                   .sessions = &w->sessions,
+                                  .primaries = &w->primaries,
                                   .upper = w,
                                   .config_set = ask_config_set,
                                   .config_rewrite = ask_config_rewrite,

@@ -191,6 +191,48 @@ static void test_own_writes(void **state) {
     pair_end(&p);
 }
 
+/* ---- the links among the clients ---- */
+static unsigned links_shown(redisContext *c) {
+    unsigned count = 0;
+    redisReply *reply = expect_reply(c, "CLIENT LIST");
+    for (const char *at = reply->str; (at = strstr(at, " flags=M ")) != NULL; at++)
+        count++;
+    freeReplyObject(reply);
+    return count;
+}
+
+/* Each is shown where it is, and may be killed: it comes back, and goes on. */
+static void kill_links(unsigned primary_workers, unsigned workers, unsigned links) {
+    struct pool *primary = start(primary_workers, log_off, 0),
+                *replica = start(workers, log_off, primary->port);
+    say_more(primary->port, 1, 100);
+    await_equal(primary->port, replica->port);
+    redisContext *c = pool_connect(replica), *w = pool_connect_worker(replica, 0);
+    assert_int_equal(links_shown(c), links);
+    assert_int_equal(links_shown(w), 1);
+    redisFree(w);
+    expect_integer(c, 0, "CLIENT KILL USER default TYPE master");
+    unsigned full = full_resyncs(replica), partial = continued(replica);
+    expect_integer(c, links, "CLIENT KILL TYPE master");
+    AWAIT(continued(replica) == partial + links);
+    say_more(primary->port, 2, 100);
+    await_equal(primary->port, replica->port);
+    assert_int_equal(links_shown(c), links);
+    assert_int_equal(full_resyncs(replica), full);
+    expect_text(c, "OK", "REPLICAOF NO ONE");
+    assert_int_equal(links_shown(c), 0);
+    redisFree(c);
+    pool_end(&replica);
+    pool_end(&primary);
+}
+
+static void test_kill_links_by_shard(void **state) {
+    kill_links(2, 2, 2);
+}
+static void test_kill_links_of_a_pool(void **state) {
+    kill_links(2, 3, 2);
+}
+
 /* ---- it begins anew ---- */
 static void test_deaths(void **state) {
     struct pair p = pair_begin(log_on);
@@ -346,6 +388,8 @@ int main(void) {
         cmocka_unit_test_teardown(test_redis_restarts, pools_cleanup),
         cmocka_unit_test_teardown(test_shutdown, pools_cleanup),
         cmocka_unit_test_teardown(test_own_writes, pools_cleanup),
+        cmocka_unit_test_teardown(test_kill_links_by_shard, pools_cleanup),
+        cmocka_unit_test_teardown(test_kill_links_of_a_pool, pools_cleanup),
         cmocka_unit_test_teardown(test_deaths, pools_cleanup),
         cmocka_unit_test_teardown(test_a_death_unseen_by_the_link, pools_cleanup),
         cmocka_unit_test_teardown(test_nothing_was_saved, pools_cleanup),
@@ -354,5 +398,6 @@ int main(void) {
         cmocka_unit_test_teardown(test_another_size, pools_cleanup),
         cmocka_unit_test_teardown(test_another_primary, pools_cleanup),
     };
+    cmocka_set_test_filter(getenv("CASE"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

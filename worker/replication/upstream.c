@@ -185,6 +185,7 @@ static void on_resolved(void *arg, const struct addrinfo *found, const char *why
 
 static void connect_now(struct upstream *u) {
     u->tried_ms = u->heard_ms = clock_mono_ms();
+    u->costly = false;
     upstream_set_state(u, UPSTREAM_CONNECTING);
     if (u->hooks.open == NULL) {
         resolve_start(&u->resolve, u->loop, u->host, u->port, on_resolved, u);
@@ -206,7 +207,8 @@ void upstream_check(struct upstream *u, uint32_t workers, uint32_t worker_port) 
 void upstream_start(struct upstream *u, const char *id, uint64_t offset) {
     snprintf(u->id, sizeof u->id, "%s", id);
     u->offset = offset;
-    log_notice("Connecting to MASTER %s:%u", u->host, u->port);
+    if (!u->probe)
+        log_notice("Connecting to MASTER %s:%u", u->host, u->port);
     connect_now(u);
 }
 
@@ -494,9 +496,10 @@ void upstream_probed(struct upstream *u) {
 }
 
 /* ---- cron ---- */
-/* Nothing is done over and over: what makes snapshots fail may last, and each costs the primary a fork. */
+/* Nothing is done over and over: what makes snapshots fail may last, and each costs the primary a fork. A try
+ * that came to none, as the primary was away, loading or without a link of its own, costs next to nothing. */
 static uint64_t retry_ms(const struct upstream *u) {
-    uint32_t vain = u->vain_syncs > 1 ? u->vain_syncs - 1 : 0;
+    uint32_t vain = u->costly && u->vain_syncs > 1 ? u->vain_syncs - 1 : 0;
     return (uint64_t)RETRY_MS << (vain < RETRY_SHIFT_MAX ? vain : RETRY_SHIFT_MAX);
 }
 
@@ -536,6 +539,10 @@ uint64_t upstream_offset(const struct upstream *u) {
 }
 bool upstream_is_up(const struct upstream *u) {
     return u->state == UPSTREAM_STREAMING;
+}
+
+int upstream_fd(const struct upstream *u) {
+    return u->fd;
 }
 
 static int64_t seconds_since(uint64_t since_ms) {

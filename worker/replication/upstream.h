@@ -132,5 +132,6 @@ void upstream_view(const struct upstream *upstream, struct upstream_view *view_r
 const char *upstream_id(const struct upstream *upstream);
 uint64_t upstream_offset(const struct upstream *upstream);
 bool upstream_is_up(const struct upstream *upstream);
+int upstream_fd(const struct upstream *upstream); /* -1: it has none */
 
 #endif

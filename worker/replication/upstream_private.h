@@ -59,6 +59,7 @@ struct upstream {
     uint64_t heard_ms, tried_ms, acknowledged_ms, up_ms, down_ms; /* 0: never */
     uint64_t full_syncs, partial_syncs;
     uint32_t vain_syncs; /* snapshots begun since the stream last went well */
+    bool costly;         /* the last try began one */
     struct resolve *resolve;
     uint32_t attempts; /* each takes the next address of the name */
     char trouble[UPSTREAM_TEXT_BYTES];

@@ -218,6 +218,7 @@ static bool heard_full(struct upstream *u, struct bytes line) {
     u->id_is_new = true;
     u->full_syncs++;
     u->vain_syncs++;
+    u->costly = true;
     log_notice("Full resync from master %s:%u: %s:%" PRIu64, u->host, u->port, u->id, offset);
     upstream_set_state(u, UPSTREAM_SYNCING);
     return true;

@@ -20,7 +20,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
-#include "worker/replication/upstream.h"
+#include "worker/replication/upstream_private.h"
 
 #define ID     "0123456789abcdef0123456789abcdef01234567"
 #define SHAKEN "+PONG\r\n+OK\r\n+OK\r\n"
@@ -381,6 +381,33 @@ static void test_held_in_a_transaction(void **state) {
     end(&l);
 }
 
+/* Would it try again so long after the last try? */
+static bool tries_after(struct link *l, uint64_t ms) {
+    TURN_UNTIL(l, view(l).state == UPSTREAM_WAITING);
+    l->upstream->tried_ms = clock_mono_ms() - ms;
+    upstream_cron(l->upstream);
+    return view(l).state == UPSTREAM_CONNECTING;
+}
+
+/* Snapshots that come to nothing are asked for ever more seldom; whether there is one, each second. */
+static void test_how_often(void **state) {
+    static const char full[] = SHAKEN "+FULLRESYNC " ID " 7\r\n$-1\r\n",
+                      wait[] = SHAKEN "-NOMASTERLINK Can't SYNC\r\n";
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_start(l.upstream, "", 0);
+    for (unsigned vain = 0; vain < 6; vain++) {
+        say(&l, full, sizeof full - 1);
+        uint64_t due_ms = (uint64_t)1000 << vain;
+        assert_false(tries_after(&l, due_ms - 500));
+        assert_true(tries_after(&l, due_ms));
+        say(&l, wait, sizeof wait - 1);
+        assert_false(tries_after(&l, 500));
+        assert_true(tries_after(&l, 1000));
+    }
+    end(&l);
+}
+
 static void test_looks_ahead(void **state) {
     char said[4096] = SHAKEN "+FULLRESYNC " ID " 7\r\n$4\r\nfile";
     enum { COMMANDS = 40 };
@@ -565,6 +592,7 @@ int main(void) {
         cmocka_unit_test(test_cut_file),
         cmocka_unit_test(test_stream_and_transaction),
         cmocka_unit_test(test_held),
+        cmocka_unit_test(test_how_often),
         cmocka_unit_test(test_held_in_a_transaction),
         cmocka_unit_test(test_looks_ahead),
         cmocka_unit_test(test_lost_while_loading),

@@ -191,6 +191,44 @@ static void test_own_writes(void **state) {
     pair_end(&p);
 }
 
+/* Who follows it goes on, too, each time. */
+static void test_the_middle_of_a_chain(void **state) {
+    struct pair p = pair_begin(log_on);
+    struct pool *last = start(3, log_on, p.pool->port);
+    await_equal(p.redis->port, last->port);
+    unsigned full = full_resyncs(last);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(pool_stop(p.pool), 0);
+        say_more(p.redis->port, i, 50);
+        pool_start_again(p.pool);
+        assert_went_on(&p);
+        await_equal(p.redis->port, last->port);
+    }
+    assert_int_equal(full_resyncs(last), full);
+    pool_end(&last);
+    pair_end(&p);
+}
+
+/* Its data end as its primary's history does, but what it says from now on is its own. */
+static void test_promoted_while_the_primary_is_away(void **state) {
+    struct pool *primary = start(2, log_on, 0), *replica = start(2, log_on, primary->port);
+    await_equal(primary->port, replica->port);
+    char id[64];
+    redisContext *c = pool_connect_worker(primary, 0);
+    snprintf(id, sizeof id, "%s", info_field(c, "replication", "master_replid"));
+    redisFree(c);
+    assert_int_equal(pool_stop(replica), 0);
+    assert_int_equal(pool_stop(primary), 0);
+    pool_start_again(replica);
+    stop_following(replica->port);
+    c = pool_connect_worker(replica, 0);
+    assert_string_not_equal(info_field(c, "replication", "master_replid"), id);
+    assert_string_equal(info_field(c, "replication", "master_replid2"), id);
+    redisFree(c);
+    pool_end(&replica);
+    pool_end(&primary);
+}
+
 /* ---- the links among the clients ---- */
 static unsigned links_shown(redisContext *c) {
     unsigned count = 0;
@@ -388,6 +426,8 @@ int main(void) {
         cmocka_unit_test_teardown(test_redis_restarts, pools_cleanup),
         cmocka_unit_test_teardown(test_shutdown, pools_cleanup),
         cmocka_unit_test_teardown(test_own_writes, pools_cleanup),
+        cmocka_unit_test_teardown(test_the_middle_of_a_chain, pools_cleanup),
+        cmocka_unit_test_teardown(test_promoted_while_the_primary_is_away, pools_cleanup),
         cmocka_unit_test_teardown(test_kill_links_by_shard, pools_cleanup),
         cmocka_unit_test_teardown(test_kill_links_of_a_pool, pools_cleanup),
         cmocka_unit_test_teardown(test_deaths, pools_cleanup),

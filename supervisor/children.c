@@ -238,6 +238,9 @@ static void on_sealed(struct child *child, const struct control_header *header, 
 static void on_stop_refused(struct child *child, const struct control_header *header,
                             struct bytes body) {
     stop_refused(child, body);
+    /* Those who were started again meanwhile may have seen it stopping. */
+    if (child->state == CHILD_UP)
+        tell_others(child, CONTROL_ORDER_PEER_UP);
 }
 
 static void on_failed(struct child *child, const struct control_header *header, struct bytes body) {

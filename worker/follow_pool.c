@@ -306,8 +306,8 @@ static void on_read(void *arg, uint64_t offset) {
     worker_heartbeat(link->follow->w);
 }
 
-static int read_snapshot(struct follow_link *link, const char *path, char *error_r,
-                         size_t error_bytes) {
+static int read_snapshot(struct follow_link *link, const char *path, uint32_t *stream_db_r,
+                         char *error_r, size_t error_bytes) {
     struct worker *w = link->follow->w;
     struct shard_file file = {0};
     struct shard_file_found found;
@@ -322,7 +322,14 @@ static int read_snapshot(struct follow_link *link, const char *path, char *error
         .arg = link};
     int result = shard_file_read(&file, &reader, &found, error_r, error_bytes);
     keyspace_free(&reader.ks);
-    return result;
+    if (result != 0)
+        return -1;
+    *stream_db_r = found.stream_db;
+    if (found.stream_db < keyspace_databases(w->ks))
+        return 0;
+    snprintf(error_r, error_bytes, "The master's stream is in database %u, which is not here",
+             found.stream_db);
+    return -1;
 }
 
 static bool all_whole(const struct follow *f) {
@@ -347,8 +354,9 @@ void follow_pool_load(struct follow_link *link) {
         return;
     }
     link->half = true;
-    bool ok = empty(link) && read_snapshot(link, path, why, sizeof why) == 0 &&
-              select_db(link, 0) && wait_for_replies(link);
+    uint32_t db = 0; /* a primary that is a replica cannot say it in its stream */
+    bool ok = empty(link) && read_snapshot(link, path, &db, why, sizeof why) == 0 &&
+              select_db(link, db) && wait_for_replies(link);
     take_replies(link);
     unlink(path);
     if (!ok || !is_loading(link)) {

@@ -45,8 +45,8 @@ void worker_stop(struct worker *w, int save) {
     worker_send(w);
     if (persist_stop(w->persist, save, error, sizeof(error)) != 0) {
         log_warning("Cannot stop: %s", error);
-        control_report(w, CONTROL_REPORT_STOP_REFUSED, 0, 0, bytes_of_text(error));
         worker_set_state(w, CHILD_UP);
+        control_report(w, CONTROL_REPORT_STOP_REFUSED, 0, 0, bytes_of_text(error));
         clients_reopen(w->clients);
         return;
     }

@@ -93,6 +93,9 @@ static void on_snapshot(void *arg, const char *file) {
         feed_run_break(run, "a shard's stream has a gap");
         return;
     }
+    char path[2048];
+    path_of(run, link->snapshot, path);
+    link->db = rdb_stream_db(path);  /* a shard that is a replica cannot say it in its stream */
     upstream_loaded(link->upstream); /* what follows it can be taken at once */
     for (uint32_t i = 0; i < run->feed->shards; i++)
         all = all && run->links[i].snapshot[0] != '\0';

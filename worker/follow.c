@@ -12,7 +12,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { SHORT_TURN_BYTES = 16 * 1024, LOOK_AGAIN_CRONS = 30 /* of a tenth of a second */ };
+enum {
+    SHORT_TURN_BYTES = 16 * 1024,
+    LOOK_AGAIN_CRONS = 30, /* of a tenth of a second */
+    ANEW_MS = 1000 /* a primary that says something else each time is not asked without a pause */
+};
 
 struct follow *follow_create(struct worker *w) {
     struct follow *f = mem_calloc(1, sizeof *f);
@@ -138,6 +142,7 @@ static bool follows_shard(const struct follow *f) {
 
 static void begin(struct follow *f) {
     f->probed = f->anew = f->settled = false;
+    f->begun_ms = clock_mono_ms();
     upstream_free(&f->probe);
     free_links(f);
     f->primary = f->found;
@@ -155,7 +160,9 @@ static void begin(struct follow *f) {
 
 /* Links that deal over all shards wait until it is known whether they may go on from before the start. */
 static bool may_begin(const struct follow *f) {
-    return f->anew || (f->probed && (f->judged || follows_shard(f)));
+    if (f->anew)
+        return clock_mono_ms() - f->begun_ms >= ANEW_MS;
+    return f->probed && (f->judged || follows_shard(f));
 }
 
 void follow_primary_is(struct follow *f, const struct follow_found *found, struct bytes target) {

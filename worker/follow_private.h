@@ -43,7 +43,8 @@ struct follow {
     struct upstream *probe;
     struct follow_found found; /* what it is, and waits for follow_turn() */
     bool probed;
-    bool anew;          /* end the links that are */
+    bool anew;          /* end the links that are, and begin others */
+    uint64_t begun_ms;  /* when they were begun */
     uint32_t down_cron; /* for how many tenths of a second links were down */
     struct follow_link *links[FOLLOW_LINKS_MAX];
     uint32_t count;

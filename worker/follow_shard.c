@@ -39,10 +39,12 @@ static void run(struct follow_link *link, uint32_t argc, const struct bytes *arg
 
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct follow_link *link = arg;
+    struct propagate *propagate = link->follow->w->propagate;
+    uint32_t db = link->session.db;
+    propagate_receive(propagate, raw);
     if (!follow_is_service(argv[0]))
         run(link, argc, argv);
-    backlog_append(backlog_of(link), raw);
-    backlog_of(link)->db = link->session.db;
+    propagate_received(propagate, link->session.db != db, link->session.db);
     return true;
 }
 
@@ -91,7 +93,7 @@ void follow_shard_begin(struct follow *f, uint32_t port) {
     struct worker *w = f->w;
     struct backlog *s = primary_backlog(w->primary);
     f->mode = FOLLOW_SHARD;
-    propagate_set_backlog(w->propagate, NULL);
+    propagate_follow(w->propagate, true);
     struct follow_link *link = follow_link_create(f, port, "shard", &hooks);
     if (s->db > 0)
         link->session.db = (uint32_t)s->db;
@@ -125,5 +127,5 @@ void follow_shard_synced(struct follow_link *link) {
 void follow_shard_end(struct follow *f) {
     struct worker *w = f->w;
     primary_branch_off(w->primary);
-    propagate_set_backlog(w->propagate, primary_backlog(w->primary));
+    propagate_follow(w->propagate, false);
 }

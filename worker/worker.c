@@ -49,6 +49,8 @@ static bool on_origin(void *arg, struct rdb_origin *origin_r) {
 static void on_origin_found(void *arg, const struct rdb_origin *origin) {
     struct worker *w = arg;
     w->origin = *origin;
+    if (w->refill != NULL)
+        refill_begin(w->refill, origin);
 }
 
 static void on_snapshot_forked(void *arg) {
@@ -77,11 +79,13 @@ static void on_cut_linked(void *arg, uint64_t cut, uint64_t try, struct bytes re
 static int on_apply(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                     size_t error_bytes) {
     struct worker *w = arg;
-    if (propagate_mark_parse(argc, argv, &w->origin))
-        return 0;
-    if (!bytes_equal_nocase(argv[0], "select"))
-        w->origin.id[0] = '\0'; /* changed since, and nothing says how far the stream was then */
     return replay_command(w->ks, &w->loader, &w->env, argc, argv, error_r, error_bytes);
+}
+
+static void on_read(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
+    struct worker *w = arg;
+    if (w->refill != NULL)
+        refill_command(w->refill, argc, argv, raw);
 }
 
 /* While loading (and during SAVE) the loop is ours: keep alive, answer LOADING. */
@@ -201,6 +205,7 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
                                   .cut_prepared = on_cut_prepared,
                                   .cut_linked = on_cut_linked,
                                   .apply = on_apply,
+                                  .read = on_read,
                                   .owns = w->segment.workers > 1 ? on_owns : NULL,
                                   .progress = on_progress};
     w->persist =
@@ -254,6 +259,7 @@ int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
 static int load(struct worker *w) {
     char error[512];
     w->env.loading = true;
+    w->refill = refill_create((uint64_t)w->config->repl_backlog_size);
     worker_set_state(w, CHILD_LOADING);
     control_report(w, CONTROL_REPORT_LOADING, 0, 0, (struct bytes){0});
     clients_open(w->clients);
@@ -263,7 +269,8 @@ static int load(struct worker *w) {
     w->env.loading = false;
     w->propagate = propagate_create(persist_aof(w->persist), primary_backlog(w->primary));
     primary_open(w->primary, w->propagate);
-    primary_restore(w->primary, &w->origin, w->config->replicaof[0] == '\0');
+    primary_restore(w->primary, w->refill, w->config->replicaof[0] == '\0');
+    refill_free(&w->refill);
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();
     log_notice("Loaded %llu keys in %.3f seconds", (unsigned long long)keyspace_count_all(w->ks),

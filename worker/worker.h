@@ -17,6 +17,7 @@
 #include "worker/replication/feed.h"
 #include "worker/replication/primary.h"
 #include "worker/replication/propagate.h"
+#include "worker/replication/refill.h"
 #include "worker/route/router.h"
 
 #include <ev.h>
@@ -39,7 +40,8 @@ struct worker {
     struct command_env env;
     struct list sessions;
     struct session loader;    /* commands of the log run with it */
-    struct rdb_origin origin; /* where what was loaded stands in a stream; "": nowhere known */
+    struct refill *refill;    /* while loading */
+    struct rdb_origin origin; /* where a snapshot that was loaded stands in a stream; "": nowhere known */
 
     ev_io control_io, doorbell_io;
     ev_prepare prepare;

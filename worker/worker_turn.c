@@ -100,6 +100,7 @@ static void on_cron(struct ev_loop *loop, ev_timer *timer, int events) {
     struct worker *w = timer->data;
     w->cron_count++;
     w->acknowledged = true;
+    primary_mark(w->primary); /* persist_cron() may write the log */
     persist_cron(w->persist);
     primary_cron(w->primary);
     if (w->feed != NULL)

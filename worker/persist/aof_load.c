@@ -152,6 +152,8 @@ static int take_command(struct log_reader *r, size_t used) {
         return fail(r, "an empty command");
     if (aof_checksum_parse(argc, argv, &checksum))
         return take_checksum(r, checksum);
+    if (r->job->read != NULL)
+        r->job->read(r->job->apply_arg, argc, argv, bytes_of(r->window.data + r->at, used));
     if (argc == 1 && bytes_equal_nocase(argv[0], "multi")) {
         if (r->in_transaction)
             return fail(r, "MULTI within MULTI");

@@ -28,6 +28,9 @@ struct persist_hooks {
      * an error text if the command is refused: the load then fails. */
     int (*apply)(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                  size_t error_bytes);
+    /* Each command of the log in turn, and its bytes, also those of a transaction that is applied later; but
+     * not the log's checksums. May be NULL. */
+    void (*read)(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw);
     /* Does this shard own the key's slot? A file with other keys is refused. NULL: it owns all. */
     bool (*owns)(void *arg, struct bytes key);
     /* A new log file begins, or a log ends: take persist_aof() anew, and the next command must repeat

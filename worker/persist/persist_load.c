@@ -193,6 +193,7 @@ static int load_log_file(struct persist *p, const char *dir, const char *name, b
     struct aof_load_job job = {.ks = p->ks,
                                .config = p->config,
                                .apply = p->hooks.apply,
+                               .read = p->hooks.read,
                                .apply_arg = p->hooks.arg,
                                .progress = on_progress,
                                .owns = p->hooks.owns != NULL ? owns : NULL,
@@ -204,7 +205,8 @@ static int load_log_file(struct persist *p, const char *dir, const char *name, b
     file_done(p, s);
     if (result != 0)
         return name_file(s, text, error_r, error_bytes);
-    tell_origin(p, &end->loaded.rdb.origin);
+    if (end->loaded.commands == 0) /* else they have led away from there */
+        tell_origin(p, &end->loaded.rdb.origin);
     log_notice("Log file %s loaded: %" PRIu64 " keys, %" PRIu64 " commands, %" PRIu64
                " batches verified",
                s->path, end->loaded.keys, end->loaded.commands, end->loaded.checksums);

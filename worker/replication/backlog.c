@@ -1,6 +1,7 @@
 /* backlog.c - see the header. Cannot fail. */
 #include "worker/replication/backlog.h"
 
+#include "shared/base/crc.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 #include "shared/base/random_id.h"
@@ -92,6 +93,38 @@ void backlog_append(struct backlog *s, struct bytes data) {
     }
 }
 
+void backlog_take(struct backlog *to, struct backlog *from) {
+    backlog_forget(to);
+    *to = *from;
+    list_init(&to->blocks);
+    LIST_EACH(node, &from->blocks) {
+        list_remove(node);
+        list_push_back(&to->blocks, node);
+    }
+    backlog_init(from);
+}
+
+/* The block that holds the byte, or ends before it if it is still to come. */
+static struct list *find_block(const struct backlog *s, uint64_t offset) {
+    struct list *node = s->blocks.prev;
+    while (block_of(node)->start > offset)
+        node = node->prev;
+    return node;
+}
+
+uint64_t backlog_crc(const struct backlog *s, uint64_t since) {
+    uint64_t crc = 0;
+    ASSERT(since >= backlog_begin(s) && since <= s->end);
+    if (since == s->end)
+        return crc;
+    for (struct list *node = find_block(s, since); node != &s->blocks; node = node->next) {
+        const struct backlog_block *block = block_of(node);
+        size_t skipped = since > block->start ? (size_t)(since - block->start) : 0;
+        crc = crc64(crc, block->data + skipped, block->len - skipped);
+    }
+    return crc;
+}
+
 void backlog_trim(struct backlog *s, uint64_t keep_bytes) {
     while (s->kept && s->blocks.next != s->blocks.prev) {
         struct backlog_block *first = block_of(s->blocks.next);
@@ -116,9 +149,7 @@ bool backlog_continues(const struct backlog *s, struct bytes id, uint64_t offset
 
 void backlog_cursor_open(struct backlog_cursor *c, struct backlog *s, uint64_t offset) {
     ASSERT(c->backlog == NULL && s->kept && offset >= backlog_begin(s) && offset <= s->end);
-    struct list *node = s->blocks.prev;
-    while (block_of(node)->start > offset)
-        node = node->prev;
+    struct list *node = find_block(s, offset);
     *c = (struct backlog_cursor){.backlog = s, .block = block_of(node), .offset = offset};
     c->block->readers++;
 }

@@ -49,6 +49,11 @@ void backlog_keep(struct backlog *s);
 void backlog_forget(struct backlog *s);
 /* Nothing if there is no backlog. */
 void backlog_append(struct backlog *s, struct bytes data);
+/* What `from` keeps becomes to's, with all that is known of it; from is as after backlog_init(). No cursor may
+ * be open in either. */
+void backlog_take(struct backlog *to, struct backlog *from);
+/* CRC-64 of the bytes from an offset on, which must be within backlog_begin() .. end. */
+uint64_t backlog_crc(const struct backlog *s, uint64_t since);
 /* Drop blocks that are not needed to keep the last keep_bytes, nor by a cursor. */
 void backlog_trim(struct backlog *s, uint64_t keep_bytes);
 /* Offset of the first byte that is still there (= end if none is). */

@@ -5,6 +5,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
+#include "worker/replication/refill.h"
 
 #include <string.h>
 
@@ -62,6 +63,7 @@ void primary_become(struct primary *p, const char *id, uint64_t offset) {
     drop_all(p, "the data is another history's now");
     backlog_become(&p->backlog, id, offset);
     backlog_keep(&p->backlog);
+    p->marked = offset;
 }
 
 void primary_forget(struct primary *p) {
@@ -75,17 +77,17 @@ void primary_branch_off(struct primary *p) {
     p->backlog.db = BACKLOG_NO_DB;
 }
 
-void primary_restore(struct primary *p, const struct rdb_origin *origin, bool as_primary) {
-    if (origin->id[0] == '\0')
+void primary_restore(struct primary *p, struct refill *loaded, bool as_primary) {
+    struct backlog *s = &p->backlog;
+    if (!refill_end(loaded, s))
         return;
-    backlog_become(&p->backlog, origin->id, origin->offset);
+    log_notice("Replication goes on from offset %llu, of which the log gave %llu bytes for the backlog.",
+               (unsigned long long)s->end, (unsigned long long)(s->end - backlog_begin(s)));
+    p->offered = p->marked = s->end;
+    memcpy(p->marked_id, s->id, sizeof p->marked_id);
     /* Replicas may have got more from a life that ended badly: not under this name. */
     if (as_primary)
-        backlog_branch_off(&p->backlog);
-    else
-        p->backlog.db = origin->db;
-    backlog_keep(&p->backlog);
-    p->offered = p->marked = p->backlog.end;
+        primary_branch_off(p);
 }
 
 bool primary_origin(const struct primary *p, struct rdb_origin *origin_r) {
@@ -142,11 +144,23 @@ static void want_snapshot(struct primary *p) {
 }
 
 /* ---- the stream ---- */
+static void ask_acknowledge(struct primary *p) {
+    const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("GETACK"),
+                                 BYTES_LITERAL("*")};
+    p->ask = false;
+    if (!list_empty(&p->replicas))
+        propagate_to_replicas(p->propagate, 3, argv);
+}
+
 void primary_mark(struct primary *p) {
-    if (!p->backlog.kept || p->backlog.end == p->marked)
+    const struct backlog *s = &p->backlog;
+    if (p->ask)
+        ask_acknowledge(p);
+    if (!s->kept || (s->end == p->marked && strcmp(s->id, p->marked_id) == 0))
         return;
-    p->marked = p->backlog.end;
-    propagate_mark(p->propagate, &p->backlog);
+    propagate_mark(p->propagate, s, p->marked);
+    p->marked = s->end;
+    memcpy(p->marked_id, s->id, sizeof p->marked_id);
 }
 
 bool primary_drained(struct primary *p) {
@@ -165,17 +179,7 @@ void primary_ask_acknowledge(struct primary *p) {
     p->ask = true;
 }
 
-static void ask_acknowledge(struct primary *p) {
-    const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("GETACK"),
-                                 BYTES_LITERAL("*")};
-    p->ask = false;
-    if (!list_empty(&p->replicas))
-        propagate_to_replicas(p->propagate, 3, argv);
-}
-
 void primary_turn_end(struct primary *p) {
-    if (p->ask)
-        ask_acknowledge(p);
     if (!p->backlog.kept || p->backlog.end == p->offered)
         return;
     p->offered = p->backlog.end;

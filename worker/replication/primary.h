@@ -18,6 +18,7 @@
 #include "worker/replication/backlog.h"
 
 struct primary;
+struct refill;
 struct replica;
 
 struct primary_hooks {
@@ -50,7 +51,7 @@ void primary_forget(struct primary *primary);
 void primary_branch_off(struct primary *primary);
 
 /* At start: what was loaded stands there. A primary goes on under a new id, its replicas know the old one. */
-void primary_restore(struct primary *primary, const struct rdb_origin *origin, bool as_primary);
+void primary_restore(struct primary *primary, struct refill *loaded, bool as_primary);
 /* Where the data stand now; false if nobody would know. */
 bool primary_origin(const struct primary *primary, struct rdb_origin *origin_r);
 
@@ -77,7 +78,7 @@ void replica_may_write(struct replica *replica);
 void replica_acknowledge(struct replica *replica, uint64_t offset, uint64_t synced_offset);
 
 /* ---- the loop ---- */
-/* End of a turn, before the log is written: it says how far it is in the stream. */
+/* Before the log is written, at the end of a turn at the latest: it says how far it is in the stream. */
 void primary_mark(struct primary *primary);
 /* For stopping: write on; true if all replicas that are online have got everything. */
 bool primary_drained(struct primary *primary);

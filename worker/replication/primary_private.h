@@ -23,7 +23,8 @@ struct primary {
     struct backlog backlog;
     struct backlog_cursor fork; /* where the snapshot that is being written begins */
     struct list replicas;       /* those past HELLO */
-    uint64_t marked;            /* the end that the log knows of */
+    uint64_t marked;            /* the end that the log knows of, */
+    char marked_id[REPLICATION_ID_BYTES]; /* under this name */
     uint64_t offered;           /* the stream's end when it was last handed out */
     uint64_t pinged_ms, alone_since_ms;
     uint32_t good;

@@ -6,7 +6,7 @@
 #   make unit | model | integration | interop   the parts of `make test`
 #   make lint       layers, formatting, sizes, tables        make format   format all sources
 #   make sanitize   the tests again under ASan and UBSan     make fuzz     FUZZ_SECONDS=10 a target
-#   make bench      side by side with redis-server and nutcracker; TABLES="cpu log files pauses cow memory"
+#   make bench      side by side with redis-server and nutcracker; TABLES="cpu log files pauses cow memory replication"
 #   make install | uninstall   PREFIX=/usr/local DESTDIR=
 #
 # BUILD=dir builds elsewhere; SAN=1 builds with sanitizers; V=1 shows whole commands;

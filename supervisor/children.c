@@ -332,6 +332,14 @@ static void decide_restart(struct child *child, uint64_t ran_ms) {
     fail_child(child, child->page->last_exit);
 }
 
+/* While no process owns them. */
+static void reset_pages(struct child *child) {
+    struct segment *segment = &child->supervisor->segment;
+    status_page_reset(child->page);
+    if (child->index < segment->workers)
+        replication_page_reset(segment_replication(segment, child->index));
+}
+
 /* Everything that held because the process lived ends here; the page keeps why. */
 static enum reap_kind bury(struct child *child, int status) {
     struct supervisor *s = child->supervisor;
@@ -345,7 +353,7 @@ static enum reap_kind bury(struct child *child, int status) {
     child->pid = 0;
     ev_child_stop(s->loop, &child->ended);
     control_out_close(&child->control);
-    status_page_reset(child->page);
+    reset_pages(child);
     status_set_text(child->page->last_exit, "%s",
                     kind == REAP_ORDERLY && child->stop_ordered ? "" : words);
     scheduler_forget(&s->scheduler, child->index);
@@ -448,7 +456,7 @@ static pid_t start_process(struct child *child, int control_fd) {
 /* The page as a new generation finds it. Nobody owns it now. */
 static void prepare_page(struct child *child, bool restarted) {
     struct supervisor *s = child->supervisor;
-    status_page_reset(child->page);
+    reset_pages(child);
     atomic_store(&child->page->generation, child->generation);
     atomic_store(&child->page->started_wall_ms, clock_wall_ms());
     atomic_store(&child->page->restart_at_wall_ms, 0);

@@ -4,19 +4,29 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
+#include "shared/base/publish.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
+enum { SHORT_TURN_BYTES = 16 * 1024 };
+
 struct follow *follow_create(struct worker *w) {
     struct follow *f = mem_calloc(1, sizeof *f);
     f->w = w;
+    f->of_family = w->config->replicaof[0] != '\0'; /* what is loaded bears its name */
     return f;
 }
 
 /* ---- links ---- */
+/* Told to the shards of a pool only, shard by shard: a lone primary has nothing to ask a pool for. */
+static uint32_t public_port(const struct follow *f) {
+    bool by_shard = f->mode == FOLLOW_SHARD && f->primary_workers > 0;
+    return by_shard ? (uint32_t)f->w->config->port : 0;
+}
+
 struct follow_link *follow_link_create(struct follow *f, uint32_t port, const char *tag,
                                        const struct upstream_hooks *hooks) {
     struct follow_link *link = mem_calloc(1, sizeof *link);
@@ -31,9 +41,11 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
     struct upstream_where where = {.host = f->host,
                                    .port = port,
                                    .own_port = slots->port[f->w->env.shard],
+                                   .public_port = public_port(f),
                                    .dir = dir,
                                    .tag = tag};
     link->upstream = upstream_create(f->w->loop, f->w->config, &where, &mine);
+    upstream_check_size(link->upstream, f->primary_workers);
     ASSERT(f->count < FOLLOW_LINKS_MAX);
     f->links[f->count++] = link;
     return link;
@@ -80,37 +92,76 @@ static void begin(struct follow *f) {
     f->probed = false;
     upstream_free(&f->probe);
     f->primary_workers = f->probed_workers;
-    if (f->probed_workers == own_workers && f->probed_port != 0)
+    if (f->probed_workers == own_workers && f->probed_port != 0) {
         follow_shard_begin(f, f->probed_port + f->w->env.shard);
-    else
+    } else {
+        follow_shard_end(f);
         follow_pool_begin(f, f->probed_workers > 1 ? f->probed_port : 0);
+    }
+}
+
+static bool is_followed(const struct follow *f) {
+    return f->target[0] != '\0';
 }
 
 /* ---- the mark ---- */
 #define MARK_NAME                                                                                  \
     "sync-in-progress" /* in the shard's folder while the data are neither old nor new */
 
-static void mark_path(const struct follow *f, char path_r[1200]) {
-    snprintf(path_r, 1200, "%s/shard-%04u/" MARK_NAME, f->w->config->dir, f->w->env.shard);
+static bool is_marked(const struct follow *f, uint32_t shard) {
+    char path[1200];
+    snprintf(path, sizeof path, "%s/shard-%04u/" MARK_NAME, f->w->config->dir, shard);
+    return access(path, F_OK) == 0;
 }
 
-/* The mark outlives a crash: until the next sync is over nobody is shown what lies here. */
-void follow_set_syncing(struct follow *f, bool on) {
-    char path[1200];
-    mark_path(f, path);
+static int make_mark(const char *dir, const char *path, char *why_r, size_t why_bytes) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        snprintf(why_r, why_bytes, "cannot make %s: %s", path, strerror(errno));
+        return -1;
+    }
+    close(fd);
+    return publish_sync_dir(dir, why_r, why_bytes);
+}
+
+/* The mark outlives a crash: until the next sync is over nobody is shown what lies here. It goes before the
+ * metric does: whoever has seen the one may look for the other. */
+int follow_set_syncing(struct follow *f, bool on) {
+    char dir[1024], path[1200], why[1400] = "";
+    snprintf(dir, sizeof dir, "%s/shard-%04u", f->w->config->dir, f->w->env.shard);
+    snprintf(path, sizeof path, "%s/" MARK_NAME, dir);
+    int result = on ? make_mark(dir, path, why, sizeof why) : 0;
+    if (!on && unlink(path) != 0 && errno != ENOENT)
+        snprintf(why, sizeof why, "cannot remove %s: %s", path, strerror(errno));
+    if (why[0] != '\0')
+        log_warning("%s", why);
+    if (result != 0)
+        return -1;
     status_set(f->w->status, METRIC_primary_syncing, on);
     follow_look(f);
-    int fd = on ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644) : -1;
-    if (fd >= 0)
-        close(fd);
-    else if (on || (unlink(path) != 0 && errno != ENOENT))
-        log_warning("Cannot %s %s: %s", on ? "make" : "remove", path, strerror(errno));
+    return 0;
 }
 
 bool follow_is_marked(const struct follow *f) {
-    char path[1200];
-    mark_path(f, path);
-    return access(path, F_OK) == 0;
+    return is_marked(f, f->w->env.shard);
+}
+
+/* At a start what others left behind is not known; later, whoever was at it may have died over it. */
+static bool is_syncing(struct follow *f, uint32_t shard) {
+    bool now = status_get(segment_status(&f->w->segment, shard), METRIC_primary_syncing) != 0;
+    if (!now && !f->known_whole[shard])
+        now = is_marked(f, shard);
+    f->known_whole[shard] = !now;
+    return now;
+}
+
+/* A shard that follows a shard is alone with it; until it is known that we do, others' affairs are ours. */
+void follow_look(struct follow *f) {
+    bool syncing = false;
+    for (uint32_t i = 0; is_followed(f) && i < f->w->segment.workers; i++)
+        if (i == f->w->env.shard || f->mode != FOLLOW_SHARD)
+            syncing = is_syncing(f, i) || syncing;
+    f->w->env.syncing = syncing;
 }
 
 bool follow_replaces(const struct follow *f) {
@@ -121,8 +172,6 @@ bool follow_replaces(const struct follow *f) {
 static void end(struct follow *f) {
     upstream_free(&f->probe);
     f->probed = false;
-    if (f->mode == FOLLOW_SHARD)
-        follow_shard_end(f);
     free_links(f);
     f->mode = FOLLOW_NOBODY;
     status_set(f->w->status, METRIC_primary_syncing, 0);
@@ -138,35 +187,51 @@ static void set_target(struct follow *f, const char *target) {
     f->port = port;
 }
 
-static bool is_followed(const struct follow *f) {
-    return f->target[0] != '\0';
-}
-
 void follow_configure(struct follow *f) {
     const char *target = f->w->config->replicaof;
-    if (f->w->env.loading || strcmp(target, f->target) == 0)
+    if (f->w->env.loading || (f->configured && strcmp(target, f->target) == 0))
         return;
     if (f->loading) {
         f->reconfigure = true;
         return;
     }
     bool was_replica = is_followed(f);
+    f->configured = true;
     end(f);
     set_target(f, target);
     keyspace_set_replica(f->w->ks, is_followed(f));
     if (is_followed(f))
         ask(f);
-    else if (was_replica)
+    else
+        follow_shard_end(f);
+    if (was_replica && !is_followed(f))
         log_notice("MASTER MODE enabled");
-    if (!is_followed(f) && follow_is_marked(f)) {
+    if (follow_is_marked(f)) {
         log_warning("The data of this shard are those of a sync that never came to its end");
-        follow_set_syncing(f, false);
+        follow_set_syncing(f, is_followed(f));
     }
+    follow_look(f);
     follow_cron(f);
 }
 
 /* ---- the loop ---- */
+/* Has the file that waits come as it was sent? If not, what we have is untouched, and the link begins again. */
+static bool is_whole(struct follow_link *link) {
+    const struct worker *w = link->follow->w;
+    char path[1200];
+    if (upstream_snapshot_is_whole(link->upstream))
+        return true;
+    snprintf(path, sizeof path, "%s/shard-%04u/%s", w->config->dir, w->env.shard, link->snapshot);
+    unlink(path);
+    link->snapshot[0] = '\0';
+    upstream_fail(link->upstream, true,
+                  "its snapshot is damaged: its end or its checksum is wrong");
+    return false;
+}
+
 static void load(struct follow *f, struct follow_link *link) {
+    if (!is_whole(link))
+        return;
     f->loading = true;
     if (f->mode == FOLLOW_SHARD)
         follow_shard_load(link);
@@ -191,6 +256,8 @@ void follow_turn(struct follow *f) {
             load(f, f->links[i]);
         else if (f->links[i]->woken)
             follow_pool_go_on(f->links[i]);
+    for (uint32_t i = 0; i < f->count && f->mode == FOLLOW_POOL; i++)
+        follow_pool_executed(f->links[i]);
 }
 
 bool follow_waiting(const struct follow *f) {
@@ -200,12 +267,13 @@ bool follow_waiting(const struct follow *f) {
     return waiting && !f->loading;
 }
 
-void follow_look(struct follow *f) {
-    bool syncing = false;
-    for (uint32_t i = 0; is_followed(f) && i < f->w->segment.workers && !syncing; i++)
-        syncing = (i == f->w->env.shard || f->mode == FOLLOW_POOL) &&
-                  status_get(segment_status(&f->w->segment, i), METRIC_primary_syncing) != 0;
-    f->w->env.syncing = syncing;
+bool follow_turn_was_short(struct follow *f) {
+    uint64_t offset = 0;
+    for (uint32_t i = 0; i < f->count; i++)
+        offset += upstream_offset(f->links[i]->upstream);
+    uint64_t taken = offset - f->offset_before;
+    f->offset_before = offset;
+    return taken > 0 && taken < SHORT_TURN_BYTES;
 }
 
 void follow_peer_down(struct follow *f) {
@@ -219,10 +287,12 @@ void follow_peer_down(struct follow *f) {
 void follow_refresh(struct follow *f) {
     struct status_page *page = f->w->status;
     struct upstream_view view;
-    uint64_t up = 0, offset = 0, silent_ms = 0, total = 0, done = 0, full = 0, partial = 0;
+    uint64_t down_ms = 0, up = 0, transfers = 0, offset = 0, silent_ms = 0, total = 0, done = 0,
+             full = 0, partial = 0;
     for (uint32_t i = 0; i < f->count; i++) {
         upstream_view(f->links[i]->upstream, &view);
         up += view.state == UPSTREAM_STREAMING;
+        transfers += view.state >= UPSTREAM_SYNCING && view.state <= UPSTREAM_LOADING;
         offset += view.offset;
         total += view.sync_total_bytes;
         done += view.sync_done_bytes;
@@ -230,16 +300,48 @@ void follow_refresh(struct follow *f) {
         partial += view.partial_syncs;
         uint64_t heard_ms = view.last_heard_s > 0 ? (uint64_t)view.last_heard_s * 1000 : 0;
         silent_ms = heard_ms > silent_ms ? heard_ms : silent_ms;
+        uint64_t lost_ms = view.down_since_s >= 0 ? (uint64_t)view.down_since_s * 1000 + 1 : 0;
+        down_ms = lost_ms > down_ms ? lost_ms : down_ms;
     }
     status_set(page, METRIC_primary_links,
                f->mode == FOLLOW_ASKING ? 1 : f->count); /* to be sure that it is not up */
     status_set(page, METRIC_primary_links_up, up);
+    status_set(page, METRIC_primary_transfers, transfers);
     status_set(page, METRIC_primary_offset, offset);
+    status_set(page, METRIC_primary_down_ms, down_ms);
     status_set(page, METRIC_primary_silent_ms, silent_ms);
     status_set(page, METRIC_primary_sync_total_bytes, total);
     status_set(page, METRIC_primary_sync_done_bytes, done);
     status_set(page, METRIC_primary_full_syncs, full);
     status_set(page, METRIC_primary_partial_syncs, partial);
+}
+
+static void tell(const struct upstream *upstream, struct replication_table *table) {
+    struct upstream_view view;
+    if (table->primaries++ >= LINKS_SHOWN)
+        return;
+    struct primary_line *line = &table->primary[table->primaries - 1];
+    upstream_view(upstream, &view);
+    bool syncing = view.state == UPSTREAM_TRANSFER || view.state == UPSTREAM_LOADING;
+    *line = (struct primary_line){.port = view.port,
+                                  .syncing = syncing,
+                                  .offset = view.offset,
+                                  .sync_total_bytes = view.sync_total_bytes,
+                                  .sync_done_bytes = view.sync_done_bytes,
+                                  .full_syncs = view.full_syncs,
+                                  .partial_syncs = view.partial_syncs,
+                                  .last_heard_s = view.last_heard_s,
+                                  .down_s = view.down_since_s};
+    snprintf(line->address, sizeof line->address, "%s", view.host);
+    snprintf(line->state, sizeof line->state, "%s", upstream_state_name(view.state));
+    snprintf(line->trouble, sizeof line->trouble, "%s", view.trouble);
+}
+
+void follow_tell(const struct follow *f, struct replication_table *table) {
+    if (f->probe != NULL)
+        tell(f->probe, table);
+    for (uint32_t i = 0; i < f->count; i++)
+        tell(f->links[i]->upstream, table);
 }
 
 static bool all_links_up(const struct follow *f) {
@@ -254,6 +356,8 @@ void follow_cron(struct follow *f) {
         upstream_cron(f->links[i]->upstream);
     follow_refresh(f);
     f->w->env.primary_is_up = is_followed(f) && all_links_up(f);
+    if (f->mode == FOLLOW_POOL)
+        follow_pool_cron(f);
 }
 
 void follow_free(struct follow **follow) {

@@ -7,6 +7,7 @@
  * Known in layer 9 only. */
 #ifndef REMUDA_FOLLOW_H
 #define REMUDA_FOLLOW_H
+#include "shared/ipc/replication_page.h"
 #include "worker/replication/upstream.h"
 
 #include <stdbool.h>
@@ -22,9 +23,13 @@ void follow_configure(struct follow *follow);
 void follow_turn(struct follow *follow);
 /* There is work for follow_turn(). */
 bool follow_waiting(const struct follow *follow);
+/* Since the last call something of the stream was applied, but little. */
+bool follow_turn_was_short(struct follow *follow);
 void follow_cron(struct follow *follow); /* ten times a second */
 /* Bring the metrics of the status page up to date. */
 void follow_refresh(struct follow *follow);
+/* Put the links into the lines of this table. */
+void follow_tell(const struct follow *follow, struct replication_table *table);
 /* Another worker is gone: what was sent to it may be lost. */
 void follow_peer_down(struct follow *follow);
 /* A snapshot is taking the place of the data right now: what is in memory is not to be saved. */

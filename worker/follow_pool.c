@@ -10,6 +10,7 @@
 #include "shared/base/mem.h"
 #include "worker/persist/rdb_value.h"
 #include "worker/persist/shard_files.h"
+#include "worker/resp/parse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,6 +73,75 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
     bool said = say(link, argc, argv);
     take_replies(link);
     return said;
+}
+
+static void on_ahead(void *arg, const struct bytes *keys, uint32_t count) {
+    struct follow_link *link = arg;
+    router_prefetch(link->follow->w->router, &link->session, keys, count);
+}
+
+/* ---- a transaction ---- */
+/* Its commands to the batch; false if there is one that cannot be in it. *db: of the session, and then. */
+static bool add_transaction(struct follow_link *link, struct bytes raw, uint32_t *db) {
+    struct router *router = link->follow->w->router;
+    struct resp_parser parser;
+    bool ok = true;
+    size_t used;
+    resp_parser_init(&parser);
+    parser.bulk_max = raw.len;
+    while (ok && raw.len > 0) {
+        ok = resp_parse(&parser, raw.ptr, raw.len, &used) == RESP_COMMAND && parser.argc > 0;
+        if (!ok)
+            break;
+        uint64_t number;
+        if (parser.argc == 2 && bytes_equal_nocase(parser.argv[0], "select") &&
+            bytes_to_u64(parser.argv[1], &number) &&
+            number < keyspace_databases(link->follow->w->ks))
+            *db = (uint32_t)number;
+        else if (!follow_is_service(parser.argv[0]))
+            ok = router_batch_add(router, link->batch, *db, parser.argv, parser.argc);
+        raw = bytes_of(raw.ptr + used, raw.len - used);
+    }
+    resp_parser_free(&parser);
+    return ok;
+}
+
+static enum upstream_taken on_transaction(void *arg, struct bytes raw) {
+    struct follow_link *link = arg;
+    uint32_t db = link->session.db;
+    enum upstream_taken taken = UPSTREAM_NOT_NOW;
+    if (!pipeline_may_begin(&link->pipeline))
+        return taken;
+    if (!add_transaction(link, raw, &db)) {
+        taken = UPSTREAM_ONE_BY_ONE;
+    } else if (router_batch_run(link->follow->w->router, &link->pipeline, &link->session,
+                                link->batch)) {
+        taken = UPSTREAM_TAKEN;
+        link->session.db = db;
+    }
+    router_batch_clear(link->batch);
+    take_replies(link);
+    return taken;
+}
+
+/* ---- what has been run ---- */
+void follow_pool_executed(struct follow_link *link) {
+    const struct pipeline *p = &link->pipeline;
+    uint64_t offset = upstream_offset(link->upstream);
+    if (!upstream_is_up(link->upstream)) {
+        link->awaited_offset = 0;
+        return;
+    }
+    if (link->awaited_offset > 0 && p->finished >= link->awaited_calls) {
+        upstream_executed(link->upstream, link->awaited_offset);
+        link->awaited_offset = 0;
+    }
+    if (p->in_flight == 0)
+        upstream_executed(link->upstream, offset);
+    else if (link->awaited_offset == 0) {
+        link->awaited_offset = offset;
+        link->awaited_calls = p->finished + p->in_flight;
+    }
 }
 
 static void on_wake(struct pipeline *pipeline) {
@@ -253,6 +323,13 @@ static int read_snapshot(struct follow_link *link, const char *path, char *error
     return result;
 }
 
+static bool all_whole(const struct follow *f) {
+    bool whole = true;
+    for (uint32_t i = 0; i < f->count; i++)
+        whole = whole && !f->links[i]->half;
+    return whole;
+}
+
 void follow_pool_load(struct follow_link *link) {
     struct follow *f = link->follow;
     char path[1200], why[512] = "the link was lost meanwhile";
@@ -263,7 +340,12 @@ void follow_pool_load(struct follow_link *link) {
         unlink(path);
         return;
     }
-    follow_set_syncing(f, true);
+    if (follow_set_syncing(f, true) != 0) {
+        unlink(path);
+        upstream_fail(link->upstream, true, "its snapshot cannot be taken in");
+        return;
+    }
+    link->half = true;
     bool ok = empty(link) && read_snapshot(link, path, why, sizeof why) == 0 &&
               select_db(link, 0) && wait_for_replies(link);
     take_replies(link);
@@ -273,8 +355,16 @@ void follow_pool_load(struct follow_link *link) {
         upstream_fail(link->upstream, true, "its snapshot could not be taken in");
         return; /* and the pool goes on saying LOADING: what it has is neither old nor new */
     }
-    follow_set_syncing(f, false);
+    link->half = false;
+    if (all_whole(f))
+        follow_set_syncing(f, false);
     upstream_loaded(link->upstream);
+}
+
+/* A mark of a time when this shard had a link: those who have links now bring all of its keys anew. */
+void follow_pool_cron(struct follow *f) {
+    if (f->count == 0 && f->w->env.primary_is_up && follow_is_marked(f))
+        follow_set_syncing(f, false);
 }
 
 static void on_snapshot(void *arg, const char *file) {
@@ -288,8 +378,11 @@ static void on_continued(void *arg) {
 
 /* ---- life ---- */
 static void begin_link(struct follow *f, uint32_t port, uint32_t server, uint32_t servers) {
-    static const struct upstream_hooks hooks = {
-        .command = on_command, .continued = on_continued, .snapshot = on_snapshot};
+    static const struct upstream_hooks hooks = {.command = on_command,
+                                                .transaction = on_transaction,
+                                                .ahead = on_ahead,
+                                                .continued = on_continued,
+                                                .snapshot = on_snapshot};
     static struct slot_map slots;
     char tag[16];
     snprintf(tag, sizeof tag, "%u", server);
@@ -298,6 +391,7 @@ static void begin_link(struct follow *f, uint32_t port, uint32_t server, uint32_
     link->first_slot = slots.first[server];
     link->last_slot = (uint16_t)(slots.first[server + 1] - 1);
     pipeline_init(&link->pipeline, link, on_wake);
+    link->batch = mem_calloc(1, sizeof *link->batch);
     upstream_start(link->upstream, "", 0);
 }
 
@@ -306,11 +400,12 @@ void follow_pool_begin(struct follow *f, uint32_t port) {
     f->mode = FOLLOW_POOL;
     for (uint32_t i = f->w->env.shard; i < servers; i += f->w->segment.workers)
         begin_link(f, port != 0 ? port + i : f->port, i, servers);
-    if (follow_is_marked(f))
-        follow_set_syncing(f, f->count > 0);
+    for (uint32_t i = 0; i < f->count; i++)
+        f->links[i]->half = follow_is_marked(f);
 }
 
 void follow_pool_link_free(struct follow_link *link) {
     router_forget(link->follow->w->router, &link->pipeline);
-    status_set(link->follow->w->status, METRIC_primary_syncing, 0);
+    router_batch_clear(link->batch);
+    mem_free(link->batch);
 }

@@ -22,7 +22,11 @@ struct follow_link {
     uint64_t synced, noted, noted_log;
     /* follow_pool.c */
     struct pipeline pipeline;
+    struct router_batch *batch; /* a transaction on its way to the router */
+    /* So much of the stream will be run when so many calls have finished; 0: nothing is awaited */
+    uint64_t awaited_offset, awaited_calls;
     bool woken;                     /* more may be said */
+    bool half;                      /* what was loaded of its snapshot is not all of it */
     uint16_t first_slot, last_slot; /* that the server has */
     uint64_t errors;
 };
@@ -39,8 +43,13 @@ struct follow {
     bool probed; /* the answer waits for follow_turn() */
     struct follow_link *links[FOLLOW_LINKS_MAX];
     uint32_t count;
-    bool loading;     /* a snapshot is being read: the loop runs within it */
-    bool reconfigure; /* replicaof changed meanwhile */
+    uint64_t offset_before; /* of all links, at the end of the last turn */
+    bool loading;           /* a snapshot is being read: the loop runs within it */
+    bool reconfigure;       /* replicaof changed meanwhile */
+    bool of_family;         /* our stream is a primary's, with its id */
+    bool configured;        /* replicaof was looked at */
+    /* No sync of that shard is known of that did not come to its end. */
+    bool known_whole[SHARD_MAX];
 };
 
 /* ---- follow.c ---- */
@@ -48,14 +57,16 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
                                        const struct upstream_hooks *hooks);
 /* Commands that say nothing about data. */
 bool follow_is_service(struct bytes name);
-/* From here on our data are neither old nor new / are whole again. On disk, too: see follow_is_marked(). */
-void follow_set_syncing(struct follow *f, bool on);
+/* From here on our data are neither old nor new / are whole again. On disk, too: see follow_is_marked(). -1
+ * if the disk does not take it (the log says why): then nothing may be changed. */
+int follow_set_syncing(struct follow *f, bool on);
 /* A process before this one did not come to the end of it. */
 bool follow_is_marked(const struct follow *f);
 
 /* ---- follow_shard.c ---- */
 void follow_shard_begin(struct follow *f, uint32_t port);
 void follow_shard_load(struct follow_link *link);
+/* From here on our history is our own. A change to another primary of the family is not its end. */
 void follow_shard_end(struct follow *f);
 /* Our log may be synced further than before: tell the primary. */
 void follow_shard_synced(struct follow_link *link);
@@ -64,6 +75,9 @@ void follow_shard_synced(struct follow_link *link);
 void follow_pool_begin(struct follow *f, uint32_t port);
 void follow_pool_load(struct follow_link *link);
 void follow_pool_go_on(struct follow_link *link);
+void follow_pool_cron(struct follow *f);
+/* More may have been run: the primary is told. */
+void follow_pool_executed(struct follow_link *link);
 void follow_pool_link_free(struct follow_link *link);
 
 #endif

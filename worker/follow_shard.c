@@ -8,6 +8,7 @@
 #include "shared/base/log.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static struct backlog *backlog_of(struct follow_link *link) {
     return primary_backlog(link->follow->w->primary);
@@ -48,6 +49,12 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
     return true;
 }
 
+/* With more keys than caches hold, applying the stream is mostly waiting for memory. */
+static void on_ahead(void *arg, const struct bytes *keys, uint32_t count) {
+    struct follow_link *link = arg;
+    keyspace_prefetch(link->follow->w->ks, link->session.db, keys, count);
+}
+
 static void on_continued(void *arg) {
     struct follow_link *link = arg;
     struct backlog *s = backlog_of(link);
@@ -67,19 +74,33 @@ static void on_snapshot(void *arg, const char *file) {
 
 void follow_shard_load(struct follow_link *link) {
     struct worker *w = link->follow->w;
-    char why[512], file[sizeof link->snapshot];
+    char path[1200], why[512], file[sizeof link->snapshot];
     struct upstream_view view;
     snprintf(file, sizeof file, "%s", link->snapshot);
     link->snapshot[0] = '\0';
     upstream_view(link->upstream, &view);
-    follow_set_syncing(link->follow, true);
+    if (follow_set_syncing(link->follow, true) != 0) {
+        snprintf(path, sizeof path, "%s/shard-%04u/%s", w->config->dir, w->env.shard, file);
+        unlink(path);
+        upstream_fail(link->upstream, true, "its snapshot cannot be loaded");
+        return;
+    }
     primary_forget(w->primary);
     w->origin = (struct rdb_origin){0};
-    if (persist_replace(w->persist, file, why, sizeof why) != 0) {
+    int result = persist_replace(w->persist, file, why, sizeof why);
+    if (result == 0 && w->origin.db >= keyspace_databases(w->ks)) {
+        snprintf(why, sizeof why, "The master's stream is in database %u, which is not here",
+                 w->origin.db);
+        result = -1;
+    }
+    if (result != 0) {
         log_warning("%s", why);
         upstream_fail(link->upstream, true, "its snapshot cannot be loaded");
         return; /* and this shard goes on saying LOADING */
     }
+    /* Until then a death would bring back what the log of before says. */
+    while (persist_log_is_ending(w->persist))
+        ev_run(w->loop, EVRUN_ONCE);
     primary_become(w->primary, view.id, view.offset);
     link->session.db = w->origin.db; /* a primary that is a replica cannot say it in the stream */
     backlog_of(link)->db = (int64_t)w->origin.db;
@@ -88,18 +109,19 @@ void follow_shard_load(struct follow_link *link) {
 }
 
 void follow_shard_begin(struct follow *f, uint32_t port) {
-    static const struct upstream_hooks hooks = {
-        .command = on_command, .continued = on_continued, .snapshot = on_snapshot};
+    static const struct upstream_hooks hooks = {.command = on_command,
+                                                .ahead = on_ahead,
+                                                .continued = on_continued,
+                                                .snapshot = on_snapshot};
     struct worker *w = f->w;
     struct backlog *s = primary_backlog(w->primary);
     f->mode = FOLLOW_SHARD;
+    f->of_family = true;
     propagate_follow(w->propagate, true);
     struct follow_link *link = follow_link_create(f, port, "shard", &hooks);
     if (s->db > 0)
         link->session.db = (uint32_t)s->db;
     bool whole = !follow_is_marked(f);
-    if (!whole)
-        follow_set_syncing(f, true);
     /* What we have may be the beginning of what the primary has: it will say. */
     upstream_start(link->upstream, s->kept && whole ? s->id : "", s->end);
 }
@@ -126,6 +148,9 @@ void follow_shard_synced(struct follow_link *link) {
 
 void follow_shard_end(struct follow *f) {
     struct worker *w = f->w;
+    if (!f->of_family)
+        return;
+    f->of_family = false;
     primary_branch_off(w->primary);
     propagate_follow(w->propagate, false);
 }

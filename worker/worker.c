@@ -63,6 +63,16 @@ static void on_snapshot_ended(void *arg, enum snapshot_end how) {
     primary_snapshot_ended(w->primary, how);
 }
 
+static void on_diskless_forked(void *arg, int fd) {
+    struct worker *w = arg;
+    primary_diskless_forked(w->primary, fd);
+}
+
+static void on_diskless_ended(void *arg, enum snapshot_end how) {
+    struct worker *w = arg;
+    primary_diskless_ended(w->primary, how);
+}
+
 static bool on_owns(void *arg, struct bytes key) {
     struct worker *w = arg;
     return w->segment.slots->owner[slot_of_key(key)] == w->env.shard;
@@ -145,6 +155,16 @@ static void want_snapshot(void *arg) {
     persist_bgsave(w->persist, true);
 }
 
+static void want_diskless(void *arg) {
+    struct worker *w = arg;
+    persist_diskless(w->persist);
+}
+
+static void end_diskless(void *arg) {
+    struct worker *w = arg;
+    persist_diskless_end(w->persist);
+}
+
 static int open_snapshot(void *arg) {
     struct worker *w = arg;
     char path[2048];
@@ -158,7 +178,9 @@ static void open_primary(struct worker *w) {
                                   .drop = drop_replica,
                                   .acknowledged = on_acknowledged,
                                   .want_snapshot = want_snapshot,
-                                  .open_snapshot = open_snapshot};
+                                  .open_snapshot = open_snapshot,
+                                  .want_diskless = want_diskless,
+                                  .end_diskless = end_diskless};
     w->primary = primary_create(w->loop, w->config, w->status, &hooks);
     w->env.primary = w->primary;
 }
@@ -202,6 +224,8 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
                                   .origin_found = on_origin_found,
                                   .snapshot_forked = on_snapshot_forked,
                                   .snapshot_ended = on_snapshot_ended,
+                                  .diskless_forked = on_diskless_forked,
+                                  .diskless_ended = on_diskless_ended,
                                   .cut_prepared = on_cut_prepared,
                                   .cut_linked = on_cut_linked,
                                   .apply = on_apply,
@@ -249,6 +273,8 @@ int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
     w->env.persist = w->persist;
     w->router = router_create(&w->env, w->ks);
     w->follow = follow_create(w);
+    if (shard == FAILOVER_SHARD)
+        w->failover = failover_create(w);
     w->clients = clients_create(w->loop, &w->env, w->router, env_listeners());
     control_in_start(w);
     return 0;
@@ -259,7 +285,7 @@ int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
 static int load(struct worker *w) {
     char error[512];
     w->env.loading = true;
-    w->refill = refill_create((uint64_t)w->config->repl_backlog_size);
+    w->refill = refill_create((uint64_t)w->config->repl_backlog_size, keyspace_databases(w->ks));
     worker_set_state(w, CHILD_LOADING);
     control_report(w, CONTROL_REPORT_LOADING, 0, 0, (struct bytes){0});
     clients_open(w->clients);
@@ -269,7 +295,9 @@ static int load(struct worker *w) {
     w->env.loading = false;
     w->propagate = propagate_create(persist_aof(w->persist), primary_backlog(w->primary));
     primary_open(w->primary, w->propagate);
-    primary_restore(w->primary, w->refill, w->config->replicaof[0] == '\0');
+    bool follows = w->config->replicaof[0] != '\0';
+    propagate_follow(w->propagate, follows); /* before the primary is found, too */
+    primary_restore(w->primary, w->refill, !follows);
     refill_free(&w->refill);
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();

@@ -12,6 +12,7 @@
 #include "shared/ipc/control.h"
 #include "worker/client/clients.h"
 #include "worker/command/command.h"
+#include "worker/failover.h"
 #include "worker/follow.h"
 #include "worker/persist/persist.h"
 #include "worker/replication/feed.h"
@@ -37,6 +38,7 @@ struct worker {
     struct router *router;
     struct clients *clients;
     struct follow *follow;
+    struct failover *failover; /* NULL: another worker does it */
     struct command_env env;
     struct list sessions;
     struct session loader;    /* commands of the log run with it */

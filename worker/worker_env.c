@@ -59,6 +59,16 @@ static bool hand_over(void *upper, struct session *session, uint32_t shard, stru
     return clients_hand_over(w->clients, session, shard, pending);
 }
 
+static const char *begin_failover(void *upper, const struct failover_order *order) {
+    struct worker *w = upper;
+    return failover_begin(w->failover, order);
+}
+
+static bool abort_failover(void *upper) {
+    struct worker *w = upper;
+    return failover_abort(w->failover);
+}
+
 static bool unblock_session(void *upper, struct session *session, bool with_error) {
     struct worker *w = upper;
     return router_unblock(w->router, session, with_error);
@@ -67,6 +77,7 @@ static bool unblock_session(void *upper, struct session *session, bool with_erro
 static void pause_clients(void *upper, uint64_t until_ms, bool all) {
     struct worker *w = upper;
     router_pause(w->router, until_ms, all);
+    router_refresh_status(w->router); /* writes that were begun before */
 }
 
 static void monitor(void *upper, struct command_ctx *ctx, bool on) {
@@ -111,6 +122,8 @@ void worker_env_open(struct worker *w, uint32_t shard, uint32_t generation) {
                                   .cut_locked = report_cut_locked,
                                   .kill_session = kill_session,
                                   .hand_over = hand_over,
+                                  .failover = begin_failover,
+                                  .failover_abort = abort_failover,
                                   .unblock_session = unblock_session,
                                   .latency = segment_latency(&w->segment, shard),
                                   .slowlog = slowlog_create(&w->segment.header->next_slowlog_id),

@@ -88,6 +88,42 @@ static void refresh_feed(struct worker *w) {
     status_set(w->status, METRIC_merged_offset, view.offset);
 }
 
+/* ---- the links of replication ---- */
+static void tell_replica(struct replication_table *table, const struct replica_view *view,
+                         bool merged) {
+    if (table->replicas++ >= LINKS_SHOWN)
+        return;
+    struct replica_line *line = &table->replica[table->replicas - 1];
+    *line = (struct replica_line){.port = view->port,
+                                  .public_port = view->public_port,
+                                  .merged = merged,
+                                  .offset = view->offset,
+                                  .behind_bytes = view->behind_bytes,
+                                  .lag_s = view->lag_s};
+    snprintf(line->address, sizeof line->address, "%s", view->address);
+    snprintf(line->state, sizeof line->state, "%s", view->state);
+}
+
+static void tell_own(void *table, const struct replica_view *view) {
+    tell_replica(table, view, false);
+}
+
+static void tell_merged(void *table, const struct replica_view *view) {
+    tell_replica(table, view, true);
+}
+
+static void refresh_links(struct worker *w) {
+    static struct replication_table table;
+    uint32_t before = table.replicas + table.primaries;
+    table.replicas = table.primaries = 0;
+    primary_each(w->primary, tell_own, &table);
+    if (w->feed != NULL)
+        feed_each(w->feed, tell_merged, &table);
+    follow_tell(w->follow, &table);
+    if (before + table.replicas + table.primaries > 0)
+        replication_page_write(segment_replication(&w->segment, w->env.shard), &table);
+}
+
 void worker_refresh_status(struct worker *w) {
     refresh_process(w);
     refresh_keyspace(w);
@@ -96,6 +132,7 @@ void worker_refresh_status(struct worker *w) {
     primary_refresh(w->primary);
     refresh_feed(w);
     follow_refresh(w->follow);
+    refresh_links(w);
     router_refresh_status(w->router);
     clients_refresh_status(w->clients);
 }

@@ -11,22 +11,27 @@
 
 enum { DRAIN_MS = 500 }; /* for clients that do not read what they are owed */
 
-/* Everything acknowledged is on disk now: let the replies go that waited for it. */
-static void drain(struct worker *w) {
-    uint64_t until_ms = clock_mono_ms() + DRAIN_MS;
+static bool replicas_have_it(struct worker *w) {
+    bool own = primary_drained(w->primary);
+    return (w->feed == NULL || feed_drained(w->feed)) && own;
+}
+
+/* Everything acknowledged is on disk now: let the replies go that waited for it, and the end of the stream. */
+static void drain(struct worker *w, uint64_t replicas_ms) {
+    uint64_t began_ms = clock_mono_ms(), passed_ms = 0;
+    bool clients = true, replicas = true;
     router_synced(w->router);
     do {
         clients_synced(w->clients);
         clients_turn_end(w->clients);
         router_turn_end(w->router);
-        bool replicas_have_it = primary_drained(w->primary);
-        if (w->feed != NULL)
-            replicas_have_it = feed_drained(w->feed) && replicas_have_it;
-        if (clients_drained(w->clients) && replicas_have_it)
-            return;
-        poll(NULL, 0, 5);
+        clients = !clients_drained(w->clients) && passed_ms < DRAIN_MS;
+        replicas = !replicas_have_it(w) && passed_ms < replicas_ms;
+        if (clients || replicas)
+            poll(NULL, 0, 5);
         worker_heartbeat(w);
-    } while (clock_mono_ms() < until_ms);
+        passed_ms = clock_mono_ms() - began_ms;
+    } while (clients || replicas);
 }
 
 void worker_stop(struct worker *w, int save) {
@@ -44,7 +49,7 @@ void worker_stop(struct worker *w, int save) {
         return;
     }
     /* From here on no command is run: what is not in the files now was never acknowledged. */
-    drain(w);
+    drain(w, (uint64_t)w->config->shutdown_timeout * 1000);
     log_notice("Stopped");
     exit(EXIT_ORDERLY);
 }
@@ -53,7 +58,7 @@ _Noreturn void worker_abandon(struct worker *w) {
     log_warning("The supervisor is gone: finishing writes and leaving");
     if (!w->env.loading && !follow_replaces(w->follow)) {
         persist_abandon(w->persist);
-        drain(w);
+        drain(w, DRAIN_MS);
     }
     _exit(EXIT_ORDERLY);
 }

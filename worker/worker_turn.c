@@ -20,10 +20,12 @@ void worker_send(struct worker *w) {
     router_turn_end(w->router);
 }
 
-/* At one command a client, a worker that waits for other shards would sleep and be woken for every
- * few commands, which costs more than the commands. Letting the others run first gathers a batch. */
+/* At one command a client, a worker that waits for other shards, or for what its primary does with them,
+ * would sleep and be woken for every few commands, which costs more than the commands. Letting the others
+ * run first gathers a batch. */
 static void let_others_run(struct worker *w) {
-    if (router_turn_was_short(w->router))
+    bool follows = follow_turn_was_short(w->follow);
+    if (router_turn_was_short(w->router) || follows)
         sched_yield();
 }
 
@@ -56,6 +58,8 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) 
     struct worker *w = prepare->data;
     status_beat(w->status);
     follow_turn(w->follow);
+    if (w->failover != NULL)
+        failover_turn(w->failover);
     look_at_waits(w);
     clients_turn_begin(w->clients);
     if (w->config->maxmemory > 0 && w->config->replicaof[0] == '\0')
@@ -102,10 +106,13 @@ static void on_cron(struct ev_loop *loop, ev_timer *timer, int events) {
     w->acknowledged = true;
     primary_mark(w->primary); /* persist_cron() may write the log */
     persist_cron(w->persist);
+    primary_keep_still(w->primary, router_is_paused(w->router));
     primary_cron(w->primary);
     if (w->feed != NULL)
         feed_cron(w->feed);
     follow_cron(w->follow);
+    if (w->failover != NULL)
+        failover_cron(w->failover);
     router_cron(w->router);
     clients_cron(w->clients);
     worker_cron_status(w);

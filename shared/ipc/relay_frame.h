@@ -28,7 +28,8 @@ enum relay_type {
     RELAY_AWAIT,   /* tell when one of these keys is ready: a REPLY, once (gather_wait.c) */
     RELAY_CANCEL,  /* end that wait: argc says how (enum unblock_how) */
     RELAY_MARK,    /* the lock's holder: mark your part of a consistent cut here */
-    RELAY_MARKED   /* answer: marked, in memory; the disk's part follows */
+    RELAY_MARKED,  /* answer: marked, in memory; the disk's part follows */
+    RELAY_BATCH    /* a WRITE_BACK without a lock, run in one piece; answer: REPLY */
 };
 
 enum relay_flags {

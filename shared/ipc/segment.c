@@ -18,7 +18,7 @@
 
 #define SEGMENT_MAGIC UINT64_C(0x3147455341445552)
 enum {
-    SEGMENT_VERSION = 2,
+    SEGMENT_VERSION = 3,
     PAGE_BYTES = 4096,
     RING_BYTES_MIN = 4096,
     RING_BYTES_MAX = 64 * 1024 * 1024,
@@ -26,7 +26,7 @@ enum {
 };
 
 struct layout {
-    uint64_t slots, status, latency, doorbells, rings, ring_stride, total;
+    uint64_t slots, status, latency, replication, doorbells, rings, ring_stride, total;
 };
 
 static uint64_t page_round(uint64_t bytes) {
@@ -38,7 +38,8 @@ static struct layout layout_of(uint32_t workers, uint32_t ring_bytes) {
     at.slots = page_round(sizeof(struct segment_header));
     at.status = at.slots + page_round(sizeof(struct slot_map));
     at.latency = at.status + (workers + 2) * page_round(sizeof(struct status_page));
-    at.doorbells = at.latency + workers * page_round(sizeof(struct latency_page));
+    at.replication = at.latency + workers * page_round(sizeof(struct latency_page));
+    at.doorbells = at.replication + workers * page_round(sizeof(struct replication_page));
     at.rings = at.doorbells + page_round(workers * sizeof(struct doorbell));
     at.ring_stride = page_round(sizeof(struct ring_shared)) + ring_bytes;
     at.total = at.rings + (uint64_t)workers * (workers - 1) * at.ring_stride;
@@ -175,6 +176,14 @@ struct latency_page *segment_latency(const struct segment *segment, uint32_t wor
     uint64_t at = layout_of(segment->workers, segment->ring_bytes).latency;
     return (struct latency_page *)(void *)(segment->base + at +
                                            worker * page_round(sizeof(struct latency_page)));
+}
+
+struct replication_page *segment_replication(const struct segment *segment, uint32_t worker) {
+    ASSERT(worker < segment->workers);
+    uint64_t at = layout_of(segment->workers, segment->ring_bytes).replication;
+    return (struct replication_page *)(void *)(segment->base + at +
+                                               worker *
+                                                   page_round(sizeof(struct replication_page)));
 }
 
 struct doorbell *segment_doorbell(const struct segment *segment, uint32_t worker) {

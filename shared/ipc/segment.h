@@ -1,7 +1,7 @@
 /* segment.h - the shared memory of a pool: a sealed memfd, made by the supervisor, mapped by all.
  *
  *   header | slot map | status pages: workers 0..N-1, front, supervisor | latency pages: workers |
- *   doorbells | rings N x (N-1)
+ *   replication pages: workers | doorbells | rings N x (N-1)
  *
  * Offsets, never pointers. Who writes what: the header and slot map the supervisor before any child
  * starts; a status page its process; ring i->j its writer i (tail, data) and its reader j (head). */
@@ -9,6 +9,7 @@
 #define REMUDA_IPC_SEGMENT_H
 #include "shared/ipc/doorbell.h"
 #include "shared/ipc/latency_page.h"
+#include "shared/ipc/replication_page.h"
 #include "shared/ipc/ring.h"
 #include "shared/ipc/slot_map.h"
 #include "shared/ipc/status_page.h"
@@ -58,6 +59,7 @@ void segment_detach(struct segment *segment);
 
 struct status_page *segment_status(const struct segment *segment, uint32_t process);
 struct latency_page *segment_latency(const struct segment *segment, uint32_t worker);
+struct replication_page *segment_replication(const struct segment *segment, uint32_t worker);
 struct doorbell *segment_doorbell(const struct segment *segment, uint32_t worker);
 void segment_ring_writer(const struct segment *segment, uint32_t from, uint32_t to,
                          struct ring_writer *w);

@@ -1,6 +1,7 @@
 /* metrics_text.c - the rows of metrics.def and the state of each process, for Prometheus. */
 #include "supervisor/front/metrics_text.h"
 #include "shared/ipc/inherit.h"
+#include "supervisor/front/status_links.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -140,6 +141,7 @@ void metrics_text_write(const struct status_view *view, struct buf *out) {
     buf_printf(out, "remuda_maxclients %" PRId64 "\n", view->config->maxclients);
     write_states(view, out);
     write_process_figures(view, out);
+    status_links_metrics(view, out);
     for (uint32_t i = 0; i < METRIC_COUNT; i++)
         write_row(view, i, out);
 }

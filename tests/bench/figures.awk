@@ -1,5 +1,6 @@
 # figures.awk - lines "row setup value ..." into a table of medians, one line for each row and value.
-# -v setups='redis pool': the first is what the second is compared with; -v heads='wall cpu': the values.
+# -v setups='redis pool ...': the first is what the others are compared with; -v heads='wall cpu': the values.
+# A setup without the row has a dash.
 
 function median(list,    n, values, i, j, t) {
     n = split(list, values, " ")
@@ -14,13 +15,21 @@ function median(list,    n, values, i, j, t) {
 { for (field = 3; field <= NF; field++) all[$1, $2, field - 2] = all[$1, $2, field - 2] " " $field }
 
 END {
-    split(setups, setup, " ")
+    columns = split(setups, setup, " ")
     count = split(heads, head, " ")
-    printf "%-22s %10s %10s %8s\n", "", setup[1], setup[2], "ratio"
+    printf "%-22s %10s", "", setup[1]
+    for (c = 2; c <= columns; c++) printf " %10s %8s", setup[c], "ratio"
+    print ""
     for (r = 1; r <= row_count; r++)
         for (h = 1; h <= count; h++) {
-            a = median(all[rows[r], setup[1], h])
-            b = median(all[rows[r], setup[2], h])
-            printf "%-22s %10.2f %10.2f %8.2f\n", rows[r] " " head[h], a, b, (a != 0 ? b / a : 0)
+            printf "%-22s", rows[r] " " head[h]
+            for (c = 1; c <= columns; c++) {
+                there = (rows[r], setup[c], h) in all
+                value = there ? median(all[rows[r], setup[c], h]) : 0
+                printf " %10s", there ? sprintf("%.2f", value) : "-"
+                if (c == 1) first = value
+                else printf " %8s", there && first != 0 ? sprintf("%.2f", value / first) : "-"
+            }
+            print ""
         }
 }

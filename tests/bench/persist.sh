@@ -66,9 +66,9 @@ info_by() {
     done | awk "$3"
 }
 
-# figures FILE 'HEAD ...': lines "row setup value ..." as medians, redis, pool and the ratio of each
+# figures FILE 'HEAD ...' ['SETUP ...']: lines "row setup value ..." as medians, redis, pool and the ratio of each
 figures() {
-    awk -v setups='redis pool' -v heads="$2" -f tests/bench/figures.awk "$1"
+    awk -v setups="${3:-redis pool}" -v heads="$2" -f tests/bench/figures.awk "$1"
 }
 
 # ---- files ----
@@ -127,34 +127,35 @@ run_files() {
 }
 
 # ---- pauses ----
-# under_writes SETUP COMMAND COUNTER LOAD: the probe's line while COMMAND runs; COUNTER of INFO tells
-# its end. COMMAND "quiet": nothing for two seconds.
-under_writes() {
-    local before wanted line reply began=$SECONDS
+# beside_writes SETUP LOAD COMMAND ...: the probe's line while COMMAND runs
+beside_writes() {
+    local line
     mkfifo "$work/go"
-    "$build/bench/probe" pause "${port[$1]}" $DATASET_KEYS "$4" <"$work/go" >"$work/probe" &
+    "$build/bench/probe" pause "${port[$1]}" $DATASET_KEYS "$2" <"$work/go" >"$work/probe" &
     local probe=$!
     exec 4>"$work/go"
     rm "$work/go"
     sleep 0.5
-    if [ "$2" = quiet ]; then
-        sleep 2
-    else
-        before=$(info "$1" "$3")
-        wanted=$((before + $(ports_of "$1" | wc -w)))
-        reply=$(cli "$1" "$2")
-        [[ $reply == *started* ]] || fail "$2 of $1: $reply"
-        # redis-server counts a save when it begins.
-        until [ "$(info "$1" "$3")" -ge "$wanted" ] && [ "$(info "$1" '[a-z_]*_in_progress')" = 0 ]; do
-            sleep 0.1
-            [ $((SECONDS - began)) -lt 100 ] || fail "$2 of $1 does not end"
-        done
-    fi
+    "${@:3}"
     sleep 0.3
     exec 4>&-
     wait $probe || fail "probe of $1"
     read -r line <"$work/probe"
     echo "$line"
+}
+
+# in_background SETUP COMMAND COUNTER: COUNTER of INFO tells its end
+in_background() {
+    local before wanted reply began=$SECONDS
+    before=$(info "$1" "$3")
+    wanted=$((before + $(ports_of "$1" | wc -w)))
+    reply=$(cli "$1" "$2")
+    [[ $reply == *started* ]] || fail "$2 of $1: $reply"
+    # redis-server counts a save when it begins.
+    until [ "$(info "$1" "$3")" -ge "$wanted" ] && [ "$(info "$1" '[a-z_]*_in_progress')" = 0 ]; do
+        sleep 0.1
+        [ $((SECONDS - began)) -lt 100 ] || fail "$2 of $1 does not end"
+    done
 }
 
 run_pauses() {
@@ -168,10 +169,10 @@ run_pauses() {
         "start_$setup" $log
         fill $setup
         for ((repeat = 0; repeat < REPEATS; repeat++)); do
-            echo "quiet $setup $(under_writes $setup quiet none "$load")"
-            echo "bgsave $setup $(under_writes $setup bgsave rdb_saves "$load")"
+            echo "quiet $setup $(beside_writes $setup "$load" sleep 2)"
+            echo "bgsave $setup $(beside_writes $setup "$load" in_background $setup bgsave rdb_saves)"
             echo "fork $setup $(info_max $setup latest_fork_usec)" >>"$work/forks"
-            echo "bgrewriteaof $setup $(under_writes $setup bgrewriteaof aof_rewrites "$load")"
+            echo "bgrewriteaof $setup $(beside_writes $setup "$load" in_background $setup bgrewriteaof aof_rewrites)"
             echo "fork $setup $(info_max $setup latest_fork_usec)" >>"$work/forks"
         done >>"$work/pauses"
         stop $setup
@@ -205,7 +206,7 @@ run_cow() {
         fill $setup
         for ((repeat = 0; repeat < REPEATS; repeat++)); do
             before=$(pss_mb $setup) peak=0
-            under_writes $setup bgsave rdb_saves "$load" >/dev/null &
+            beside_writes $setup "$load" in_background $setup bgsave rdb_saves >/dev/null &
             job=$!
             while kill -0 $job 2>/dev/null; do
                 now=$(pss_mb $setup)

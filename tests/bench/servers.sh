@@ -1,18 +1,19 @@
 #!/bin/bash
-# servers.sh - the three setups that are compared: started on free ports, their CPU time read, stopped.
+# servers.sh - the setups that are compared: started on free ports, their CPU time read, stopped.
 #
 #   start_pool [option ...]    port[pool], pids[pool]: supervisor, front and 2 workers
 #   start_redis [option ...]   port[redis], pids[redis]: one redis-server
 #   start_proxy                port[proxy], pids[proxy]: nutcracker and 2 redis-servers
+#   start_named KIND NAME [option ...]     another of kind pool or redis: port[NAME], pids[NAME]
 #   timed_start SETUP COUNT [option ...]   waits until COUNT keys are loaded; "seconds cpu_seconds" in $timed
 #   stop SETUP                 by pid, and waits for the end
-#   cpu_ticks SETUP            utime + stime of all processes of a setup, in clock ticks
+#   cpu_ticks SETUP            utime + stime of all processes of a setup and their children that ended, in clock ticks
 #   ports_of SETUP             the ports of all its processes that hold data
 #
 # Everything lives under $work; KEEP=1 starts a setup on the data of its last start. SERVER_ENV is put
 # before the servers' command lines. Whoever sources this calls stop_all when it exits.
 
-declare -A port pids
+declare -A port pids kind
 KEEP=
 SERVER_ENV=()
 ticks_per_second=$(getconf CLK_TCK)
@@ -51,26 +52,35 @@ wait_for() {
     fail "$1 did not come up on port $2"
 }
 
+# spawn KIND NAME [option ...]: a process that may not answer yet
+spawn() {
+    kind[$2]=$1
+    "spawn_$1" "${@:2}"
+}
+
+# Its children, once they are there.
+complete() {
+    [ "${kind[$1]}" = redis ] || pids[$1]="${pids[$1]} $(cat "/proc/${pids[$1]}/task/${pids[$1]}/children")"
+}
+
+start_named() {
+    spawn "$@"
+    wait_for "$2" "${port[$2]}" "$work/$2.log"
+    complete "$2"
+}
+
+start_pool() { start_named pool pool "$@"; }
+start_redis() { start_named redis redis "$@"; }
+
 spawn_pool() {
-    local dir=$work/pool
+    local dir=$work/$1
     [ -n "$KEEP" ] || rm -rf "$dir"
     mkdir -p "$dir"
     free_ports 4
-    port[pool]=$first_port
+    port[$1]=$first_port
     env "${SERVER_ENV[@]}" "$build/remuda" pool.ini --port "$first_port" --status-port $((first_port + 1)) \
-        --workers 2 --worker-port-base $((first_port + 2)) --dir "$dir" --save '' "$@" >"$dir.log" 2>&1 &
-    pids[pool]=$!
-}
-
-# The children, once they are there.
-complete_pool() {
-    pids[pool]="${pids[pool]} $(cat "/proc/${pids[pool]}/task/${pids[pool]}/children")"
-}
-
-start_pool() {
-    spawn_pool "$@"
-    wait_for pool "${port[pool]}" "$work/pool.log"
-    complete_pool
+        --workers 2 --worker-port-base $((first_port + 2)) --dir "$dir" --save '' "${@:2}" >"$dir.log" 2>&1 &
+    pids[$1]=$!
 }
 
 # redis_at PORT DIR [option ...]
@@ -84,24 +94,17 @@ redis_at() {
 
 spawn_redis() {
     free_ports 1
-    port[redis]=$first_port
-    redis_at "$first_port" redis "$@"
-    pids[redis]=$!
-}
-
-complete_redis() { :; }
-
-start_redis() {
-    spawn_redis "$@"
-    wait_for redis "${port[redis]}" "$work/redis.log"
+    port[$1]=$first_port
+    redis_at "$first_port" "$@"
+    pids[$1]=$!
 }
 
 timed_start() {
     local began=$EPOCHREALTIME ended
-    "spawn_$1" "${@:3}"
+    spawn "$1" "$1" "${@:3}"
     timeout 300 "$build/bench/probe" await "${port[$1]}" "$2" || { cat "$work/$1.log" >&2; fail "$1 did not load $2 keys"; }
     ended=$EPOCHREALTIME
-    "complete_$1"
+    complete "$1"
     timed="$(seconds_between "$began" "$ended") $(cpu_seconds "$1")"
 }
 
@@ -110,7 +113,7 @@ seconds_between() {
 }
 
 ports_of() {
-    if [ "$1" = pool ]; then echo $((port[pool] + 2)) $((port[pool] + 3)); else echo "${port[$1]}"; fi
+    if [ "${kind[$1]}" = pool ]; then echo $((port[$1] + 2)) $((port[$1] + 3)); else echo "${port[$1]}"; fi
 }
 
 start_proxy() {
@@ -162,7 +165,7 @@ cpu_ticks() {
     local pid files=()
     for pid in ${pids[$1]}; do files+=("/proc/$pid/stat"); done
     # The name may hold blanks and parentheses: count from behind it.
-    awk '{ sub(/.*\) /, ""); ticks += $12 + $13 } END { print ticks }' "${files[@]}"
+    awk '{ sub(/.*\) /, ""); ticks += $12 + $13 + $14 + $15 } END { print ticks }' "${files[@]}"
 }
 
 cpu_seconds() {

@@ -309,6 +309,33 @@ static void test_kills(void **state) {
     pool_end(&primary);
 }
 
+/* The stream may stand in a database that a replica does not have. */
+static void test_fewer_databases(void **state) {
+    struct pool *primary = start(1, "no"), *between = start(1, "no"),
+                *replica = pool_start(&(struct pool_options){
+                    .workers = 1, .options = {"--databases", "4", "--save", ""}});
+    follow(between, primary);
+    AWAIT(link_is_up(between));
+    redisContext *c = pool_connect(primary);
+    expect_text(c, "OK", "SELECT 9");
+    expect_text(c, "OK", "SET a b");
+    expect_integer(c, 1, "DEL a");
+    expect_integer(c, 1, "WAIT 1 0");
+    follow(replica, between);
+    AWAIT(pool_log_has(replica, "stream is in database 9, which is not here"));
+    expect_text(c, "OK", "SELECT 2");
+    expect_text(c, "OK", "SET a c");
+    redisFree(c);
+    AWAIT(link_is_up(replica));
+    c = pool_connect(replica);
+    expect_text(c, "OK", "SELECT 2");
+    expect_text(c, "c", "GET a");
+    redisFree(c);
+    pool_end(&replica);
+    pool_end(&between);
+    pool_end(&primary);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_equal_sizes, pools_cleanup),
@@ -317,6 +344,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_chain_and_promotion, pools_cleanup),
         cmocka_unit_test_teardown(test_restarts, pools_cleanup),
         cmocka_unit_test_teardown(test_kills, pools_cleanup),
+        cmocka_unit_test_teardown(test_fewer_databases, pools_cleanup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

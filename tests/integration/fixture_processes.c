@@ -211,10 +211,18 @@ struct oracle *oracle_start(const char *dir, const char *const *options) {
     make_directory(oracle->dir);
     snprintf(port, sizeof(port), "%d", oracle->port);
     snprintf(log, sizeof(log), "%s/log", oracle->dir);
-    const char *argv[40] = {
-        "redis-server",           "--port", port, "--save", "", "--dir", dir ? dir : oracle->dir,
-        "--enable-debug-command", "yes"};
-    for (unsigned n = 9; options && *options && n < 39; n++)
+    const char *argv[40] = {"redis-server",
+                            "--port",
+                            port,
+                            "--save",
+                            "",
+                            "--dir",
+                            dir ? dir : oracle->dir,
+                            "--enable-debug-command",
+                            "yes",
+                            "--repl-diskless-sync-delay",
+                            "0"};
+    for (unsigned n = 11; options && *options && n < 39; n++)
         argv[n] = *options++;
     oracle->pid = fixture_spawn(argv, NULL, log);
     AWAIT(oracle_answers(oracle));

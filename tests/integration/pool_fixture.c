@@ -45,7 +45,9 @@ static unsigned arguments_of(struct pool *pool, const char **argv, char numbers[
                          "--dir",
                          pool->data,
                          "--enable-debug-command",
-                         "yes"};
+                         "yes",
+                         "--repl-diskless-sync-delay",
+                         "0"};
     argv[n++] = program;
     if (pool->options.ini)
         argv[n++] = pool->ini;
@@ -187,6 +189,16 @@ void pool_crash(struct pool *pool) {
     assert_int_equal(pool_await_exit(pool), -SIGKILL);
     for (unsigned i = 0; i < count; i++)
         AWAIT(process_gone(pids[i]));
+}
+
+void pool_kill_supervisor(struct pool *pool) {
+    pid_t pids[POOL_WORKERS_MAX + 2];
+    unsigned count = pool_pids(pool, pids);
+    pool_signal(pool, SIGKILL);
+    assert_int_equal(pool_await_exit(pool), -SIGKILL);
+    for (unsigned i = 0; i < count; i++)
+        AWAIT_WITHIN(10, process_gone(pids[i]));
+    pool_start_again(pool);
 }
 
 int pool_stop(struct pool *pool) {

@@ -74,6 +74,8 @@ void pool_begin_below(struct pool *pool, const char *const *wrapper);
 bool pool_start_below(struct pool *pool, const char *const *wrapper, int *code_r);
 /* Kill all processes at once, as a power cut would, and wait until they are gone. */
 void pool_crash(struct pool *pool);
+/* Kill the supervisor, wait until the others have ended by themselves, and start the pool again. */
+void pool_kill_supervisor(struct pool *pool);
 /* Send a signal to the supervisor; wait for its end: the exit code, or minus the signal. */
 void pool_signal(struct pool *pool, int signal_number);
 int pool_await_exit(struct pool *pool);

@@ -119,16 +119,6 @@ static void kill_front(struct pool *pool) {
     AWAIT((now = pool_front_pid(pool)) > 0 && now != old);
 }
 
-static void kill_supervisor(struct pool *pool) {
-    pid_t pids[POOL_WORKERS_MAX + 2];
-    unsigned count = pool_pids(pool, pids);
-    pool_signal(pool, SIGKILL);
-    assert_int_equal(pool_await_exit(pool), -SIGKILL);
-    for (unsigned i = 0; i < count; i++)
-        AWAIT_WITHIN(10, process_gone(pids[i]));
-    pool_start_again(pool);
-}
-
 /* Rewrites and snapshots of all shards, one after the other, and into one of them comes the kill. */
 static void keep_children_busy(struct pool *pool, uint64_t *random) {
     static const char *const orders[] = {"BGREWRITEAOF", "BGSAVE"};
@@ -144,7 +134,7 @@ static void keep_children_busy(struct pool *pool, uint64_t *random) {
 static void kill_one(struct pool *pool, uint64_t *random) {
     unsigned draw = random_below(random, 10);
     if (draw == 0)
-        kill_supervisor(pool);
+        pool_kill_supervisor(pool);
     else if (draw < 3)
         kill_front(pool);
     else
@@ -250,7 +240,7 @@ static void test_killed_at_random(void **state) {
                 pool_log_has(pool, "Background saving terminated"));
     check_all(pool, writers);
     /* The disk alone tells the same. */
-    kill_supervisor(pool);
+    pool_kill_supervisor(pool);
     check_all(pool, writers);
     for (unsigned i = 0; i < WRITERS; i++)
         free(writers[i]);

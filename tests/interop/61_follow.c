@@ -67,6 +67,96 @@ static void test_a_pool_of_3_follows_redis(void **state) {
     a_pool_follows_redis(3);
 }
 
+enum { PURSES = 12, COINS = 3000 };
+
+struct mover {
+    pthread_t thread;
+    int port;
+    uint64_t random;
+    atomic_bool stop;
+};
+
+/* In each transaction all coins go to other purses: so many that not all can be in flight at once. */
+static void *move_coins(void *arg) {
+    struct mover *m = arg;
+    unsigned purse[COINS];
+    redisContext *c = client_try_connect(m->port);
+    for (unsigned i = 0; i < COINS; i++)
+        purse[i] = i % PURSES;
+    while (c && !atomic_load(&m->stop)) {
+        unsigned said = 3;
+        redisAppendCommand(c, "MULTI");
+        for (unsigned i = 0; i < COINS; i++, said += 2) {
+            redisAppendCommand(c, "ZREM purse:%u coin:%u", purse[i], i);
+            purse[i] = random_below(&m->random, PURSES);
+            redisAppendCommand(c, "ZADD purse:%u 1 coin:%u", purse[i], i);
+        }
+        redisAppendCommand(c, "MSET last:%u x last:%u y", purse[0], purse[1] + 1);
+        redisAppendCommand(c, "EXEC");
+        redisReply *reply = NULL;
+        while (said-- > 0 && redisGetReply(c, (void **)&reply) == REDIS_OK)
+            freeReplyObject(reply);
+        /* One of a single shard. */
+        freeReplyObject(redisCommand(c, "MULTI"));
+        freeReplyObject(redisCommand(c, "INCR {one}a"));
+        freeReplyObject(redisCommand(c, "INCR {one}b"));
+        freeReplyObject(redisCommand(c, "EXEC"));
+    }
+    redisFree(c);
+    return NULL;
+}
+
+/* The union is made under the locks of all its shards: it sees a moment. A coin that is in two purses counts
+ * twice. */
+static int64_t count_coins(redisContext *c) {
+    char command[400];
+    snprintf(command, sizeof command, "ZUNION %u", PURSES);
+    for (unsigned i = 0; i < PURSES; i++)
+        snprintf(command + strlen(command), sizeof command - strlen(command), " purse:%u", i);
+    strcat(command, " WITHSCORES");
+    redisReply *reply = expect_reply(c, command);
+    assert_int_equal(reply->type, REDIS_REPLY_ARRAY);
+    int64_t count = 0;
+    for (size_t i = 1; i < reply->elements; i += 2)
+        count += atoll(reply->element[i]->str);
+    freeReplyObject(reply);
+    return count;
+}
+
+/* A transaction of the primary's is seen whole or not at all, on however many shards its keys are; and what is
+ * acknowledged has been run. */
+static void test_transactions_are_whole(void **state) {
+    oracle_needed();
+    struct oracle *redis = oracle_start(NULL, (const char *const[]){"--save", "", NULL});
+    struct pool *pool = pool_start(&(struct pool_options){.workers = 3});
+    redisContext *theirs = client_connect(redis->port), *ours = pool_connect(pool);
+    for (unsigned i = 0; i < COINS; i++)
+        expect_integer(theirs, 1, "ZADD purse:%u 1 coin:%u", i % PURSES, i);
+    follow(pool->port, "127.0.0.1", redis->port);
+    AWAIT(link_is_up(pool->port));
+    struct mover m = {.port = redis->port, .random = random_seed()};
+    assert_int_equal(pthread_create(&m.thread, NULL, move_coins, &m), 0);
+    int64_t began = offset_of(pool->port, "slave_repl_offset");
+    unsigned looks = 0;
+    while (looks < 100 || offset_of(pool->port, "slave_repl_offset") < began + 10000000) {
+        assert_int_equal(count_coins(ours), COINS);
+        looks++;
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        expect_text(theirs, "OK", "MSET a:%u %u b:%u %u c:%u %u", i, i, i, i, i, i);
+        expect_integer(theirs, 1, "WAIT 1 20000");
+        expect_integer(ours, 3, "EXISTS a:%u b:%u c:%u", i, i, i);
+    }
+    atomic_store(&m.stop, true);
+    pthread_join(m.thread, NULL);
+    await_caught_up(redis->port, pool->port);
+    dataset_assert_equal("redis-server", redis->port, "pool", pool->port, EXPIRY_EXACT);
+    redisFree(ours);
+    redisFree(theirs);
+    pool_end(&pool);
+    oracle_end(&redis);
+}
+
 static void a_pool_follows_a_pool(unsigned primary_workers, unsigned workers) {
     struct pool *primary = pool_start(&(struct pool_options){.workers = primary_workers});
     struct pool *pool = pool_start(&(struct pool_options){.workers = workers});
@@ -136,6 +226,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_redis_follows_a_shard, pools_cleanup),
         cmocka_unit_test_teardown(test_a_pool_of_1_follows_redis, pools_cleanup),
         cmocka_unit_test_teardown(test_a_pool_of_3_follows_redis, pools_cleanup),
+        cmocka_unit_test_teardown(test_transactions_are_whole, pools_cleanup),
         cmocka_unit_test_teardown(test_equal_pools, pools_cleanup),
         cmocka_unit_test_teardown(test_a_smaller_pool_follows, pools_cleanup),
         cmocka_unit_test_teardown(test_a_larger_pool_follows, pools_cleanup),

@@ -8,33 +8,13 @@ enum { WORKERS = 3 };
 
 static const char *const no_save[] = {"--save", "", NULL};
 
-/* So many last words that every shard has said one: who has all of them has what was said before. */
-static void await_last_words(const struct pool *pool, int follower) {
-    static unsigned round;
-    enum { WORDS = 32 };
-    char key[WORDS][32];
-    round++;
-    redisContext *c = pool_connect(pool);
-    for (unsigned i = 0; i < WORDS; i++) {
-        snprintf(key[i], sizeof key[i], "word:%u:%u", round, i);
-        expect_text(c, "OK", "SET %s last", key[i]);
-    }
-    for (unsigned i = 0; i < WORDS; i++)
-        AWAIT(has_word(follower, key[i]));
-    redisFree(c);
-}
-
 static void assert_equal(const struct pool *pool, const struct oracle *redis) {
-    await_last_words(pool, redis->port);
+    await_last_words(pool->port, redis->port);
     dataset_assert_equal("pool", pool->port, "redis-server", redis->port, EXPIRY_EXACT);
 }
 
 static unsigned runs_begun(const struct pool *pool) {
-    int code;
-    char *said = run_shell(&code, "grep -c 'Merging the streams' %s/log", pool->dir);
-    unsigned runs = (unsigned)atoi(said);
-    free(said);
-    return runs;
+    return log_lines(pool->dir, "Merging the streams");
 }
 
 static struct oracle *redis_following(const struct pool *pool, const char *const *options) {
@@ -131,7 +111,7 @@ static void test_several_shards(void **state) {
         movers[i] = (struct mover){.port = pool->port, .random = seed + i};
         assert_int_equal(pthread_create(&movers[i].thread, NULL, move_coins, &movers[i]), 0);
     }
-    await_last_words(pool, redis->port);
+    await_last_words(pool->port, redis->port);
     int64_t began = offset_of(redis->port, "slave_repl_offset");
     do
         assert_int_equal(count_coins(c), COINS);
@@ -226,6 +206,47 @@ static void test_password(void **state) {
     pool_end(&pool);
 }
 
+/* A hash tag whose keys are the last shard's. */
+static unsigned tag_of_last_shard(redisContext *c) {
+    for (unsigned tag = 0;; tag++) {
+        redisReply *reply = expect_reply(c, "CLUSTER KEYSLOT {%u}", tag);
+        bool found = reply->integer >= 16384 - 16384 / WORKERS;
+        freeReplyObject(reply);
+        if (found)
+            return tag;
+    }
+}
+
+/* What was acknowledged before an orderly stop is at the replica, even if the worker that merges had none of it
+ * when the stop began. */
+static void test_orderly_stop(void **state) {
+    oracle_needed();
+    enum { KEYS = 20000 };
+    struct pool *pool = pool_start(&(struct pool_options){.workers = WORKERS});
+    struct oracle *redis = redis_following(pool, no_save);
+    redisContext *r = client_connect(redis->port), *c = pool_connect_worker(pool, WORKERS - 1);
+    unsigned tag = tag_of_last_shard(c);
+    pid_t merger = pool_worker_pid(pool, 0);
+    kill(merger, SIGSTOP);
+    for (unsigned i = 0; i < KEYS; i++)
+        redisAppendCommand(c, "SET {%u}%u %0100u", tag, i, i);
+    for (unsigned i = 0; i < KEYS; i++) {
+        redisReply *reply = NULL;
+        assert_int_equal(redisGetReply(c, (void **)&reply), REDIS_OK);
+        assert_string_equal(reply->str, "OK");
+        freeReplyObject(reply);
+    }
+    kill(pool->pid, SIGTERM);
+    kill(merger, SIGCONT);
+    assert_int_equal(pool_await_exit(pool), 0);
+    AWAIT(!link_is_up(redis->port)); /* it has taken all that it was sent */
+    expect_integer(r, KEYS, "DBSIZE");
+    redisFree(c);
+    redisFree(r);
+    oracle_end(&redis);
+    pool_end(&pool);
+}
+
 static void test_redis_cli(void **state) {
     oracle_needed();
     int code;
@@ -250,6 +271,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_killed_workers, pools_cleanup),
         cmocka_unit_test_teardown(test_many, pools_cleanup),
         cmocka_unit_test_teardown(test_password, pools_cleanup),
+        cmocka_unit_test_teardown(test_orderly_stop, pools_cleanup),
         cmocka_unit_test_teardown(test_redis_cli, pools_cleanup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,12 +54,42 @@ void say_more(int port, unsigned round, unsigned count) {
     redisFree(c);
 }
 
+void fill_much(int port, unsigned keys, unsigned value_bytes) {
+    enum { BATCH = 1000 };
+    uint64_t random = keys;
+    char *value = malloc(value_bytes);
+    redisContext *c = client_connect(port);
+    assert_non_null(value);
+    for (unsigned i = 0; i < value_bytes; i++)
+        value[i] = (char)('!' + random_below(&random, 90));
+    for (unsigned done = 0; done < keys; done += BATCH) {
+        for (unsigned i = done; i < done + BATCH; i++)
+            redisAppendCommand(c, "SET much:%u %b", i, value, (size_t)value_bytes);
+        for (unsigned i = 0; i < BATCH; i++) {
+            redisReply *reply = NULL;
+            assert_int_equal(redisGetReply(c, (void **)&reply), REDIS_OK);
+            assert_int_equal(reply->type, REDIS_REPLY_STATUS);
+            freeReplyObject(reply);
+        }
+    }
+    redisFree(c);
+    free(value);
+}
+
 void fill_and_follow(int primary, int follower, int primary_port, uint64_t seed) {
     dataset_fill(primary, seed, KEYS);
     follow(follower, "127.0.0.1", primary_port);
     for (unsigned i = 1; i <= ROUNDS; i++)
         say_more(primary, i, KEYS);
     await_caught_up(primary, follower);
+}
+
+unsigned log_lines(const char *dir, const char *text) {
+    int code;
+    char *said = run_shell(&code, "grep -aFc -- '%s' %s/log", text, dir);
+    unsigned count = (unsigned)atoi(said);
+    free(said);
+    return count;
 }
 
 /* ---- a writer in the background ---- */
@@ -70,8 +100,12 @@ static void *write_on(void *arg) {
                                           "RENAME w:s:%u w:s:%u", "SUNIONSTORE w:t:%u w:t:%u w:t:1",
                                           "DEL w:l:%u w:h:%u",    "XADD w:x:%u * f %u"};
     struct writer *w = arg;
-    redisContext *c = client_try_connect(w->port);
-    while (c && !atomic_load(&w->stop)) {
+    redisContext *c = NULL;
+    while (!atomic_load(&w->stop)) {
+        if (!c && !(c = client_try_connect(w->port))) {
+            usleep(5000); /* it is away for a moment */
+            continue;
+        }
         unsigned which = random_below(&w->random, 10), a = random_below(&w->random, 100);
         freeReplyObject(redisCommand(c, "SELECT %d", (int)random_below(&w->random, 2) * 9));
         bool whole = which == 0;
@@ -81,6 +115,10 @@ static void *write_on(void *arg) {
         if (whole)
             freeReplyObject(redisCommand(c, "EXEC"));
         atomic_fetch_add(&w->said, 1);
+        if (c->err) {
+            redisFree(c);
+            c = NULL;
+        }
         usleep(200);
     }
     redisFree(c);
@@ -107,4 +145,29 @@ bool has_word(int port, const char *key) {
     freeReplyObject(reply);
     redisFree(c);
     return has;
+}
+
+void await_last_words(int primary, int follower) {
+    static unsigned round;
+    enum { WORDS = 32 };
+    char key[WORDS][32];
+    round++;
+    redisContext *c = client_connect(primary);
+    for (unsigned i = 0; i < WORDS; i++) {
+        snprintf(key[i], sizeof key[i], "word:%u:%u", round, i);
+        expect_text(c, "OK", "SET %s last", key[i]);
+    }
+    for (unsigned i = 0; i < WORDS; i++)
+        AWAIT(has_word(follower, key[i]));
+    redisFree(c);
+}
+
+void await_equal(int primary, int follower) {
+    AWAIT(link_is_up(follower));
+    await_last_words(primary, follower);
+    dataset_assert_equal("primary", primary, "follower", follower, EXPIRY_EXACT);
+}
+
+unsigned full_resyncs(const struct pool *replica) {
+    return log_lines(replica->dir, "Full resync from master");
 }

@@ -4,6 +4,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
+#include "worker/replication/primary.h"
 #include "worker/resp/peek.h"
 
 #include <errno.h>
@@ -78,8 +79,9 @@ static size_t run_commands(struct client *c, const char *data, size_t len, bool 
             resp_parser_free(parser); /* the next client begins afresh */
             break;
         }
-        if (parser->argc > 0 &&
-            !router_command(clients->router, &c->pipeline, s, parser->argv, parser->argc))
+        if (parser->argc == 0)
+            replica_lives(s->replica);
+        else if (!router_command(clients->router, &c->pipeline, s, parser->argv, parser->argc))
             break;
         at += used;
         s->commands++;

@@ -289,7 +289,9 @@ static void put_snapshots(const struct info *info) {
     put(info, "rdb_last_save_time", smallest(info, METRIC_snapshot_last_time_seconds));
     put_status(info, "rdb_last_bgsave_status", smallest(info, METRIC_snapshot_last_ok) == 1);
     put_duration(info, "rdb_last_bgsave_time_sec", last_us > 0, last_us);
-    put_duration(info, "rdb_current_bgsave_time_sec", in_progress, longest_save(info, 1));
+    uint64_t to_file_us = longest_save(info, 1), to_replicas_us = longest_save(info, 3);
+    put_duration(info, "rdb_current_bgsave_time_sec", in_progress,
+                 to_file_us > to_replicas_us ? to_file_us : to_replicas_us);
     static const struct figure figures[] = {
         {"rdb_saves", FIGURE_SUM, METRIC_snapshots},
         {"rdb_last_cow_size", FIGURE_SUM, METRIC_snapshot_cow_bytes},
@@ -367,9 +369,9 @@ static void section_stats(const struct info *info) {
         {"total_net_repl_output_bytes", FIGURE_ZERO, 0},
     };
     static const struct figure rest[] = {
-        {"sync_full", FIGURE_ZERO, 0},
-        {"sync_partial_ok", FIGURE_ZERO, 0},
-        {"sync_partial_err", FIGURE_ZERO, 0},
+        {"sync_full", FIGURE_COUNTED, METRIC_replica_full_syncs},
+        {"sync_partial_ok", FIGURE_COUNTED, METRIC_replica_partial_syncs},
+        {"sync_partial_err", FIGURE_COUNTED, METRIC_replica_partial_syncs_refused},
         {"expired_keys", FIGURE_COUNTED, METRIC_expired_keys},
         {"expired_subkeys", FIGURE_COUNTED, METRIC_expired_fields},
         {"evicted_keys", FIGURE_COUNTED, METRIC_evicted_keys},
@@ -395,6 +397,11 @@ static void section_stats(const struct info *info) {
     PUT_FIGURES(info, rest);
 }
 
+/* Seconds, or -1 if it never was. */
+static void put_ago(const struct info *info, const char *name, uint64_t ms) {
+    buf_printf(info->out, "%s:%lld\r\n", name, ms > 0 ? (long long)(ms / 1000) : -1LL);
+}
+
 /* The primary that is followed. The link is up when all links of the pool are. */
 static void put_primary(const struct info *info) {
     const struct config *config = ctx_config(info->ctx);
@@ -402,7 +409,8 @@ static void put_primary(const struct info *info) {
     bool up = info->ctx->env->primary_is_up;
     uint64_t total = sum(info, METRIC_primary_sync_total_bytes);
     uint64_t done = sum(info, METRIC_primary_sync_done_bytes);
-    bool transfer = !up && done < total;
+    bool transfer =
+        !up && (sum(info, METRIC_primary_transfers) > 0 || sum(info, METRIC_primary_syncing) > 0);
     (void)!sscanf(config->replicaof, "%319s %15s", host, port);
     put_text(info, "role", "slave");
     put_text(info, "master_host", host);
@@ -410,27 +418,69 @@ static void put_primary(const struct info *info) {
     put_text(info, "master_link_status", up ? "up" : "down");
     buf_printf(info->out, "master_last_io_seconds_ago:%lld\r\n",
                up ? (long long)(largest(info, METRIC_primary_silent_ms) / 1000) : -1LL);
-    put(info, "master_sync_in_progress", transfer || sum(info, METRIC_primary_syncing) > 0);
+    put(info, "master_sync_in_progress", transfer);
     put(info, "slave_read_repl_offset", sum(info, METRIC_primary_offset));
     put(info, "slave_repl_offset", sum(info, METRIC_primary_offset));
     if (transfer) {
         put(info, "master_sync_total_bytes", total);
         put(info, "master_sync_read_bytes", done);
-        put(info, "master_sync_left_bytes", total - done);
-        buf_printf(info->out, "master_sync_perc:%.2f\r\n", (double)done * 100 / (double)total);
+        /* Of a snapshot that a mark ends the total is 0: the rest is said as Redis says it. */
+        buf_printf(info->out, "master_sync_left_bytes:%lld\r\n",
+                   (long long)total - (long long)done);
+        buf_printf(info->out, "master_sync_perc:%.2f\r\n", percent(done, total));
+        put(info, "master_sync_last_io_seconds_ago",
+            largest(info, METRIC_primary_silent_ms) / 1000);
     }
     if (!up)
-        put(info, "master_link_down_since_seconds", largest(info, METRIC_primary_silent_ms) / 1000);
+        put_ago(info, "master_link_down_since_seconds", largest(info, METRIC_primary_down_ms));
     put(info, "slave_priority", (uint64_t)config->replica_priority);
     put(info, "slave_read_only", config->replica_read_only);
-    put(info, "replica_announced", 1);
+    put(info, "replica_announced", config->replica_announced);
+}
+
+/* One line a link, as far as they are shown: names that Redis has not, values as those of slave0. */
+static void put_shard_links(const struct info *info, uint32_t shard,
+                            const struct replication_table *links) {
+    for (uint32_t i = 0; i < links_shown(links->replicas); i++) {
+        const struct replica_line *r = &links->replica[i];
+        buf_printf(info->out,
+                   "%s%u_replica%u:ip=%s,port=%u,public_port=%u,state=%s,offset=%llu,behind=%llu,"
+                   "lag=%lld\r\n",
+                   r->merged ? "merged" : "shard", r->merged ? 0 : shard, i, r->address, r->port,
+                   r->public_port, r->state, (unsigned long long)r->offset,
+                   (unsigned long long)r->behind_bytes, (long long)r->lag_s);
+    }
+    for (uint32_t i = 0; i < links_shown(links->primaries); i++) {
+        const struct primary_line *p = &links->primary[i];
+        buf_printf(info->out,
+                   "shard%u_primary%u:ip=%s,port=%u,state=%s,offset=%llu,last_io=%lld,full=%llu,"
+                   "partial=%llu\r\n",
+                   shard, i, p->address, p->port, p->state, (unsigned long long)p->offset,
+                   (long long)p->last_heard_s, (unsigned long long)p->full_syncs,
+                   (unsigned long long)p->partial_syncs);
+    }
+}
+
+static void put_links(const struct info *info) {
+    static struct replication_table links;
+    const struct segment *segment = info->ctx->env->segment;
+    for (uint32_t i = 0; segment != NULL && i < segment->workers; i++) {
+        const struct status_page *page = segment_status(segment, i);
+        (void)replication_page_read(segment_replication(segment, i), &links);
+        buf_printf(info->out, "shard%u_replication:offset=%llu,replicas=%u,acknowledged=%llu\r\n",
+                   i, (unsigned long long)status_get(page, METRIC_replication_offset),
+                   links.replicas,
+                   (unsigned long long)status_get(page, METRIC_write_path_replicated));
+        put_shard_links(info, i, &links);
+    }
 }
 
 /* A shard's own; for the pool the figures that add up. */
 static void section_replication(const struct info *info) {
     const struct segment *segment = info->ctx->env->segment;
     const struct primary *primary = info->ctx->env->primary;
-    if (!info->pool && primary != NULL) {
+    bool is_whole_pool = segment != NULL && segment->workers == 1;
+    if ((!info->pool || is_whole_pool) && primary != NULL) {
         if (ctx_config(info->ctx)->replicaof[0] == '\0')
             put_text(info, "role", "master");
         else
@@ -444,7 +494,7 @@ static void section_replication(const struct info *info) {
         put_primary(info);
     put(info, "connected_slaves",
         sum(info, METRIC_connected_replicas) + sum(info, METRIC_merged_replicas));
-    put_text(info, "master_failover_state", "no-failover");
+    put_text(info, "master_failover_state", failover_state_name(segment));
     put_text(info, "master_replid", segment != NULL ? segment->header->run_id : "");
     put_text(info, "master_replid2", "0000000000000000000000000000000000000000");
     put(info, "master_repl_offset", sum(info, METRIC_replication_offset));
@@ -453,6 +503,7 @@ static void section_replication(const struct info *info) {
     put(info, "repl_backlog_size", (uint64_t)ctx_config(info->ctx)->repl_backlog_size);
     put(info, "repl_backlog_first_byte_offset", 0);
     put(info, "repl_backlog_histlen", 0);
+    put_links(info);
 }
 
 static void put_seconds(const struct info *info, const char *name, uint64_t us) {

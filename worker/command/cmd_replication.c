@@ -30,14 +30,38 @@ static struct replica *own_replica(struct command_ctx *ctx) {
     return s->replica;
 }
 
-/* REPLCONF ACK offset [FACK offset]: the one message that gets no reply. */
-static void acknowledge(struct command_ctx *ctx) {
+/* REPLCONF ACK offset [FACK offset], the ACK at argv[i]. */
+static void acknowledge(struct command_ctx *ctx, uint32_t i) {
     uint64_t offset, synced = 0;
-    if (ctx->session->replica == NULL || !bytes_to_u64(ctx->argv[2], &offset))
+    if (ctx->session->replica == NULL || !bytes_to_u64(ctx->argv[i + 1], &offset))
         return;
-    if (ctx->argc > 4 && bytes_equal_nocase(ctx->argv[3], "fack"))
-        (void)bytes_to_u64(ctx->argv[4], &synced);
+    if (ctx->argc > i + 3 && bytes_equal_nocase(ctx->argv[i + 2], "fack"))
+        (void)bytes_to_u64(ctx->argv[i + 3], &synced);
     replica_acknowledge(ctx->session->replica, offset, synced);
+}
+
+/* False, with an error, if it is none that is known, or not with this value. */
+static bool take_option(struct command_ctx *ctx, struct bytes name, struct bytes value) {
+    switch (replica_option(own_replica(ctx), name, value)) {
+    case REPLICA_OPTION_TAKEN: return true;
+    case REPLICA_OPTION_UNKNOWN:
+        reply_error_format(&ctx->reply, "ERR Unrecognized REPLCONF option: %.*s", SHOWN(name));
+        break;
+    case REPLICA_OPTION_NO_INTEGER: reply_error(&ctx->reply, reply_err_not_integer); break;
+    case REPLICA_OPTION_NO_SWITCH:
+        reply_error(&ctx->reply, "ERR value is out of range, value must between 0 and 1");
+        break;
+    case REPLICA_OPTION_TOO_LONG:
+        reply_error_format(&ctx->reply,
+                           "ERR REPLCONF %.*s provided by replica instance is too long: %zu bytes",
+                           SHOWN(name), value.len);
+        break;
+    case REPLICA_OPTION_NO_FILTER:
+        reply_error_format(&ctx->reply, "ERR Unsupported rdb-filter-only option: %.*s",
+                           SHOWN(value));
+        break;
+    }
+    return false;
 }
 
 void cmd_replconf(struct command_ctx *ctx) {
@@ -45,18 +69,18 @@ void cmd_replconf(struct command_ctx *ctx) {
         reply_error(&ctx->reply, reply_err_syntax);
         return;
     }
-    if (ctx->argc > 1 && bytes_equal_nocase(ctx->argv[1], "ack")) {
-        acknowledge(ctx);
-        return;
-    }
     if (!may_be_followed(ctx))
         return;
     for (uint32_t i = 1; i < ctx->argc; i += 2) {
-        if (replica_option(own_replica(ctx), ctx->argv[i], ctx->argv[i + 1]))
-            continue;
-        reply_error_format(&ctx->reply, "ERR Unrecognized REPLCONF option: %.*s",
-                           SHOWN(ctx->argv[i]));
-        return;
+        /* What says how far one is, and what asks for that, get no reply. */
+        if (bytes_equal_nocase(ctx->argv[i], "getack"))
+            return;
+        if (bytes_equal_nocase(ctx->argv[i], "ack")) {
+            acknowledge(ctx, i);
+            return;
+        }
+        if (!take_option(ctx, ctx->argv[i], ctx->argv[i + 1]))
+            return;
     }
     reply_ok(&ctx->reply);
 }
@@ -73,10 +97,28 @@ static void hand_to_feed(struct command_ctx *ctx, struct bytes id, int64_t offse
     buf_free(&said);
 }
 
+/* What lies here may be of no history yet: whoever asks comes again. The pool's own merged stream may wait. */
+static bool lacks_primary(const struct command_ctx *ctx) {
+    return ctx_config(ctx)->replicaof[0] != '\0' && !ctx->env->primary_is_up &&
+           !ctx->session->of_feed;
+}
+
+/* What it wants next is here, or another worker has to know that: then our primary's absence does not matter. */
+static bool continues(const struct command_ctx *ctx, struct bytes id, int64_t offset) {
+    if (follows_pool(ctx))
+        return ctx->env->feed == NULL || feed_continues(ctx->env->feed, id, offset);
+    return offset > 0 &&
+           backlog_continues(primary_backlog_of(ctx->env->primary), id, (uint64_t)offset - 1);
+}
+
 /* From here on the connection is the replica's: replies to what it says are dropped. */
 static void begin(struct command_ctx *ctx, struct bytes id, int64_t offset, bool old) {
     if (!may_be_followed(ctx) || replica_is_attached(ctx->session->replica))
         return;
+    if (lacks_primary(ctx) && !continues(ctx, id, offset)) {
+        reply_error(&ctx->reply, "NOMASTERLINK Can't SYNC while not connected with my master");
+        return;
+    }
     struct replica *replica = own_replica(ctx);
     if (!follows_pool(ctx)) {
         replica_sync(replica, ctx->env->primary, id, offset, old);
@@ -134,8 +176,11 @@ void cmd_replicaof(struct command_ctx *ctx) {
 }
 
 /* ---- what is told ---- */
+/* ROLE is of those that have the data; INFO is of all. */
 static void role_line(void *arg, const struct replica_view *view) {
     struct reply *r = arg;
+    if (!view->is_online)
+        return;
     reply_array(r, 3);
     reply_bulk_text(r, view->address);
     reply_bulk_integer(r, view->port);
@@ -143,22 +188,24 @@ static void role_line(void *arg, const struct replica_view *view) {
 }
 
 static void count_online(void *arg, const struct replica_view *view) {
-    ++*(uint32_t *)arg;
+    *(uint32_t *)arg += view->is_online;
 }
 
 static void reply_replica_role(struct command_ctx *ctx) {
     char host[320] = "";
     unsigned port = 0;
     const struct status_page *page = ctx->env->status;
+    bool up = ctx->env->primary_is_up && page != NULL;
+    bool transfer = page != NULL && status_get(page, METRIC_primary_transfers) > 0;
     (void)!sscanf(ctx_config(ctx)->replicaof, "%319s %u", host, &port);
     reply_array(&ctx->reply, 5);
     reply_bulk_text(&ctx->reply, "slave");
     reply_bulk_text(&ctx->reply, host);
     reply_integer(&ctx->reply, port);
-    reply_bulk_text(&ctx->reply, ctx->env->primary_is_up ? "connected"
-                                 : ctx->env->syncing     ? "sync"
-                                                         : "connect");
-    reply_integer(&ctx->reply, page ? (int64_t)status_get(page, METRIC_primary_offset) : -1);
+    reply_bulk_text(&ctx->reply, up                              ? "connected"
+                                 : ctx->env->syncing || transfer ? "sync"
+                                                                 : "connect");
+    reply_integer(&ctx->reply, up ? (int64_t)status_get(page, METRIC_primary_offset) : -1);
 }
 
 void cmd_role(struct command_ctx *ctx) {

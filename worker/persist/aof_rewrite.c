@@ -389,7 +389,8 @@ static bool grown_enough(const struct persist *p) {
     return growth >= (double)config->auto_aof_rewrite_percentage;
 }
 
-/* No write is taken until the log is afresh: a snapshot that still waits for its turn lets it go first. */
+/* No write is taken until the log is afresh: a snapshot that still waits for its turn lets it go first, one
+ * that is only as fast as its replicas is given up. */
 static void rescue(struct persist *p) {
     struct rewrite *w = &p->rewrite;
     if (w->failures > 0 && persist_now_s() - w->last_failed_s < AFRESH_RETRY_SECONDS)
@@ -398,6 +399,7 @@ static void rescue(struct persist *p) {
         persist_withdraw_wish(p, FORK_SNAPSHOT);
         p->snapshots.scheduled = true;
     }
+    diskless_abort(p);
     if (!persist_child_busy(p))
         want_rewrite(p, FORK_RESCUE, "a new log after a failed sync");
 }

@@ -68,10 +68,12 @@ void persist_fork_granted(struct persist *p, uint64_t id) {
         return; /* withdrawn: its end has been told */
     p->turn.running = p->turn.wish;
     p->turn.wish = FORK_NOTHING;
-    if (p->turn.running == FORK_SNAPSHOT)
-        snapshot_granted(p);
-    else
-        rewrite_granted(p);
+    switch (p->turn.running) {
+    case FORK_NOTHING: break;
+    case FORK_SNAPSHOT: snapshot_granted(p); break;
+    case FORK_REWRITE: rewrite_granted(p); break;
+    case FORK_DISKLESS: diskless_granted(p); break;
+    }
 }
 
 void persist_withdraw_wish(struct persist *p, enum fork_purpose purpose) {
@@ -181,6 +183,7 @@ int persist_load(struct persist *p, char *error_r, size_t error_bytes) {
 static void end_children(struct persist *p) {
     persist_withdraw_wish(p, p->turn.wish);
     snapshot_abort(p);
+    diskless_abort(p);
     rewrite_abort(p);
 }
 
@@ -252,6 +255,10 @@ int persist_replace(struct persist *p, const char *file, char *error_r, size_t e
     snprintf(path, sizeof path, "%s/%s", p->dir, file);
     unlink(path);
     return -1;
+}
+
+bool persist_log_is_ending(const struct persist *p) {
+    return p->log.state == LOG_ENDING;
 }
 
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes) {

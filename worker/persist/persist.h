@@ -43,6 +43,10 @@ struct persist_hooks {
     /* A snapshot's child was forked: it has the keyspace of this moment. / It has ended. May be NULL. */
     void (*snapshot_forked)(void *arg);
     void (*snapshot_ended)(void *arg, enum snapshot_end how);
+    /* The same for persist_diskless(): fd, the hook's own from here on, gives what the child writes. All of
+     * it is there only if the end is good, too; it may be told before the last bytes were read. */
+    void (*diskless_forked)(void *arg, int fd);
+    void (*diskless_ended)(void *arg, enum snapshot_end how);
     /* persist_cut_prepare() is done: error is "", or why not. Then, after the mark, the files are linked
      * and synced: report as in CONTROL_REPORT_CUT_LINKED. May be NULL. */
     void (*cut_prepared)(void *arg, uint64_t cut, uint64_t try, const char *error);
@@ -80,6 +84,11 @@ enum persist_bgsave {
     BGSAVE_BUSY_REWRITE /* "ERR Another child process is active (AOF?): can't BGSAVE right now. ..." */
 };
 enum persist_bgsave persist_bgsave(struct persist *p, bool schedule);
+/* A snapshot for replicas, into a pipe: hooks.diskless_forked() follows when the fork has its turn. No file is
+ * touched, and nothing counts as saved. Does nothing while another child is at work or waits: ask again. */
+void persist_diskless(struct persist *p);
+/* Nobody wants it any more: the wish is taken back, or the child killed. hooks.diskless_ended() is not called. */
+void persist_diskless_end(struct persist *p);
 enum persist_rewrite { REWRITE_STARTED, REWRITE_SCHEDULED, REWRITE_BUSY, REWRITE_FAILED };
 enum persist_rewrite persist_bgrewriteaof(struct persist *p);
 int64_t persist_lastsave_seconds(const struct persist *p);
@@ -95,6 +104,8 @@ void persist_flushed_all(struct persist *p);
  * For the caller the shard is as at load: hooks.progress is called. 0, or -1 with a text: the keyspace is
  * empty, dump.rdb as it was, and the file is gone. */
 int persist_replace(struct persist *p, const char *file, char *error_r, size_t error_bytes);
+/* The log that was on before is still there, and would be what a start takes in. */
+bool persist_log_is_ending(const struct persist *p);
 /* DEBUG RELOAD: save, empty, load. */
 int persist_reload(struct persist *p, char *error_r, size_t error_bytes);
 

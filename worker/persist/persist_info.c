@@ -40,8 +40,7 @@ static void refresh_snapshots(struct persist *p) {
     struct status_page *page = p->status;
     const struct snapshots *s = &p->snapshots;
     /* From the accepted BGSAVE to its end: who polls for the end must not see a gap. */
-    bool in_progress =
-        p->turn.running == FORK_SNAPSHOT || p->turn.wish == FORK_SNAPSHOT || s->scheduled;
+    bool in_progress = persist_snapshot_busy(p) || s->scheduled;
     status_set(page, METRIC_dirty, s->dirty);
     status_set(page, METRIC_snapshot_in_progress, in_progress);
     status_set(page, METRIC_snapshot_last_ok, s->last_ok);

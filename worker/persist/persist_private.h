@@ -12,7 +12,7 @@
 enum { PERSIST_TEXT_BYTES = 512, PERSIST_PATH_BYTES = 2300 };
 
 /* What a fork is for: one at a time. */
-enum fork_purpose { FORK_NOTHING, FORK_SNAPSHOT, FORK_REWRITE };
+enum fork_purpose { FORK_NOTHING, FORK_SNAPSHOT, FORK_REWRITE, FORK_DISKLESS };
 
 /* A wish goes to the supervisor's scheduler; the turn is given back when the child is gone. */
 struct fork_turn {
@@ -177,6 +177,11 @@ void snapshot_cron(struct persist *p);
 /* Kill the snapshot child, if it is one. */
 void snapshot_abort(struct persist *p);
 
+/* ---- diskless.c ---- */
+void diskless_granted(struct persist *p);
+/* Kill the child that writes to replicas, if it is one; a wish is taken back. */
+void diskless_abort(struct persist *p);
+
 /* ---- aof_rewrite.c ---- */
 void rewrite_init(struct persist *p);
 void rewrite_granted(struct persist *p);
@@ -259,6 +264,12 @@ void log_snapshot_is_good(struct persist *p);
 /* ---- persist.c: turns ---- */
 static inline bool persist_child_busy(const struct persist *p) {
     return p->turn.wish != FORK_NOTHING || p->turn.running != FORK_NOTHING;
+}
+/* A snapshot, to wherever: what redis calls a background save. */
+static inline bool persist_snapshot_busy(const struct persist *p) {
+    enum fork_purpose running = p->turn.running, wish = p->turn.wish;
+    return running == FORK_SNAPSHOT || running == FORK_DISKLESS || wish == FORK_SNAPSHOT ||
+           wish == FORK_DISKLESS;
 }
 void persist_want_fork(struct persist *p, enum fork_purpose purpose, enum fork_urgency urgency,
                        const char *what);

@@ -45,7 +45,7 @@ static int settle_log(struct persist *p, char *error_r, size_t error_bytes) {
 
 int persist_save(struct persist *p, char *error_r, size_t error_bytes) {
     char text[PERSIST_TEXT_BYTES];
-    if (p->turn.running == FORK_SNAPSHOT) {
+    if (p->turn.running == FORK_SNAPSHOT || p->turn.running == FORK_DISKLESS) {
         snprintf(error_r, error_bytes, "ERR Background save already in progress");
         return -1;
     }
@@ -123,8 +123,7 @@ static void want_snapshot(struct persist *p, enum fork_urgency urgency) {
 }
 
 enum persist_bgsave persist_bgsave(struct persist *p, bool schedule) {
-    if (p->turn.running == FORK_SNAPSHOT || p->turn.wish == FORK_SNAPSHOT ||
-        (p->snapshots.scheduled && p->log.state == LOG_ENDING))
+    if (persist_snapshot_busy(p) || (p->snapshots.scheduled && p->log.state == LOG_ENDING))
         return BGSAVE_BUSY;
     if (persist_child_busy(p) && !schedule)
         return BGSAVE_BUSY_REWRITE;
@@ -175,6 +174,7 @@ void persist_flushed_all(struct persist *p) {
     char text[PERSIST_TEXT_BYTES];
     uint64_t dirty = p->snapshots.dirty;
     snapshot_abort(p);
+    diskless_abort(p);
     if (p->config->save.count == 0)
         return;
     persist_save(p, text, sizeof text);

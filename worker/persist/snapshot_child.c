@@ -1,6 +1,7 @@
 /* snapshot_child.c - fork, what the child does, and how the parent follows it.
  *
  *   parent --fork--> child: close sockets, write temp file, sync, (rename), report, _exit
+ *                     (or only write to a pipe, for replicas)
  *      ^--- pipe: progress every 100 ms, the end ---'      ^--- pidfd: it is gone
  *
  * A child that dies without its last report has failed, whatever its exit status. A child whose
@@ -100,7 +101,7 @@ static void on_progress(void *arg, uint64_t keys, uint64_t bytes) {
 /* Clients must see their connection close when the worker closes it, so the child may hold none.
  * Plain files stay: the log file, and the lock on the data directory, which is to be held as long as
  * anyone writes there. */
-static void close_all_but_files(int keep) {
+static void close_all_but_files(int keep, const int *keep_too) {
     DIR *dir = opendir("/proc/self/fd");
     struct dirent *entry;
     struct stat st;
@@ -108,7 +109,8 @@ static void close_all_but_files(int keep) {
         return;
     while ((entry = readdir(dir)) != NULL) {
         int fd = atoi(entry->d_name);
-        if (fd <= STDERR_FILENO || fd == keep || fd == dirfd(dir) || fstat(fd, &st) != 0)
+        bool kept = fd == keep || (keep_too != NULL && fd == *keep_too);
+        if (fd <= STDERR_FILENO || kept || fd == dirfd(dir) || fstat(fd, &st) != 0)
             continue;
         if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISCHR(st.st_mode))
             close(fd);
@@ -125,7 +127,7 @@ static void offer_to_oom_killer(void) {
     close(fd);
 }
 
-static void become_child(pid_t parent, int pipe) {
+static void become_child(pid_t parent, int pipe, const int *sink) {
     static const int defaults[] = {SIGTERM, SIGHUP, SIGUSR1, SIGCONT, SIGCHLD, SIGALRM};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -135,12 +137,14 @@ static void become_child(pid_t parent, int pipe) {
     signal(SIGINT, SIG_IGN); /* ^C is for the pool, which ends its children in order */
     signal(SIGPIPE, SIG_IGN);
     log_set_role("C");
-    close_all_but_files(pipe);
+    close_all_but_files(pipe, sink);
     offer_to_oom_killer();
 }
 
-static int write_file(const struct snapshot_order *order, struct rdb_saved *saved_r, char *error_r,
-                      size_t error_bytes) {
+static int write_snapshot(const struct snapshot_order *order, struct rdb_saved *saved_r,
+                          char *error_r, size_t error_bytes) {
+    if (order->pipe != NULL)
+        return rdb_save_fd(*order->pipe, &order->job, saved_r, error_r, error_bytes);
     int fd = publish_begin(order->dir, order->temp, error_r, error_bytes);
     if (fd < 0 || rdb_save_fd(fd, &order->job, saved_r, error_r, error_bytes) != 0)
         return -1;
@@ -176,14 +180,14 @@ static _Noreturn void child_main(const struct snapshot_order *order, pid_t paren
     struct snapshot_order mine = *order;
     struct rdb_saved saved = {0};
     char error[CHILD_TEXT_BYTES] = "";
-    become_child(parent, pipe);
+    become_child(parent, pipe, order->pipe);
     if (snapshot_child_begins != NULL)
         snapshot_child_begins();
     if (order->waits)
         wait_for_go();
     mine.job.progress = on_progress;
     mine.job.arg = &teller;
-    bool ok = write_file(&mine, &saved, error, sizeof error) == 0;
+    bool ok = write_snapshot(&mine, &saved, error, sizeof error) == 0;
     teller.cow_bytes = private_dirty_bytes();
     tell(&teller, ok ? REPORT_GOOD : REPORT_FAILED, &saved, error);
     if (ok)
@@ -237,6 +241,11 @@ static void forget(struct snapshot_child *c) {
     c->pid = 0;
 }
 
+static void discard_temp(const struct snapshot_child *c) {
+    if (c->temp_path[0] != '\0')
+        discard_file(c->temp_path);
+}
+
 /* Another watcher of the process may have reaped it first; its last report still tells. */
 static bool ended_well(struct snapshot_child *c) {
     int status = 0;
@@ -256,7 +265,7 @@ static void on_exit_of_child(struct ev_loop *loop, ev_io *watcher, int events) {
     bool ok = ended_well(c);
     forget(c);
     if (!ok)
-        discard_file(c->temp_path);
+        discard_temp(c);
     c->done(c->arg, ok);
 }
 
@@ -274,7 +283,8 @@ int snapshot_child_start(struct snapshot_child *child, void *loop,
     int ends[2];
     pid_t parent = getpid();
     *child = (struct snapshot_child){.loop = loop, .done = done, .arg = arg};
-    snprintf(child->temp_path, sizeof child->temp_path, "%s/%s", order->dir, order->temp);
+    if (order->pipe == NULL)
+        snprintf(child->temp_path, sizeof child->temp_path, "%s/%s", order->dir, order->temp);
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
         snprintf(error_r, error_bytes, "Can't save in background: pipe: %s", strerror(errno));
         return -1;
@@ -316,5 +326,5 @@ void snapshot_child_kill(struct snapshot_child *child) {
     while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
         continue;
     forget(child);
-    discard_file(child->temp_path);
+    discard_temp(child);
 }

@@ -1,4 +1,4 @@
-/* snapshot_child.h - a forked copy of the worker that writes its keyspace to a file and exits. It tells
+/* snapshot_child.h - a forked copy of the worker that writes its keyspace to a file or a pipe and exits. It tells
  * of its progress through a pipe; the end is seen through a pidfd. */
 #ifndef REMUDA_PERSIST_SNAPSHOT_CHILD_H
 #define REMUDA_PERSIST_SNAPSHOT_CHILD_H
@@ -14,6 +14,7 @@ struct snapshot_order {
     const char *dir;
     const char *temp;       /* the file to write, in dir */
     const char *final_name; /* what it becomes; NULL: it stays, synced, for the parent to rename */
+    const int *pipe; /* if not NULL: it goes there, and temp and final_name are not looked at */
     /* Write nothing before snapshot_child_go() (or five seconds have passed): whoever has a few syncs to do
      * first would wait for what the child has written, too. */
     bool waits;
@@ -24,7 +25,7 @@ struct snapshot_child {
     pid_t pid; /* 0: none */
     int pidfd, pipe;
     ev_io exit_watch, pipe_watch;
-    char temp_path[2400];
+    char temp_path[2400]; /* "": it writes no file */
     uint64_t started_us, fork_us;
     uint64_t keys, bytes, cow_bytes; /* last heard */
     uint64_t keys_total;             /* at the fork */

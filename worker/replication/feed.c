@@ -36,7 +36,7 @@ void feed_free(struct feed **feed) {
 }
 
 /* ---- who is served by which ---- */
-static struct feed_run *continues(struct feed *f, struct bytes id, int64_t offset) {
+static struct feed_run *find_continued(const struct feed *f, struct bytes id, int64_t offset) {
     LIST_EACH(node, &f->runs) {
         struct feed_run *run = run_of(node);
         if (run->state == FEED_LIVE && offset > 0 &&
@@ -44,6 +44,10 @@ static struct feed_run *continues(struct feed *f, struct bytes id, int64_t offse
             return run;
     }
     return NULL;
+}
+
+bool feed_continues(const struct feed *f, struct bytes id, int64_t offset) {
+    return find_continued(f, id, offset) != NULL;
 }
 
 static struct feed_run *has_snapshot_to_come(struct feed *f) {
@@ -54,7 +58,7 @@ static struct feed_run *has_snapshot_to_come(struct feed *f) {
 }
 
 bool feed_sync(struct feed *f, struct replica *replica, struct bytes id, int64_t offset, bool old) {
-    struct feed_run *run = old ? NULL : continues(f, id, offset);
+    struct feed_run *run = old ? NULL : find_continued(f, id, offset);
     uint32_t count = 0;
     LIST_EACH(node, &f->runs)
     count++;
@@ -100,10 +104,8 @@ void feed_cron(struct feed *f) {
 
 bool feed_drained(struct feed *f) {
     bool drained = true;
-    LIST_EACH(node, &f->runs) {
-        feed_run_turn_end(run_of(node));
-        drained = primary_drained(run_of(node)->primary) && drained;
-    }
+    LIST_EACH(node, &f->runs)
+    drained = feed_run_drained(run_of(node)) && drained;
     return drained;
 }
 
@@ -115,4 +117,10 @@ void feed_view(const struct feed *f, struct feed_view *view_r) {
         view_r->replicas += primary_replicas(run->primary);
         view_r->offset = primary_backlog(run->primary)->end;
     }
+}
+
+void feed_each(const struct feed *f, void (*found)(void *arg, const struct replica_view *view),
+               void *arg) {
+    LIST_EACH(node, &f->runs)
+    primary_each(run_of(node)->primary, found, arg);
 }

@@ -24,6 +24,7 @@ enum { FEED_SHARD = 0 };
 
 struct feed;
 struct replica;
+struct replica_view;
 
 struct feed_hooks {
     void *arg;
@@ -41,9 +42,12 @@ void feed_free(struct feed **feed);
 /* As replica_sync(), of the merged stream. False: so many runs that another can't begin; try again. */
 bool feed_sync(struct feed *feed, struct replica *replica, struct bytes id, int64_t offset,
                bool old);
+/* Would PSYNC id offset go on without a snapshot? */
+bool feed_continues(const struct feed *feed, struct bytes id, int64_t offset);
 void feed_turn_end(struct feed *feed);
 void feed_cron(struct feed *feed); /* ten times a second */
-/* For stopping: write on; true if all replicas have got everything that came in. */
+/* For stopping, when no loop turns any more: read and write on. True if no other shard has more to say, as its
+ * link is closed, and all replicas have got everything. */
 bool feed_drained(struct feed *feed);
 
 struct feed_view {
@@ -51,5 +55,8 @@ struct feed_view {
     uint64_t offset;         /* end of the newest run's stream */
 };
 void feed_view(const struct feed *feed, struct feed_view *view_r);
+/* The replicas of all runs. */
+void feed_each(const struct feed *feed, void (*found)(void *arg, const struct replica_view *view),
+               void *arg);
 
 #endif

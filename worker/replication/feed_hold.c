@@ -2,14 +2,16 @@
  * command over several shards. The link that comes first waits there for the rest.
  *
  * Nothing waits for ever: a command of whole databases that does not come from all breaks the run, as saying it
- * would take away what others wrote behind it; parts that do not become whole are said as they are. */
+ * would take away what others wrote behind it; parts that do not become whole are said as they are, and those
+ * that come later are let through: waiting for what is out already would leave the shards one command apart from
+ * there on. */
 #include "worker/replication/feed_private.h"
 
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "worker/persist/aof.h"
 
-enum { WHOLE_MAX = 50, SPAN_MAX = 10 }; /* tenths of a second */
+enum { WHOLE_MAX = 50, SPAN_MAX = 10, LATE_MAX = 6000 }; /* tenths of a second */
 
 /* ---- commands of whole databases ---- */
 static bool is_of_whole_databases(struct bytes name) {
@@ -93,7 +95,15 @@ static void say_span(struct feed_run *run, struct feed_span *span) {
         link->in_part = false;
         link->go_on = true;
     }
-    free_span(span);
+    span->said = true;
+    buf_free(&span->text);
+    if (span->begun == span->parts)
+        free_span(span);
+}
+
+static void take_late_part(struct feed_span *span) {
+    if (++span->begun == span->parts)
+        free_span(span);
 }
 
 static void add_to_span(struct feed_span *span, uint32_t db, struct bytes raw) {
@@ -119,9 +129,15 @@ static enum feed_held take_mark(struct feed_link *link, uint64_t number, uint64_
         return FEED_WAIT;
     if (run->state == FEED_GATHERING)
         return FEED_TAKEN;
-    link->span = find_span(run, number);
-    if (link->span == NULL)
-        link->span = begin_span(run, number, parts);
+    struct feed_span *span = find_span(run, number);
+    if (span == NULL)
+        span = begin_span(run, number, parts);
+    if (span->said) {
+        take_late_part(span);
+        return FEED_TAKEN;
+    }
+    span->begun++;
+    link->span = span;
     link->in_part = true;
     return FEED_TAKEN;
 }
@@ -169,12 +185,19 @@ static bool is_any_held(const struct feed_run *run) {
     return false;
 }
 
+static void grow_old(struct feed_run *run, struct feed_span *span) {
+    span->age++;
+    if (span->said && span->age > LATE_MAX) {
+        free_span(span);
+    } else if (!span->said && span->age > SPAN_MAX) {
+        log_verbose("A command over several shards is said in parts: not all have come");
+        say_span(run, span);
+    }
+}
+
 void feed_hold_cron(struct feed_run *run, bool all_up) {
     LIST_EACH(node, &run->spans)
-    if (++span_of(node)->age > SPAN_MAX) {
-        log_verbose("A command over several shards is said in parts: not all have come");
-        say_span(run, span_of(node));
-    }
+    grow_old(run, span_of(node));
     run->held_for = all_up && is_any_held(run) ? run->held_for + 1 : 0;
     if (run->held_for > WHOLE_MAX)
         feed_run_break(run, "FLUSHALL, FLUSHDB or SWAPDB has not come from every shard");

@@ -37,7 +37,8 @@ struct feed_link {
 /* A command over several shards, of which each says its part. */
 struct feed_span {
     struct list link;
-    uint64_t number, parts, arrived;
+    uint64_t number, parts, begun, arrived;
+    bool said;       /* and not whole: kept to know the parts that come late */
     struct buf text; /* MULTI and the parts that have come, as they will be said */
     int64_t db;      /* of its last command */
     uint32_t age;    /* tenths of a second */
@@ -100,5 +101,6 @@ void feed_run_free(struct feed_run *run);
 void feed_run_break(struct feed_run *run, const char *why);
 void feed_run_turn_end(struct feed_run *run);
 void feed_run_cron(struct feed_run *run);
+bool feed_run_drained(struct feed_run *run);
 
 #endif

@@ -87,11 +87,12 @@ static void on_snapshot(void *arg, const char *file) {
     struct feed_link *link = arg;
     struct feed_run *run = link->run;
     bool first = link->snapshot[0] == '\0' && run->state == FEED_GATHERING, all = true;
+    if (link->snapshot[0] == '\0') /* else it has the same name, and the thread may read that */
+        snprintf(link->snapshot, sizeof link->snapshot, "%s", file);
     if (!first) {
         feed_run_break(run, "a shard's stream has a gap");
         return;
     }
-    snprintf(link->snapshot, sizeof link->snapshot, "%s", file);
     upstream_loaded(link->upstream); /* what follows it can be taken at once */
     for (uint32_t i = 0; i < run->feed->shards; i++)
         all = all && run->links[i].snapshot[0] != '\0';
@@ -237,4 +238,16 @@ void feed_run_cron(struct feed_run *run) {
         upstream_cron(run->links[i].upstream);
     check_links(run);
     primary_cron(run->primary);
+}
+
+bool feed_run_drained(struct feed_run *run) {
+    bool closed = true;
+    if (run->state != FEED_LIVE || primary_replicas(run->primary) == 0)
+        return true;
+    for (uint32_t i = 0; i < run->feed->shards; i++) {
+        upstream_pull(run->links[i].upstream);
+        closed = closed && (i == FEED_SHARD || !upstream_is_up(run->links[i].upstream));
+    }
+    feed_run_turn_end(run);
+    return primary_drained(run->primary) && closed;
 }

@@ -18,6 +18,7 @@ struct primary *primary_create(void *loop, const struct config *config, struct s
     p->config = config;
     p->status = status;
     p->hooks = *hooks;
+    p->pipe.fd = -1;
     backlog_init(&p->backlog);
     list_init(&p->replicas);
     return p;
@@ -28,6 +29,7 @@ void primary_free(struct primary **primary) {
     if (p == NULL)
         return;
     *primary = NULL;
+    snapshot_pipe_close(p);
     backlog_cursor_close(&p->fork);
     backlog_free(&p->backlog);
     mem_free(p);
@@ -52,8 +54,6 @@ struct replica *primary_replica_of(struct list *link) {
 static void drop_all(struct primary *p, const char *why) {
     LIST_EACH(node, &p->replicas) {
         struct replica *r = primary_replica_of(node);
-        backlog_cursor_close(&r->cursor);
-        r->state = REPLICA_DROPPED;
         replica_drop(r, why);
     }
     backlog_cursor_close(&p->fork);
@@ -81,8 +81,9 @@ void primary_restore(struct primary *p, struct refill *loaded, bool as_primary) 
     struct backlog *s = &p->backlog;
     if (!refill_end(loaded, s))
         return;
-    log_notice("Replication goes on from offset %llu, of which the log gave %llu bytes for the backlog.",
-               (unsigned long long)s->end, (unsigned long long)(s->end - backlog_begin(s)));
+    log_notice(
+        "Replication goes on from offset %llu, of which the log gave %llu bytes for the backlog.",
+        (unsigned long long)s->end, (unsigned long long)(s->end - backlog_begin(s)));
     p->offered = p->marked = s->end;
     memcpy(p->marked_id, s->id, sizeof p->marked_id);
     /* Replicas may have got more from a life that ended badly: not under this name. */
@@ -107,15 +108,19 @@ static uint32_t waiting(const struct primary *p, enum replica_state state) {
     return count;
 }
 
+/* In another's stream nothing can be put in: the snapshot says it. */
+void primary_begin_here(struct primary *p) {
+    if (propagate_makes(p->propagate, &p->backlog))
+        p->backlog.db = BACKLOG_NO_DB;
+}
+
 /* The fork's place in the stream is held until its file is of no use any more. */
 void primary_snapshot_forked(struct primary *p) {
     backlog_cursor_close(&p->fork);
     if (!p->backlog.kept)
         return;
     backlog_cursor_open(&p->fork, &p->backlog, p->backlog.end);
-    /* Whoever begins here must be told. In another's stream nothing can be put in: the file says it. */
-    if (propagate_makes(p->propagate, &p->backlog))
-        p->backlog.db = BACKLOG_NO_DB;
+    primary_begin_here(p);
     LIST_EACH(node, &p->replicas) {
         struct replica *r = primary_replica_of(node);
         if (r->state == REPLICA_WAIT_FORK)
@@ -138,9 +143,21 @@ void primary_snapshot_ended(struct primary *p, enum snapshot_end how) {
     backlog_cursor_close(&p->fork);
 }
 
-static void want_snapshot(struct primary *p) {
-    if (waiting(p, REPLICA_WAIT_FORK) > 0)
+/* It is asked for again until it is granted: another child may be at work. */
+void primary_want_snapshot(struct primary *p) {
+    if (waiting(p, REPLICA_WAIT_FORK) == 0)
+        return;
+    if (!snapshot_pipe_serves(p))
         p->hooks.want_snapshot(p->hooks.arg);
+    else if (p->pipe.piece == NULL && snapshot_pipe_is_due(p, clock_mono_ms()))
+        p->hooks.want_diskless(p->hooks.arg);
+}
+
+/* A fork that was for many serves those who are left. */
+void primary_waits_no_more(struct primary *p) {
+    bool may_be_asked = p->hooks.want_diskless != NULL && p->pipe.piece == NULL;
+    if (may_be_asked && waiting(p, REPLICA_WAIT_FORK) == 0)
+        p->hooks.end_diskless(p->hooks.arg);
 }
 
 /* ---- the stream ---- */
@@ -167,7 +184,7 @@ bool primary_drained(struct primary *p) {
     bool drained = true;
     LIST_EACH(node, &p->replicas) {
         struct replica *r = primary_replica_of(node);
-        if (r->state != REPLICA_ONLINE)
+        if (r->state != REPLICA_ONLINE || r->holds_stream)
             continue;
         replica_write(r);
         drained = drained && r->cursor.offset == p->backlog.end;
@@ -183,11 +200,8 @@ void primary_turn_end(struct primary *p) {
     if (!p->backlog.kept || p->backlog.end == p->offered)
         return;
     p->offered = p->backlog.end;
-    LIST_EACH(node, &p->replicas) {
-        struct replica *r = primary_replica_of(node);
-        if (r->state == REPLICA_ONLINE)
-            replica_write(r);
-    }
+    LIST_EACH(node, &p->replicas)
+    replica_offer(primary_replica_of(node));
     backlog_trim(&p->backlog, (uint64_t)p->config->repl_backlog_size);
 }
 
@@ -197,8 +211,11 @@ static void ping(struct primary *p) {
 }
 
 /* ---- cron ---- */
+/* Nothing is counted without a backlog, so the history ends with it. Another's must be counted on: we go on from
+ * there, and so may its other replicas with us. */
 static void check_backlog(struct primary *p, uint64_t now_ms) {
-    if (!list_empty(&p->replicas) || !p->backlog.kept) {
+    if (!list_empty(&p->replicas) || !p->backlog.kept ||
+        !propagate_makes(p->propagate, &p->backlog)) {
         p->alone_since_ms = 0;
         return;
     }
@@ -209,10 +226,13 @@ static void check_backlog(struct primary *p, uint64_t now_ms) {
         return;
     log_notice("Replication backlog freed after %lld seconds without connected replicas.",
                (long long)p->config->repl_backlog_ttl);
-    backlog_forget(&p->backlog);
+    char id[REPLICATION_ID_BYTES];
+    random_id(id);
+    backlog_become(&p->backlog, id, p->backlog.end);
 }
 
 static void check_replicas(struct primary *p, uint64_t now_ms) {
+    snapshot_pipe_look(p);
     LIST_EACH(node, &p->replicas)
     replica_check(primary_replica_of(node), now_ms);
 }
@@ -220,6 +240,22 @@ static void check_replicas(struct primary *p, uint64_t now_ms) {
 /* One that has a copy, and the stream since. */
 static bool is_online(const struct replica *r) {
     return r->state == REPLICA_ONLINE && !r->own;
+}
+
+/* What it has: with a snapshot, all up to there, though it may not have said so yet. */
+static uint64_t behind(const struct replica *r) {
+    uint64_t reached = r->acked > r->file_offset ? r->acked : r->file_offset;
+    return r->state == REPLICA_ONLINE ? r->primary->backlog.end - reached : 0;
+}
+
+static uint64_t most_behind(const struct primary *p) {
+    uint64_t most = 0;
+    LIST_EACH(node, &p->replicas) {
+        const struct replica *r = primary_replica_of(node);
+        if (is_online(r) && behind(r) > most)
+            most = behind(r);
+    }
+    return most;
 }
 
 void primary_refresh(struct primary *p) {
@@ -234,15 +270,22 @@ void primary_refresh(struct primary *p) {
     status_set(p->status, METRIC_connected_replicas, primary_replicas(p));
     status_set(p->status, METRIC_replication_offset, p->backlog.end);
     status_set(p->status, METRIC_write_path_replicated, primary_least_acknowledged(p));
+    status_set(p->status, METRIC_replica_behind_bytes, most_behind(p));
+}
+
+void primary_keep_still(struct primary *p, bool still) {
+    p->still = still;
 }
 
 void primary_cron(struct primary *p) {
     uint64_t now_ms = clock_mono_ms();
-    want_snapshot(p);
+    primary_want_snapshot(p);
     check_replicas(p, now_ms);
     check_backlog(p, now_ms);
     uint64_t period_ms = (uint64_t)p->config->repl_ping_replica_period * 1000;
-    if (now_ms - p->pinged_ms >= period_ms && !list_empty(&p->replicas)) {
+    if (list_empty(&p->replicas)) {
+        p->pinged_ms = now_ms;
+    } else if (now_ms - p->pinged_ms >= period_ms && !p->still) {
         p->pinged_ms = now_ms;
         ping(p);
     }
@@ -285,8 +328,9 @@ void primary_each(const struct primary *p,
                   void (*found)(void *arg, const struct replica_view *view), void *arg) {
     static const char *const states[] = {
         [REPLICA_HELLO] = "handshake",       [REPLICA_WAIT_FORK] = "wait_bgsave",
-        [REPLICA_WAIT_FILE] = "wait_bgsave", [REPLICA_SENDING] = "send_bulk",
-        [REPLICA_ONLINE] = "online",         [REPLICA_DROPPED] = "online"};
+        [REPLICA_WAIT_FILE] = "wait_bgsave", [REPLICA_PIPED] = "wait_bgsave",
+        [REPLICA_SENDING] = "send_bulk",     [REPLICA_ONLINE] = "online",
+        [REPLICA_DROPPED] = "online"};
     uint64_t now_ms = clock_mono_ms();
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);
@@ -295,8 +339,11 @@ void primary_each(const struct primary *p,
         struct replica_view view = {
             .address = r->announced_address[0] ? r->announced_address : r->address,
             .port = r->port,
+            .public_port = r->public_port,
             .state = states[r->state],
+            .is_online = r->state == REPLICA_ONLINE,
             .offset = r->acked,
+            .behind_bytes = behind(r),
             .lag_s = r->state == REPLICA_ONLINE ? (int64_t)((now_ms - r->acked_ms) / 1000) : 0};
         found(arg, &view);
     }

@@ -1,8 +1,9 @@
 /* primary.h - a shard as the primary of its replicas: each connection's way from PSYNC to the live stream.
  *
- *   HELLO --PSYNC--> continues? ------------------------------------------> ONLINE
- *                    else WAIT_FORK --snapshot forks--> WAIT_FILE --done--> SENDING --sent--> ONLINE
- *                                     "\n" now and then      "+FULLRESYNC", dump.rdb
+ *   HELLO --PSYNC--> continues? -----------------------------------------------------> ONLINE
+ *                    else WAIT_FORK --snapshot forks--> WAIT_FILE --done--> SENDING ----^
+ *                      |     "\n" now and then          "+FULLRESYNC", dump.rdb         |
+ *                      '--diskless one forks--> PIPED: "+FULLRESYNC", what it writes ---'
  *
  * All replicas that wait share one snapshot; the stream keeps what changes from its fork on. They are told
  * where it stands when it is whole: one that is given up (FLUSHALL) is followed by the next. Nothing here
@@ -32,6 +33,10 @@ struct primary_hooks {
     void (*want_snapshot)(void *arg);
     /* The last good one as a file, read from its beginning; the caller closes it. -1 with errno. */
     int (*open_snapshot)(void *arg);
+    /* The same of one without a file: primary_diskless_forked() and primary_diskless_ended(). Or it is wanted
+     * no more, without a word of its end. NULL: all are files. */
+    void (*want_diskless)(void *arg);
+    void (*end_diskless)(void *arg);
 };
 
 /* loop: the worker's struct ev_loop. All outlive the object. status may be NULL. */
@@ -61,8 +66,16 @@ bool primary_origin(const struct primary *primary, struct rdb_origin *origin_r);
 struct replica *replica_create(struct primary *primary, void *client, int fd, const char *peer,
                                bool own);
 void replica_free(struct replica **replica);
-/* REPLCONF name value. False: no such option. */
-bool replica_option(struct replica *replica, struct bytes name, struct bytes value);
+/* REPLCONF name value. */
+enum replica_option {
+    REPLICA_OPTION_TAKEN,
+    REPLICA_OPTION_UNKNOWN,
+    REPLICA_OPTION_NO_INTEGER,
+    REPLICA_OPTION_NO_SWITCH, /* neither 0 nor 1 */
+    REPLICA_OPTION_TOO_LONG,
+    REPLICA_OPTION_NO_FILTER /* of rdb-filter-only: there is nothing but data */
+};
+enum replica_option replica_option(struct replica *replica, struct bytes name, struct bytes value);
 /* PSYNC id offset (as sent: the next byte wanted, from 1), or SYNC with old = true, of this primary's
  * stream. From here on the connection is written to by this layer, beginning with replica_may_write(). */
 void replica_sync(struct replica *replica, struct primary *primary, struct bytes id, int64_t offset,
@@ -72,32 +85,41 @@ void replica_repeat(const struct replica *replica, struct bytes id, int64_t offs
                     struct buf *out);
 /* Has it said PSYNC? Then no reply may be written to its connection. */
 bool replica_is_attached(const struct replica *replica);
+/* An empty line came from it: it lives, busy with its snapshot. Nothing if it is NULL. */
+void replica_lives(struct replica *replica);
 /* The client layer has sent all that it had to. */
 void replica_may_write(struct replica *replica);
 /* REPLCONF ACK offset [FACK offset]. */
 void replica_acknowledge(struct replica *replica, uint64_t offset, uint64_t synced_offset);
 
 /* ---- the loop ---- */
-/* Before the log is written, at the end of a turn at the latest: it says how far it is in the stream. */
+/* Before the log is written: replicas are asked what is to be asked, and it says how far it is in the stream. */
 void primary_mark(struct primary *primary);
 /* For stopping: write on; true if all replicas that are online have got everything. */
 bool primary_drained(struct primary *primary);
 /* End of a turn: hand what was propagated to the replicas. */
 void primary_turn_end(struct primary *primary);
 void primary_cron(struct primary *primary); /* ten times a second */
+/* Say nothing by itself: a failover is to find the stream as long here as at the replicas. */
+void primary_keep_still(struct primary *primary, bool still);
 /* The snapshot's hooks. forked: the child has the keyspace of this moment. ended: dump.rdb is new, or why not. */
 void primary_snapshot_forked(struct primary *primary);
 void primary_snapshot_ended(struct primary *primary, enum snapshot_end how);
+/* The same of one without a file: fd, ours from here on, gives what the child writes. */
+void primary_diskless_forked(struct primary *primary, int fd);
+void primary_diskless_ended(struct primary *primary, enum snapshot_end how);
 
 /* ---- what is told ---- */
 /* Bring the metrics of the status page up to date. */
 void primary_refresh(struct primary *primary);
 struct replica_view {
     const char *address;
-    uint32_t port;
-    const char *state; /* as INFO says: wait_bgsave, send_bulk, online */
-    uint64_t offset;   /* acknowledged */
-    int64_t lag_s;     /* since the last acknowledgement */
+    uint32_t port, public_port; /* public_port: of the pool it is a shard of, 0: of none */
+    const char *state;          /* as INFO says: wait_bgsave, send_bulk, online */
+    bool is_online;
+    uint64_t offset;       /* acknowledged */
+    uint64_t behind_bytes; /* of the stream, if it is online */
+    int64_t lag_s;         /* since the last acknowledgement */
 };
 uint32_t primary_replicas(const struct primary *primary);
 /* Replicas that are online and acknowledged something within min-replicas-max-lag. */

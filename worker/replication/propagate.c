@@ -91,13 +91,15 @@ static bool moves(int64_t *reader_db, uint32_t db) {
 }
 
 static void select_db(struct propagate *p, uint32_t db) {
+    bool log_moves = p->aof != NULL && moves(&p->log_db, db);
+    bool stream_moves = makes_stream(p) && moves(&p->backlog->db, db);
+    if (!log_moves && !stream_moves)
+        return;
     char digits[BYTES_I64_MAX];
     struct bytes argv[] = {BYTES_LITERAL("SELECT"), {digits, bytes_from_i64(digits, db)}};
-    bool needed = p->aof != NULL && moves(&p->log_db, db);
-    needed = (makes_stream(p) && moves(&p->backlog->db, db)) || needed;
-    if (needed && p->aof != NULL)
+    if (p->aof != NULL)
         aof_append_command(p->aof, 2, argv);
-    if (needed && makes_stream(p))
+    if (makes_stream(p))
         backlog_append(p->backlog, format(p, 2, argv));
 }
 

@@ -11,13 +11,14 @@ struct refill {
     uint64_t keep_bytes;
     uint64_t marked; /* up to here it is vouched for */
     uint64_t apart;  /* bytes to come that are the log's only */
-    uint32_t db;
+    uint32_t db, databases;
     bool known; /* nothing has come behind the mark */
 };
 
-struct refill *refill_create(uint64_t keep_bytes) {
+struct refill *refill_create(uint64_t keep_bytes, uint32_t databases) {
     struct refill *r = mem_calloc(1, sizeof *r);
     r->keep_bytes = keep_bytes;
+    r->databases = databases;
     backlog_init(&r->backlog);
     return r;
 }
@@ -88,7 +89,7 @@ void refill_command(struct refill *r, uint32_t argc, const struct bytes *argv, s
 }
 
 bool refill_end(struct refill *r, struct backlog *backlog) {
-    if (!r->known)
+    if (!r->known || r->db >= r->databases) /* there are fewer now, or it is damaged */
         return false;
     backlog_take(backlog, &r->backlog);
     backlog->db = r->db;

@@ -14,7 +14,8 @@
 
 struct refill;
 
-struct refill *refill_create(uint64_t keep_bytes);
+/* databases: so many there are here; a reader that is in another stands nowhere. */
+struct refill *refill_create(uint64_t keep_bytes, uint32_t databases);
 void refill_free(struct refill **r);
 /* A snapshot was loaded that stands there. */
 void refill_begin(struct refill *r, const struct rdb_origin *origin);

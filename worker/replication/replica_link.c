@@ -1,6 +1,7 @@
 /* replica_link.c - one replica's connection, as its primary sees it: what is written to it, in order
  *
- *   words ("+FULLRESYNC ...", "$<bytes>")  ->  the file  ->  the stream from its cursor on
+ *   words ("+FULLRESYNC ...", "$<bytes>")   ->  the file                      ->  the stream from its cursor on
+ *                             "$EOF:<mark>"  ->  piece by piece, then the mark  ->  and when it says that it has it
  *
  * Fails by dropping the connection: the replica comes again. */
 #include "worker/replication/primary_private.h"
@@ -48,6 +49,19 @@ static void close_file(struct replica *r) {
     r->file = -1;
 }
 
+/* The connection closes later: until then nothing more is written to it. */
+static void leave(struct replica *r) {
+    struct primary *p = r->primary;
+    enum replica_state state = r->state;
+    r->state = REPLICA_DROPPED;
+    ev_io_stop(p->loop, &r->writable);
+    backlog_cursor_close(&r->cursor);
+    if (state == REPLICA_PIPED)
+        snapshot_pipe_go_on(p);
+    else if (state == REPLICA_WAIT_FORK)
+        primary_waits_no_more(p);
+}
+
 void replica_free(struct replica **replica) {
     struct replica *r = *replica;
     if (r == NULL)
@@ -55,9 +69,8 @@ void replica_free(struct replica **replica) {
     *replica = NULL;
     struct primary *p = r->primary;
     bool attached = r->state != REPLICA_HELLO;
+    leave(r);
     list_remove(&r->link);
-    ev_io_stop(p->loop, &r->writable);
-    backlog_cursor_close(&r->cursor);
     close_file(r);
     buf_free(&r->words);
     if (attached) {
@@ -70,7 +83,10 @@ void replica_free(struct replica **replica) {
 }
 
 void replica_drop(struct replica *r, const char *why) {
+    if (r->state == REPLICA_DROPPED)
+        return;
     log_warning("Replica %s:%u is let go: %s", r->address, r->port, why);
+    leave(r);
     r->primary->hooks.drop(r->primary->hooks.arg, r->client);
 }
 
@@ -79,24 +95,48 @@ bool replica_is_attached(const struct replica *r) {
 }
 
 /* ---- before PSYNC ---- */
-bool replica_option(struct replica *r, struct bytes name, struct bytes value) {
-    uint64_t number;
-    if (bytes_equal_nocase(name, "listening-port")) {
-        if (bytes_to_u64(value, &number) && number <= 65535)
-            r->port = (uint32_t)number;
-    } else if (bytes_equal_nocase(name, "ip-address")) {
-        if (value.len < sizeof r->announced_address)
-            snprintf(r->announced_address, sizeof r->announced_address, "%.*s", (int)value.len,
-                     value.ptr);
-    } else if (bytes_equal_nocase(name, "capa")) {
-        /* "eof" would allow to send a snapshot whose length is not known: ours are files. */
-        r->knows_psync2 |= bytes_equal_nocase(value, "psync2");
-    } else if (bytes_equal_nocase(name, "rdb-only")) {
-        r->snapshot_only = bytes_to_u64(value, &number) && number == 1;
-    } else {
-        return false;
-    }
-    return true;
+/* A port that none can be is none. */
+static enum replica_option set_port(uint32_t *port_r, struct bytes value) {
+    int64_t port;
+    if (!bytes_to_i64(value, &port))
+        return REPLICA_OPTION_NO_INTEGER;
+    *port_r = port > 0 && port <= UINT16_MAX ? (uint32_t)port : 0;
+    return REPLICA_OPTION_TAKEN;
+}
+
+static enum replica_option set_address(struct replica *r, struct bytes value) {
+    if (value.len >= sizeof r->announced_address)
+        return REPLICA_OPTION_TOO_LONG;
+    snprintf(r->announced_address, sizeof r->announced_address, "%.*s", (int)value.len, value.ptr);
+    return REPLICA_OPTION_TAKEN;
+}
+
+static enum replica_option set_snapshot_only(struct replica *r, struct bytes value) {
+    int64_t on;
+    if (!bytes_to_i64(value, &on))
+        return REPLICA_OPTION_NO_INTEGER;
+    if (on != 0 && on != 1)
+        return REPLICA_OPTION_NO_SWITCH;
+    r->snapshot_only = on == 1;
+    return REPLICA_OPTION_TAKEN;
+}
+
+enum replica_option replica_option(struct replica *r, struct bytes name, struct bytes value) {
+    if (bytes_equal_nocase(name, "listening-port"))
+        return set_port(&r->port, value);
+    if (bytes_equal_nocase(name, "public-port"))
+        return set_port(&r->public_port, value);
+    if (bytes_equal_nocase(name, "ip-address"))
+        return set_address(r, value);
+    if (bytes_equal_nocase(name, "rdb-only"))
+        return set_snapshot_only(r, value);
+    if (bytes_equal_nocase(name, "rdb-filter-only"))
+        return REPLICA_OPTION_NO_FILTER;
+    if (!bytes_equal_nocase(name, "capa"))
+        return REPLICA_OPTION_UNKNOWN;
+    r->knows_psync2 |= bytes_equal_nocase(value, "psync2");
+    r->knows_eof |= bytes_equal_nocase(value, "eof");
+    return REPLICA_OPTION_TAKEN;
 }
 
 static void repeat(struct buf *out, const char *name, const char *value) {
@@ -117,6 +157,8 @@ void replica_repeat(const struct replica *r, struct bytes id, int64_t offset, bo
         repeat(out, "ip-address", r->announced_address);
     if (r->knows_psync2)
         repeat(out, "capa", "psync2");
+    if (r->knows_eof)
+        repeat(out, "capa", "eof");
     if (r->snapshot_only)
         repeat(out, "rdb-only", "1");
     struct bytes wanted = {digits, bytes_from_i64(digits, offset)};
@@ -159,16 +201,27 @@ void replica_wait_for_fork(struct replica *r) {
     r->state = REPLICA_WAIT_FORK;
 }
 
+/* Not those of the pool's own merged stream, and a merged stream has no page. */
+static void count(const struct replica *r, enum metric metric) {
+    if (!r->own && r->primary->status != NULL)
+        status_add(r->primary->status, metric, 1);
+}
+
 void replica_sync(struct replica *r, struct primary *p, struct bytes id, int64_t offset, bool old) {
     r->primary = p;
     r->old_protocol = old;
-    r->alive_ms = clock_mono_ms();
+    r->alive_ms = r->asked_ms = clock_mono_ms();
     list_push_back(&p->replicas, &r->link);
     log_notice("Replica %s:%u asks for synchronization", r->address, r->port);
     if (!old && offset > 0 && backlog_continues(&p->backlog, id, (uint64_t)offset - 1)) {
+        count(r, METRIC_replica_partial_syncs);
         continue_from(r, (uint64_t)offset - 1);
         return;
     }
+    /* "?" is how one asks who has nothing to continue. */
+    if (!old && !bytes_equal(id, BYTES_LITERAL("?")))
+        count(r, METRIC_replica_partial_syncs_refused);
+    count(r, METRIC_replica_full_syncs);
     if (!p->backlog.kept)
         backlog_keep(&p->backlog);
     r->state = REPLICA_WAIT_FORK;
@@ -176,7 +229,7 @@ void replica_sync(struct replica *r, struct primary *p, struct bytes id, int64_t
         replica_wait_for_file(
             r); /* the running snapshot serves, the stream has all since its fork */
     else
-        p->hooks.want_snapshot(p->hooks.arg);
+        primary_want_snapshot(p);
 }
 
 void replica_may_write(struct replica *r) {
@@ -184,6 +237,11 @@ void replica_may_write(struct replica *r) {
         return;
     r->may_write = true;
     replica_write(r);
+}
+
+void replica_lives(struct replica *r) {
+    if (r != NULL)
+        r->acked_ms = clock_mono_ms();
 }
 
 void replica_acknowledge(struct replica *r, uint64_t offset, uint64_t synced_offset) {
@@ -194,11 +252,29 @@ void replica_acknowledge(struct replica *r, uint64_t offset, uint64_t synced_off
         r->acked = offset;
     if (synced_offset > r->acked_synced)
         r->acked_synced = synced_offset;
+    if (r->holds_stream) {
+        r->holds_stream = false;
+        replica_write(r);
+    }
     if (r->primary->hooks.acknowledged != NULL)
         r->primary->hooks.acknowledged(r->primary->hooks.arg);
 }
 
-/* ---- the file ---- */
+/* ---- the snapshot ---- */
+void replica_announce(struct replica *r, const char *length) {
+    if (!r->old_protocol)
+        buf_printf(&r->words, "+FULLRESYNC %s %llu\r\n", r->primary->backlog.id,
+                   (unsigned long long)r->file_offset);
+    buf_printf(&r->words, "%s\r\n", length);
+}
+
+void replica_has_snapshot(struct replica *r) {
+    r->state = REPLICA_SENDING;
+    r->ends = r->snapshot_only;
+    if (!r->ends)
+        go_online(r);
+}
+
 void replica_send_file(struct replica *r) {
     struct stat st;
     r->file = r->primary->hooks.open_snapshot(r->primary->hooks.arg);
@@ -206,12 +282,11 @@ void replica_send_file(struct replica *r) {
         replica_drop(r, "its snapshot cannot be read");
         return;
     }
+    char length[32];
     r->state = REPLICA_SENDING;
     r->file_bytes = (uint64_t)st.st_size;
-    if (!r->old_protocol)
-        buf_printf(&r->words, "+FULLRESYNC %s %llu\r\n", r->primary->backlog.id,
-                   (unsigned long long)r->file_offset);
-    buf_printf(&r->words, "$%llu\r\n", (unsigned long long)r->file_bytes);
+    snprintf(length, sizeof length, "$%llu", (unsigned long long)r->file_bytes);
+    replica_announce(r, length);
     replica_write(r);
 }
 
@@ -243,8 +318,20 @@ static ssize_t write_file(struct replica *r, size_t budget) {
     if (r->file_at < r->file_bytes)
         return n;
     close_file(r);
-    if (!r->snapshot_only)
-        go_online(r);
+    replica_has_snapshot(r);
+    return n;
+}
+
+static ssize_t write_piece(struct replica *r, size_t budget) {
+    const struct snapshot_pipe *pipe = &r->primary->pipe;
+    size_t left = pipe->piece_bytes - r->piece_sent;
+    ssize_t n =
+        send(r->fd, pipe->piece + r->piece_sent, left < budget ? left : budget, MSG_NOSIGNAL);
+    if (n <= 0)
+        return n;
+    r->piece_sent += (size_t)n;
+    if ((size_t)n == left)
+        snapshot_pipe_go_on(r->primary);
     return n;
 }
 
@@ -259,14 +346,16 @@ static ssize_t write_stream(struct replica *r, size_t budget) {
 /* NULL: there is nothing to write now. */
 typedef ssize_t write_function(struct replica *r, size_t budget);
 static write_function *next_to_write(const struct replica *r) {
-    if (!r->may_write)
+    if (!r->may_write || r->state == REPLICA_DROPPED)
         return NULL;
     if (r->words.len > 0)
         return write_words;
     if (r->file >= 0)
         return write_file;
-    bool live = r->state == REPLICA_ONLINE && r->cursor.offset < r->primary->backlog.end;
-    return live ? write_stream : NULL;
+    if (snapshot_pipe_waits_for(r))
+        return write_piece;
+    bool live = r->state == REPLICA_ONLINE && !r->holds_stream;
+    return live && r->cursor.offset < r->primary->backlog.end ? write_stream : NULL;
 }
 
 void replica_write(struct replica *r) {
@@ -279,7 +368,6 @@ void replica_write(struct replica *r) {
         if (n < 0 && errno == EAGAIN)
             break;
         if (n <= 0) {
-            ev_io_stop(r->primary->loop, &r->writable);
             replica_drop(r, strerror(errno));
             return;
         }
@@ -290,46 +378,98 @@ void replica_write(struct replica *r) {
         ev_io_start(r->primary->loop, &r->writable);
     else
         ev_io_stop(r->primary->loop, &r->writable);
+    if (step == NULL && r->ends)
+        replica_drop(r, "it has the snapshot, and wants no more");
 }
 
 /* ---- limits ---- */
+/* Another's end may have moved this one on just now, after now_ms was taken. */
+static uint64_t passed_ms(uint64_t since_ms, uint64_t now_ms) {
+    return now_ms > since_ms ? now_ms - since_ms : 0;
+}
+
+/* Bytes of the stream that are kept for it. */
+static uint64_t owed_bytes(const struct replica *r) {
+    return r->cursor.backlog != NULL ? r->primary->backlog.end - r->cursor.offset : 0;
+}
+
+/* What the backlog holds anyway costs nothing: below its size no limit lets a replica go. */
+static bool owes_more_than(const struct replica *r, int64_t limit) {
+    const struct config *config = r->primary->config;
+    int64_t backlog = config->repl_backlog_size;
+    uint64_t excused = r->excused_bytes, owed = owed_bytes(r);
+    owed -= excused < owed ? excused : owed;
+    return limit != 0 && owed > (uint64_t)(limit > backlog ? limit : backlog);
+}
+
+static bool over_hard_limit(const struct replica *r) {
+    const struct config *config = r->primary->config;
+    return owes_more_than(r, config->client_output_buffer_limit.of[OUTPUT_REPLICA].hard_bytes);
+}
+
 static bool over_output_limit(struct replica *r, uint64_t now_ms) {
     const struct config *config = r->primary->config;
-    uint64_t hard = (uint64_t)config->client_output_buffer_limit.of[OUTPUT_REPLICA].hard_bytes;
-    uint64_t soft = (uint64_t)config->client_output_buffer_limit.of[OUTPUT_REPLICA].soft_bytes;
+    int64_t soft = config->client_output_buffer_limit.of[OUTPUT_REPLICA].soft_bytes;
     uint64_t soft_ms =
         (uint64_t)config->client_output_buffer_limit.of[OUTPUT_REPLICA].soft_seconds * 1000;
-    uint64_t backlog = (uint64_t)config->repl_backlog_size;
-    uint64_t owed = r->cursor.backlog != NULL ? r->primary->backlog.end - r->cursor.offset : 0;
-    /* What the backlog holds anyway costs nothing: below its size no limit lets a replica go. */
-    if (hard != 0 && owed > (hard > backlog ? hard : backlog))
+    if (r->excused_bytes > owed_bytes(r))
+        r->excused_bytes = owed_bytes(r);
+    if (over_hard_limit(r))
         return true;
-    if (soft == 0 || owed <= (soft > backlog ? soft : backlog)) {
+    if (!owes_more_than(r, soft)) {
         r->over_soft_limit_since_ms = 0;
         return false;
     }
     if (r->over_soft_limit_since_ms == 0)
         r->over_soft_limit_since_ms = now_ms;
-    return now_ms - r->over_soft_limit_since_ms >= soft_ms;
+    return passed_ms(r->over_soft_limit_since_ms, now_ms) >= soft_ms;
 }
 
 /* While it waits for a snapshot the replica must hear from us, or it takes us for dead. */
 static void keep_alive(struct replica *r, uint64_t now_ms) {
     uint64_t period_ms = (uint64_t)r->primary->config->repl_ping_replica_period * 1000;
     bool waits = r->state == REPLICA_WAIT_FORK || r->state == REPLICA_WAIT_FILE;
-    if (!waits || now_ms - r->alive_ms < period_ms || r->words.len > 0)
+    if (!waits || passed_ms(r->alive_ms, now_ms) < period_ms || r->words.len > 0)
         return;
     buf_append_text(&r->words, "\n");
     replica_write(r);
 }
 
+/* Once, what piled up is not its own fault: it waits for others to take the piece of the snapshot it has. */
+static bool may_be_excused(const struct replica *r) {
+    return r->state == REPLICA_PIPED && r->primary->pipe.held_up && !snapshot_pipe_waits_for(r) &&
+           r->excused_bytes == 0;
+}
+
+/* It takes nothing of what there is for it. Half as long if others wait for that. */
+static bool stalls(const struct replica *r, uint64_t now_ms) {
+    uint64_t patience_ms = (uint64_t)r->primary->config->repl_timeout * 1000;
+    if (r->state == REPLICA_PIPED && r->primary->pipe.held_up)
+        patience_ms /= 2;
+    bool owes = r->state == REPLICA_SENDING || snapshot_pipe_waits_for(r);
+    return owes && passed_ms(r->alive_ms, now_ms) > patience_ms;
+}
+
+static const char too_slow[] = "it is slower than client-output-buffer-limit allows";
+
+void replica_offer(struct replica *r) {
+    if (r->state != REPLICA_ONLINE)
+        return;
+    replica_write(r);
+    if (over_hard_limit(r))
+        replica_drop(r, too_slow);
+}
+
 void replica_check(struct replica *r, uint64_t now_ms) {
     uint64_t timeout_ms = (uint64_t)r->primary->config->repl_timeout * 1000;
-    if (over_output_limit(r, now_ms))
-        replica_drop(r, "it is slower than client-output-buffer-limit allows");
-    else if (r->state == REPLICA_ONLINE && !r->old_protocol && now_ms - r->acked_ms > timeout_ms)
+    bool answers = !r->old_protocol || r->holds_stream;
+    if (over_output_limit(r, now_ms) && may_be_excused(r))
+        r->excused_bytes = owed_bytes(r);
+    else if (over_output_limit(r, now_ms))
+        replica_drop(r, too_slow);
+    else if (r->state == REPLICA_ONLINE && answers && passed_ms(r->acked_ms, now_ms) > timeout_ms)
         replica_drop(r, "it has not acknowledged anything for repl-timeout");
-    else if (r->state == REPLICA_SENDING && now_ms - r->alive_ms > timeout_ms)
+    else if (stalls(r, now_ms))
         replica_drop(r, "it has read nothing for repl-timeout");
     else
         keep_alive(r, now_ms);

@@ -9,6 +9,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 #include "worker/replication/resolve.h"
+#include "worker/resp/peek.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,6 +17,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -62,7 +64,9 @@ struct upstream *upstream_create(void *loop, const struct config *config,
     snprintf(u->temp, sizeof u->temp, "temp-sync-%s.rdb", where->tag);
     u->port = where->port;
     u->own_port = where->own_port;
+    u->public_port = where->public_port;
     u->probe = where->probe;
+    u->promote = where->promote;
     u->fd = u->file = -1;
     resp_parser_init(&u->parser);
     u->parser.bulk_max = (uint64_t)1 << BULK_MAX_SHIFT;
@@ -81,7 +85,7 @@ static void disconnect(struct upstream *u) {
     u->refused = false;
     u->in_transaction = u->offering = false;
     u->transaction_at = 0;
-    u->synced = u->asked = 0;
+    u->synced = u->asked = u->executed = 0;
     buf_free(&u->transaction);
     buf_free(&u->in);
     buf_free(&u->out);
@@ -107,7 +111,11 @@ void upstream_fail(struct upstream *u, bool full, const char *why) {
     if (strcmp(why, u->trouble) != 0)
         log_warning("Link to master %s:%u: %s", u->host, u->port, why);
     snprintf(u->trouble, sizeof u->trouble, "%s", why);
+    full |=
+        u->transaction_at > 0; /* one half of a transaction was run, and can't be asked for alone */
     disconnect(u);
+    if (u->state == UPSTREAM_LOADING && !full)
+        return; /* the snapshot is here: it is worth loading, and where it ends the stream goes on */
     if (full || u->id_is_new) {
         u->id[0] = '\0';
         u->offset = 0;
@@ -178,6 +186,11 @@ static void connect_now(struct upstream *u) {
         use_socket(u, fd);
 }
 
+void upstream_check_size(struct upstream *u, uint32_t workers) {
+    u->checks_size = true;
+    u->workers = workers;
+}
+
 void upstream_start(struct upstream *u, const char *id, uint64_t offset) {
     snprintf(u->id, sizeof u->id, "%s", id);
     u->offset = offset;
@@ -200,12 +213,17 @@ void upstream_say(struct upstream *u, uint32_t argc, const struct bytes *argv) {
     ev_io_start(u->loop, &u->writable);
 }
 
+/* So much of the stream is in our memory. */
+static uint64_t has_run(const struct upstream *u) {
+    return u->executes_later && u->executed < u->offset ? u->executed : u->offset;
+}
+
 static void acknowledge(struct upstream *u) {
     char digits[BYTES_I64_MAX], synced[BYTES_I64_MAX];
     u->acknowledged_ms = clock_mono_ms();
     const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"),
                                  BYTES_LITERAL("ACK"),
-                                 {digits, bytes_from_i64(digits, (int64_t)u->offset)},
+                                 {digits, bytes_from_i64(digits, (int64_t)has_run(u))},
                                  BYTES_LITERAL("FACK"),
                                  {synced, bytes_from_i64(synced, (int64_t)u->synced)}};
     upstream_say(u, u->synced > 0 ? 5 : 3, argv);
@@ -213,6 +231,15 @@ static void acknowledge(struct upstream *u) {
 
 void upstream_synced(struct upstream *u, uint64_t offset) {
     u->synced = offset;
+    if (u->asked == 0 || offset < u->asked || u->state != UPSTREAM_STREAMING)
+        return;
+    u->asked = 0;
+    acknowledge(u);
+}
+
+void upstream_executed(struct upstream *u, uint64_t offset) {
+    u->executes_later = true;
+    u->executed = offset;
     if (u->asked == 0 || offset < u->asked || u->state != UPSTREAM_STREAMING)
         return;
     u->asked = 0;
@@ -234,7 +261,12 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events) {
     }
     ssize_t n = send(u->fd, u->out.data, u->out.len, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
-        fail_errno(u, "cannot write");
+        /* What it said before it left is read to its end, which then tells the reason. */
+        buf_clear(&u->out);
+        if (u->state != UPSTREAM_STREAMING || u->refused)
+            fail_errno(u, "cannot write");
+        else
+            ev_io_stop(loop, &u->writable);
         return;
     }
     if (n > 0)
@@ -256,6 +288,12 @@ void upstream_loaded(struct upstream *u) {
     if (u->state != UPSTREAM_LOADING)
         return;
     log_notice("MASTER <-> REPLICA sync: Finished with success");
+    if (u->fd < 0) {
+        u->id_is_new = false;
+        u->tried_ms = clock_mono_ms();
+        upstream_set_state(u, UPSTREAM_WAITING);
+        return;
+    }
     u->heard_ms =
         clock_mono_ms(); /* loading took its time, and that is not the primary's silence */
     upstream_begin_stream(u);
@@ -266,18 +304,40 @@ static bool is_word(const struct resp_parser *parser, uint32_t argc, const char 
     return parser->argc == argc && bytes_equal_nocase(parser->argv[0], word);
 }
 
+static bool refuse(struct upstream *u) {
+    u->refused = u->state == UPSTREAM_STREAMING;
+    ev_io_stop(u->loop, &u->readable);
+    return false;
+}
+
 /* Returns false if the command must wait, or the link is gone. */
 static bool offer(struct upstream *u, const struct resp_parser *parser, struct bytes raw) {
-    if (parser->argc > 0 && !u->hooks.command(u->hooks.arg, parser->argc, parser->argv, raw)) {
-        u->refused = u->state == UPSTREAM_STREAMING;
-        ev_io_stop(u->loop, &u->readable);
-        return false;
-    }
+    if (parser->argc > 0 && !u->hooks.command(u->hooks.arg, parser->argc, parser->argv, raw))
+        return refuse(u);
     return u->state == UPSTREAM_STREAMING;
+}
+
+static bool end_transaction(struct upstream *u) {
+    u->offset += u->transaction.len;
+    u->offering = u->in_transaction = false;
+    u->transaction_at = 0;
+    buf_free(&u->transaction);
+    return u->state == UPSTREAM_STREAMING;
+}
+
+/* All of it at once, if the owner takes it so. */
+static enum upstream_taken offer_whole(struct upstream *u) {
+    if (u->transaction_at > 0 || u->hooks.transaction == NULL)
+        return UPSTREAM_ONE_BY_ONE;
+    u->offering = true;
+    return u->hooks.transaction(u->hooks.arg, buf_bytes(&u->transaction));
 }
 
 /* The rest of a whole transaction. Its bytes count when all of them are applied. */
 static bool offer_transaction(struct upstream *u) {
+    enum upstream_taken taken = offer_whole(u);
+    if (taken != UPSTREAM_ONE_BY_ONE)
+        return taken == UPSTREAM_TAKEN ? end_transaction(u) : refuse(u);
     struct resp_parser parser;
     struct buf *t = &u->transaction;
     bool ok = true;
@@ -294,13 +354,7 @@ static bool offer_transaction(struct upstream *u) {
             u->transaction_at += used;
     }
     resp_parser_free(&parser);
-    if (!ok)
-        return false;
-    u->offset += t->len;
-    u->offering = u->in_transaction = false;
-    u->transaction_at = 0;
-    buf_free(t);
-    return true;
+    return ok && end_transaction(u);
 }
 
 /* One command that was parsed. Returns false if no more may be taken now. */
@@ -326,12 +380,25 @@ static bool take_command(struct upstream *u, struct bytes raw) {
     return true;
 }
 
+/* Returns how many commands the glance covers, at least the one at data. */
+static uint32_t look_ahead(struct upstream *u, const char *data, size_t len) {
+    struct bytes words[UPSTREAM_AHEAD];
+    uint32_t count = u->hooks.ahead != NULL ? resp_peek_words(data, len, words, UPSTREAM_AHEAD) : 0;
+    if (count <= 1)
+        return 1;
+    u->hooks.ahead(u->hooks.arg, words, count);
+    return count;
+}
+
 /* All whole commands that are there. */
 static void take_stream(struct upstream *u) {
     size_t at = 0, used;
+    uint32_t ahead = 0;
     if (u->offering && !offer_transaction(u))
         return;
     while (u->state == UPSTREAM_STREAMING && at < u->in.len) {
+        if (ahead-- == 0)
+            ahead = look_ahead(u, u->in.data + at, u->in.len - at) - 1;
         enum resp_result result = resp_parse(&u->parser, u->in.data + at, u->in.len - at, &used);
         if (result == RESP_PROTOCOL_ERROR) {
             upstream_fail(u, true, u->parser.error);
@@ -339,6 +406,10 @@ static void take_stream(struct upstream *u) {
         }
         if (result == RESP_MORE)
             break;
+        if (u->parser.argc > 0 && u->in.data[at] != '*') {
+            upstream_fail(u, true, "Protocol error: the stream has an inline command");
+            return;
+        }
         bool taken = take_command(u, bytes_of(u->in.data + at, used));
         if (taken || u->offering)
             at += used;
@@ -385,6 +456,15 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events) {
         ev_io_stop(loop, io); /* the stream waits where it is until the snapshot is in memory */
 }
 
+void upstream_pull(struct upstream *u) {
+    int waiting = 0;
+    do {
+        if (u->state == UPSTREAM_STREAMING && !u->refused)
+            on_readable(u->loop, &u->readable, EV_READ); /* the end, too */
+    } while (u->state == UPSTREAM_STREAMING && !u->refused &&
+             ioctl(u->fd, FIONREAD, &waiting) == 0 && waiting > 0);
+}
+
 void upstream_probed(struct upstream *u) {
     u->trouble[0] = '\0';
     upstream_set_state(u, UPSTREAM_IDLE);
@@ -404,7 +484,7 @@ void upstream_cron(struct upstream *u) {
     switch (u->state) {
     case UPSTREAM_IDLE: return;
     case UPSTREAM_LOADING:
-        if (now_ms - u->acknowledged_ms >= ACKNOWLEDGE_MS) {
+        if (u->fd >= 0 && now_ms - u->acknowledged_ms >= ACKNOWLEDGE_MS) {
             u->acknowledged_ms = now_ms; /* a sign of life, as Redis gives it */
             buf_append_text(&u->out, "\n");
             ev_io_start(u->loop, &u->writable);
@@ -450,7 +530,7 @@ void upstream_view(const struct upstream *u, struct upstream_view *view_r) {
         .offset = u->offset,
         .read_offset = u->offset + (u->state == UPSTREAM_STREAMING ? u->in.len : 0),
         .sync_total_bytes = u->file_total,
-        .sync_done_bytes = u->file_done,
+        .sync_done_bytes = u->file_done + (u->state == UPSTREAM_TRANSFER ? u->in.len : 0),
         .last_heard_s = seconds_since(u->heard_ms),
         .down_since_s = u->state == UPSTREAM_STREAMING ? -1 : seconds_since(u->down_ms),
         .full_syncs = u->full_syncs,

@@ -32,6 +32,9 @@ enum upstream_state {
 };
 const char *upstream_state_name(enum upstream_state state);
 
+enum upstream_taken { UPSTREAM_TAKEN, UPSTREAM_NOT_NOW, UPSTREAM_ONE_BY_ONE };
+enum { UPSTREAM_AHEAD = 16 };
+
 struct upstream_hooks {
     void *arg;
     /* The whole snapshot is in dir/file, the owner's from here on. Load it and call upstream_loaded() or
@@ -43,6 +46,11 @@ struct upstream_hooks {
      * MULTI and EXEC included. False: not now; call upstream_go_on() when it may be offered again. argv
      * is valid during the call. */
     bool (*command)(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw);
+    /* A whole transaction, MULTI and EXEC included; or, when it is to be had so, its commands one by one.
+     * NOT_NOW as above. May be NULL: one by one. */
+    enum upstream_taken (*transaction)(void *arg, struct bytes raw);
+    /* So many commands, at most UPSTREAM_AHEAD, come next; these may be their keys. May be NULL. */
+    void (*ahead)(void *arg, const struct bytes *keys, uint32_t count);
     /* The answer to a probe: how many workers a pool has and the first one's port; 0 and 0: it is a
      * server by itself. The link is IDLE again. NULL unless where.probe is set. */
     void (*probed)(void *arg, uint32_t workers, uint32_t worker_port);
@@ -57,9 +65,12 @@ struct upstream_where {
     const char *host; /* name or address */
     uint32_t port;
     uint32_t own_port; /* what the primary is told where we listen */
+    uint32_t
+        public_port; /* and where the whole pool does, which follows shard by shard; 0: not told */
     /* Temporary files go to dir/temp-sync-TAG.rdb */
     const char *dir, *tag;
-    bool probe; /* only ask what the primary is; asked again until it answers */
+    bool probe;   /* only ask what the primary is; asked again until it answers */
+    bool promote; /* a probe that asks nothing but says REPLICAOF NO ONE */
 };
 
 /* loop: struct ev_loop. config is live. The texts of where are copied. Nothing happens before
@@ -68,16 +79,27 @@ struct upstream *upstream_create(void *loop, const struct config *config,
                                  const struct upstream_where *where,
                                  const struct upstream_hooks *hooks);
 void upstream_free(struct upstream **upstream);
+/* Before each synchronization: is the primary still a pool of so many workers (0: a server by itself)? Its
+ * shards would not be those that are followed. */
+void upstream_check_size(struct upstream *upstream, uint32_t workers);
 /* Connect. id "" or what the data at hand is a prefix of: `offset` bytes of that history. */
 void upstream_start(struct upstream *upstream, const char *id, uint64_t offset);
-/* The snapshot is in memory: its stream may come. */
+/* Is what the hook was handed what the primary sent, as far as its end and its checksum tell? Nothing should
+ * make room for it if not. */
+bool upstream_snapshot_is_whole(const struct upstream *upstream);
+/* The snapshot is in memory: its stream may come. If the link was lost meanwhile, it goes on from there. */
 void upstream_loaded(struct upstream *upstream);
 /* Begin again after a moment; full: with a snapshot, what is in memory is of no use. */
 void upstream_fail(struct upstream *upstream, bool full, const char *why);
 /* So much of the stream is on our disk: acknowledged with the rest. Nothing is said while it is 0. */
 void upstream_synced(struct upstream *upstream, uint64_t offset);
+/* The owner runs commands later than it takes them: so much of the stream has been run, and no more than that
+ * is acknowledged. Once said, it has to be said again as it grows. */
+void upstream_executed(struct upstream *upstream, uint64_t offset);
 /* Offer the command that was refused again, and go on. */
 void upstream_go_on(struct upstream *upstream);
+/* For stopping, when no loop turns any more: take what has come in. */
+void upstream_pull(struct upstream *upstream);
 /* Ten times a second: time-outs, acknowledgements, the next try. */
 void upstream_cron(struct upstream *upstream);
 

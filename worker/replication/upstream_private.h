@@ -1,6 +1,7 @@
 /* upstream_private.h - the link, for upstream.c (its life), upstream_sync.c (handshake and snapshot). */
 #ifndef REMUDA_REPLICATION_UPSTREAM_PRIVATE_H
 #define REMUDA_REPLICATION_UPSTREAM_PRIVATE_H
+#include "worker/replication/snapshot_check.h"
 #include "worker/replication/upstream.h"
 
 #include "shared/base/buf.h"
@@ -11,6 +12,7 @@
 enum {
     UPSTREAM_HOST_BYTES = 256,
     UPSTREAM_TEXT_BYTES = 200,
+    UPSTREAM_MARK_BYTES = 40,        /* of "$EOF:" */
     UPSTREAM_READ_BYTES = 256 * 1024 /* from the primary at once */
 };
 
@@ -19,15 +21,18 @@ struct upstream {
     const struct config *config;
     struct upstream_hooks hooks;
     char host[UPSTREAM_HOST_BYTES], *dir, temp[64];
-    uint32_t port, own_port;
+    uint32_t port, own_port, public_port;
 
     enum upstream_state state;
     int fd; /* -1: none */
     ev_io readable, writable;
     struct buf in, out;
-    uint32_t step;                                /* of the handshake */
-    bool refused;                                 /* a command waits for upstream_go_on() */
-    bool probe;                                   /* only to ask what the primary is */
+    uint32_t step;    /* of the handshake */
+    bool refused;     /* a command waits for upstream_go_on() */
+    bool probe;       /* only to ask what the primary is */
+    bool promote;     /* or to tell it to be one */
+    bool checks_size; /* that it is a pool of so many workers */
+    uint32_t workers;
     uint64_t info_bytes, pool_workers, pool_port; /* of the answer */
     struct resp_parser parser;
     /* A transaction is held back until its EXEC is there; then it is offered command by command. */
@@ -39,10 +44,16 @@ struct upstream {
     uint64_t offset;
     uint64_t synced; /* of it on our disk, as far as is known */
     uint64_t asked;  /* the primary waits for so much there; 0: it does not */
-    bool id_is_new;  /* of a snapshot that is not loaded yet */
+    /* Run by the owner, if it runs commands later than it takes them. */
+    uint64_t executed;
+    bool executes_later;
+    bool id_is_new; /* of a snapshot that is not loaded yet */
 
-    int file; /* the snapshot that comes in, -1: none */
-    uint64_t file_total, file_done, file_synced;
+    int file;            /* the snapshot that comes in, -1: none */
+    uint64_t file_total; /* 0: not known, mark ends it */
+    uint64_t file_done, file_synced;
+    char mark[UPSTREAM_MARK_BYTES];
+    struct snapshot_check check; /* of what came in last */
 
     uint64_t heard_ms, tried_ms, acknowledged_ms, up_ms, down_ms; /* 0: never */
     uint64_t full_syncs, partial_syncs;

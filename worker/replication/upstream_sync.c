@@ -1,9 +1,10 @@
 /* upstream_sync.c - from a fresh connection to the stream: the handshake, a step for each answer, and the
  * snapshot.
  *
- *   PING, AUTH, REPLCONF listening-port, ip-address, capa psync2, PSYNC id offset
+ *   PING, AUTH, REPLCONF listening-port, ip-address, capa eof capa psync2, PSYNC id offset
  *     +CONTINUE [id]            -> the stream
  *     +FULLRESYNC id offset     -> $<bytes> CR LF, the file, the stream
+ *                               -> $EOF:<40 bytes> CR LF, the file, the 40 bytes, the stream
  */
 #include "worker/replication/upstream_private.h"
 
@@ -18,6 +19,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { LINE_MAX_BYTES = 1024, INFO_MAX_BYTES = 65536, SYNC_STEP_BYTES = 8 * 1024 * 1024 };
@@ -41,6 +43,15 @@ static bool say_auth(struct upstream *u) {
     return true;
 }
 
+static bool say_promotion(struct upstream *u) {
+    if (!u->promote)
+        return false;
+    upstream_say(u, 3,
+                 (const struct bytes[]){BYTES_LITERAL("REPLICAOF"), BYTES_LITERAL("NO"),
+                                        BYTES_LITERAL("ONE")});
+    return true;
+}
+
 static bool say_port(struct upstream *u) {
     char digits[BYTES_I64_MAX];
     int64_t port =
@@ -49,6 +60,18 @@ static bool say_port(struct upstream *u) {
                  (const struct bytes[]){BYTES_LITERAL("REPLCONF"),
                                         BYTES_LITERAL("listening-port"),
                                         {digits, bytes_from_i64(digits, port)}});
+    return true;
+}
+
+/* Our own option: by it FAILOVER knows the pool of a shard's replica. Who does not know it says so. */
+static bool say_public_port(struct upstream *u) {
+    char digits[BYTES_I64_MAX];
+    if (u->public_port == 0)
+        return false;
+    upstream_say(u, 3,
+                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"),
+                                        BYTES_LITERAL("public-port"),
+                                        {digits, bytes_from_i64(digits, u->public_port)}});
     return true;
 }
 
@@ -62,10 +85,17 @@ static bool say_address(struct upstream *u) {
     return true;
 }
 
+/* A shard of our own pool is to send a file: that waits for no others to share it. */
 static bool say_capabilities(struct upstream *u) {
-    upstream_say(u, 3,
-                 (const struct bytes[]){BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("capa"),
-                                        BYTES_LITERAL("psync2")});
+    struct bytes argv[5] = {BYTES_LITERAL("REPLCONF")};
+    uint32_t argc = 1;
+    if (u->hooks.open == NULL) {
+        argv[argc++] = BYTES_LITERAL("capa");
+        argv[argc++] = BYTES_LITERAL("eof");
+    }
+    argv[argc++] = BYTES_LITERAL("capa");
+    argv[argc++] = BYTES_LITERAL("psync2");
+    upstream_say(u, argc, argv);
     return true;
 }
 
@@ -81,7 +111,7 @@ static bool say_psync(struct upstream *u) {
 
 /* The public port of a pool of the same kind says how many workers there are, and where. */
 static bool say_info(struct upstream *u) {
-    if (!u->probe)
+    if (!u->probe && !u->checks_size)
         return false;
     u->info_bytes = u->pool_workers = u->pool_port = 0;
     upstream_say(u, 2, (const struct bytes[]){BYTES_LITERAL("INFO"), BYTES_LITERAL("pool")});
@@ -98,10 +128,14 @@ static bool begins(struct bytes line, const char *with) {
     return line.len >= len && memcmp(line.ptr, with, len) == 0;
 }
 
+/* What it said goes to logs and pages: only what can be printed. */
 static void refuse_line(struct upstream *u, const char *what, struct bytes line) {
     char why[UPSTREAM_TEXT_BYTES];
     snprintf(why, sizeof why, "%s was answered with '%.*s'", what,
              (int)(line.len < 100 ? line.len : 100), line.ptr);
+    for (char *c = why; *c != '\0'; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
     upstream_fail(u, false, why);
 }
 
@@ -118,6 +152,14 @@ static bool heard_auth(struct upstream *u, struct bytes line) {
     if (begins(line, "+"))
         return true;
     refuse_line(u, "AUTH", line);
+    return false;
+}
+
+static bool heard_promotion(struct upstream *u, struct bytes line) {
+    if (begins(line, "+"))
+        upstream_probed(u);
+    else
+        refuse_line(u, "REPLICAOF NO ONE", line);
     return false;
 }
 
@@ -198,8 +240,30 @@ static void take_field(struct bytes line, const char *name, uint64_t *value_r) {
         *value_r = value;
 }
 
+/* What the primary is, is known. True: go on with the synchronization. */
+static bool heard_what_it_is(struct upstream *u) {
+    char why[UPSTREAM_TEXT_BYTES];
+    if (u->pool_workers > SHARD_MAX || u->pool_port + u->pool_workers > UINT16_MAX) {
+        upstream_fail(u, false, "it says that it is a pool, of a size that cannot be");
+    } else if (u->probe) {
+        upstream_probed(u);
+    } else if (u->pool_workers != u->workers) {
+        snprintf(why, sizeof why,
+                 "the master has %" PRIu64
+                 " workers now, not %u: say REPLICAOF NO ONE and REPLICAOF again",
+                 u->pool_workers, u->workers);
+        upstream_fail(u, false, why);
+    } else {
+        return true;
+    }
+    return false;
+}
+
 /* Lines of a bulk string, whose length comes first and counts their ends. */
 static bool heard_info(struct upstream *u, struct bytes line) {
+    /* Who may synchronize need not be allowed INFO: then it is followed as a server by itself. */
+    if (u->info_bytes == 0 && begins(line, "-NOPERM"))
+        return heard_what_it_is(u);
     if (u->info_bytes == 0) {
         uint64_t len;
         if (!begins(line, "$") || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &len) ||
@@ -213,26 +277,16 @@ static bool heard_info(struct upstream *u, struct bytes line) {
     take_field(line, "pool_workers:", &u->pool_workers);
     take_field(line, "pool_worker_port_base:", &u->pool_port);
     u->info_bytes -= line.len + 2 < u->info_bytes ? line.len + 2 : u->info_bytes;
-    if (u->info_bytes > 0)
-        return false;
-    if (u->pool_workers > SHARD_MAX || u->pool_port + u->pool_workers > UINT16_MAX)
-        upstream_fail(u, false, "it says that it is a pool, of a size that cannot be");
-    else
-        upstream_probed(u);
-    return false;
+    return u->info_bytes == 0 && heard_what_it_is(u);
 }
 
 static const struct handshake_step {
     bool (*say)(struct upstream *u); /* false: nothing to say, go on */
     bool (*heard)(struct upstream *u, struct bytes line);
 } steps[] = {
-    {say_ping, heard_pong},
-    {say_auth, heard_auth},
-    {say_port, heard_option},
-    {say_address, heard_option},
-    {say_info, heard_info},
-    {say_capabilities, heard_option},
-    {say_psync_if_meant, heard_psync},
+    {say_ping, heard_pong},   {say_auth, heard_auth},           {say_promotion, heard_promotion},
+    {say_port, heard_option}, {say_public_port, heard_option},  {say_address, heard_option},
+    {say_info, heard_info},   {say_capabilities, heard_option}, {say_psync_if_meant, heard_psync},
 };
 enum { STEPS = sizeof steps / sizeof *steps };
 
@@ -265,27 +319,58 @@ void upstream_drop_file(struct upstream *u) {
     unlink(path);
 }
 
+/* A disk that is filled to the last byte would stop the log of what we have, too. */
+static bool has_room(const struct upstream *u, char why[UPSTREAM_TEXT_BYTES]) {
+    struct statvfs disk;
+    if (statvfs(u->dir, &disk) != 0)
+        return true; /* it will show */
+    uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (u->file_total <= room)
+        return true;
+    snprintf(why, UPSTREAM_TEXT_BYTES,
+             "cannot write the snapshot: it has %" PRIu64 " bytes, the disk has room for %" PRIu64,
+             u->file_total, room);
+    return false;
+}
+
+/* "$<bytes>", or "$EOF:<mark>" of a primary that does not know yet. */
+static bool parse_file_header(struct upstream *u, struct bytes line) {
+    static const char eof[] = "$EOF:";
+    const size_t eof_len = sizeof eof - 1;
+    if (begins(line, eof) && line.len == eof_len + sizeof u->mark) {
+        memcpy(u->mark, line.ptr + eof_len, sizeof u->mark);
+        u->file_total = 0;
+        return true;
+    }
+    return line.ptr[0] == '$' &&
+           bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &u->file_total) && u->file_total > 0;
+}
+
 static void take_file_header(struct upstream *u, struct bytes line) {
     char why[UPSTREAM_TEXT_BYTES];
     if (line.len == 0)
         return; /* a sign of life */
-    if (line.ptr[0] != '$' || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &u->file_total) ||
-        u->file_total == 0) {
+    if (!parse_file_header(u, line)) {
         refuse_line(u, "the snapshot's length", line);
         return;
     }
-    u->file = publish_begin(u->dir, u->temp, why, sizeof why);
+    u->file = has_room(u, why) ? publish_begin(u->dir, u->temp, why, sizeof why) : -1;
     if (u->file < 0) {
         upstream_fail(u, true, why);
         return;
     }
     u->file_done = u->file_synced = 0;
+    u->check = (struct snapshot_check){0};
     upstream_set_state(u, UPSTREAM_TRANSFER);
-    log_notice("MASTER <-> REPLICA sync: receiving %" PRIu64 " bytes from master to disk",
-               u->file_total);
+    if (u->file_total > 0)
+        log_notice("MASTER <-> REPLICA sync: receiving %" PRIu64 " bytes from master to disk",
+                   u->file_total);
+    else
+        log_notice("MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to disk");
 }
 
 static int write_file(struct upstream *u, const char *data, size_t len) {
+    snapshot_check_add(&u->check, data, len);
     while (len > 0) {
         ssize_t n = write(u->file, data, len);
         if (n < 0 && errno == EINTR)
@@ -305,6 +390,10 @@ static int write_file(struct upstream *u, const char *data, size_t len) {
     return 0;
 }
 
+bool upstream_snapshot_is_whole(const struct upstream *u) {
+    return snapshot_check_is_whole(&u->check);
+}
+
 static void file_is_whole(struct upstream *u) {
     close(u->file);
     u->file = -1;
@@ -313,17 +402,35 @@ static void file_is_whole(struct upstream *u) {
     u->hooks.snapshot(u->hooks.arg, u->temp);
 }
 
+/* How much of `in` is the file's; *used_r: with what ends it, if that is there. What may be the beginning of
+ * the mark waits for the rest. */
+static size_t part_of_file(const struct upstream *u, size_t *used_r, bool *whole_r) {
+    const struct buf *in = &u->in;
+    if (u->file_total > 0) {
+        uint64_t left = u->file_total - u->file_done;
+        *whole_r = in->len >= left;
+        return *used_r = *whole_r ? (size_t)left : in->len;
+    }
+    const size_t mark = sizeof u->mark;
+    const char *end = memmem(in->data, in->len, u->mark, mark);
+    *whole_r = end != NULL;
+    if (end == NULL)
+        return *used_r = in->len < mark ? 0 : in->len - (mark - 1);
+    *used_r = (size_t)(end - in->data) + mark;
+    return *used_r - mark;
+}
+
 static void take_file(struct upstream *u) {
-    uint64_t left = u->file_total - u->file_done;
-    size_t part = u->in.len < left ? u->in.len : (size_t)left;
+    bool whole;
+    size_t used, part = part_of_file(u, &used, &whole);
     if (write_file(u, u->in.data, part) != 0) {
         char why[UPSTREAM_TEXT_BYTES];
         snprintf(why, sizeof why, "cannot write the snapshot: %s", strerror(errno));
         upstream_fail(u, true, why);
         return;
     }
-    buf_consume(&u->in, part);
-    if (u->file_done == u->file_total)
+    buf_consume(&u->in, used);
+    if (whole)
         file_is_whole(u);
 }
 

@@ -194,6 +194,7 @@ static void pipeline_advance(struct router *r, struct pipeline *p) {
         buf_append(&p->out, call->after.data, call->after.len);
         p->queued_bytes -= call->single.reply.len + call->after.len;
         p->in_flight--;
+        p->finished++;
         call_free(r, call);
     }
     p->wake(p);

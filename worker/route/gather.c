@@ -7,7 +7,6 @@
 #include "shared/base/panic.h"
 #include "worker/command/sort_keys.h"
 #include "worker/persist/rdb_value.h"
-#include "worker/replication/propagate.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +47,8 @@ static void send_lock(struct router *r, struct call *call, uint32_t i) {
         keys[k] = argv[shard->positions[k]];
     struct relay_frame frame = {
         .type = RELAY_LOCK, .command = command_index(call->cmd), .argc = shard->keys, .db = g->db};
+    if (g->upstream)
+        frame.flags |= RELAY_UPSTREAM;
     g->awaited = 1;
     part_send(r, &call->parts[i], shard->shard, frame, keys, (struct bytes){0});
     shard->lock = part_token(&call->parts[i]);
@@ -72,6 +73,7 @@ void gather_begin(struct router *r, struct pipeline *p, struct session *session,
     g->argc = argc;
     g->db = session->db;
     g->no_touch = session->no_touch;
+    g->upstream = session->upstream;
     g->derives = derives;
     g->shards = mem_calloc(shards, sizeof(*g->shards));
     for (uint32_t s = 0; s < r->shards; s++) {
@@ -291,15 +293,6 @@ static bool scratch_fill(struct router *r, struct gather *g, const struct bytes 
 
 /* ---- what the handler changed goes back to the owners ---- */
 
-static void write_back_command(struct buf *out, uint32_t db, uint32_t argc,
-                               const struct bytes *argv) {
-    if (out->len == 0)
-        buf_append(out, &(struct write_back){0}, sizeof(struct write_back));
-    buf_append(out, &db, sizeof(db));
-    buf_append(out, &argc, sizeof(argc));
-    frame_append(out, argc, argv);
-}
-
 /* A string as SET, any other type as RESTORE: both can be replayed by any server from the log. */
 static void store_command(struct router *r, struct gather_shard *shard, struct keyref *ref) {
     struct value value = keyref_value(ref);
@@ -400,6 +393,7 @@ static void send_phase(struct router *r, struct call *call, enum gather_phase ph
         g->awaited++;
         struct relay_frame frame = {.type = RELAY_WRITE_BACK,
                                     .command = command_index(call->cmd),
+                                    .flags = g->batch ? RELAY_UPSTREAM : 0,
                                     .argc = count,
                                     .db = g->db};
         part_send(r, &call->parts[i], shard->shard, frame, NULL,
@@ -459,8 +453,8 @@ static void gather_run(struct router *r, struct call *call) {
     /* The limit is the pool's, and what may be evicted is this shard's: never an operand. */
     struct command_ctx admission =
         router_context(r, &r->internal, call->cmd, ctx.argv, g->argc, &g->reply);
-    bool room = !(call->cmd->flags & CMD_DENYOOM) || r->env->config->maxmemory == 0 ||
-                memory_admit(&admission);
+    bool room = g->upstream || !(call->cmd->flags & CMD_DENYOOM) ||
+                r->env->config->maxmemory == 0 || memory_admit(&admission);
     if (!room) {
         reply_error(&ctx.reply, reply_err_oom);
     } else if (!scratch_fill(r, g, ctx.argv)) {
@@ -599,9 +593,13 @@ void gather_serve_mark(struct router *r, uint32_t peer, const struct relay_frame
 }
 
 static void all_locked(struct router *r, struct call *call) {
-    if (call->gather->cut.id != 0)
+    if (call->gather->cut.id != 0) {
         send_marks(r, call);
-    else if (call->gather->derives)
+    } else if (call->gather->batch) {
+        call->gather->awaited = 0;
+        number_parts(r, call->gather);
+        gather_advance(r, call);
+    } else if (call->gather->derives)
         gather_fetch(r, call);
     else
         gather_run(r, call);
@@ -675,7 +673,8 @@ void gather_serve_lock(struct router *r, uint32_t peer, const struct relay_frame
     const char *refusal = NULL;
     if ((!keys && frame->argc > 0) || frame->command >= command_count)
         refusal = "ERR malformed relay frame";
-    else if ((command_rows[frame->command].flags & CMD_WRITE) && r->env->persist)
+    else if ((command_rows[frame->command].flags & CMD_WRITE) && r->env->persist &&
+             !(frame->flags & RELAY_UPSTREAM))
         refusal = persist_write_refusal(r->env->persist);
     if (refusal) {
         struct reply reply = {.out = out, .version = 2};
@@ -712,69 +711,4 @@ void gather_serve_fetch(struct router *r, uint32_t peer, const struct relay_fram
     }
     serve_answer(r, peer, frame, RELAY_LOCKED, 0, buf_bytes(out));
     buf_shrink(out, 64 * 1024);
-}
-
-/* Length of argc length-prefixed arguments at the front of body, or 0 if they are not whole. */
-static size_t arguments_length(struct bytes body, uint32_t argc) {
-    size_t at = 0;
-    for (uint32_t i = 0; i < argc; i++) {
-        uint32_t len;
-        if (body.len - at < sizeof(len))
-            return 0;
-        memcpy(&len, body.ptr + at, sizeof(len));
-        at += sizeof(len);
-        if (len > body.len - at)
-            return 0;
-        at += len;
-    }
-    return at;
-}
-
-/* One command of a WRITE_BACK, through execute() like any other. */
-static bool write_back_one(struct router *r, struct bytes *body, struct buf *out) {
-    uint32_t db, argc;
-    if (body->len < 8)
-        return false;
-    memcpy(&db, body->ptr, 4);
-    memcpy(&argc, body->ptr + 4, 4);
-    struct bytes rest = bytes_of(body->ptr + 8, body->len - 8);
-    size_t len = arguments_length(rest, argc);
-    if (len == 0 || db >= keyspace_databases(r->ks))
-        return false;
-    const struct bytes *argv = frame_arguments(r, argc, bytes_of(rest.ptr, len));
-    const struct command *cmd = argv ? command_lookup(argv, argc, NULL) : NULL;
-    if (!cmd || !cmd->handler || !command_arity_ok(cmd, argc))
-        return false;
-    r->internal.db = db;
-    r->internal.resp = 2;
-    size_t mark = out->len;
-    struct command_ctx ctx = router_context(r, &r->internal, cmd, argv, argc, out);
-    ctx.accepted = true;
-    execute(&ctx);
-    if (ctx.reply.errors == 0)
-        out->len = mark;
-    *body = bytes_of(rest.ptr + len, rest.len - len);
-    return ctx.reply.errors == 0;
-}
-
-void gather_serve_write_back(struct router *r, uint32_t peer, const struct relay_frame *frame,
-                             struct bytes body) {
-    struct buf out = {0};
-    struct write_back head = {0};
-    bool ok = body.len >= sizeof(head);
-    if (ok) {
-        memcpy(&head, body.ptr, sizeof(head));
-        body = bytes_of(body.ptr + sizeof(head), body.len - sizeof(head));
-    }
-    bool is_part = head.parts > 1 && r->env->propagate != NULL;
-    if (is_part)
-        propagate_part(r->env->propagate, head.span, head.parts);
-    for (uint32_t i = 0; i < frame->argc && ok; i++)
-        ok = write_back_one(r, &body, &out);
-    if (is_part)
-        propagate_part_end(r->env->propagate);
-    if (!ok && out.len == 0)
-        buf_append_text(&out, "-ERR malformed relay frame\r\n");
-    serve_answer(r, peer, frame, RELAY_WRITTEN, ok ? 0 : RELAY_ERROR, buf_bytes(&out));
-    buf_free(&out);
 }

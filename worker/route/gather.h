@@ -59,6 +59,14 @@ struct write_back { /* the body of WRITE_BACK begins with it */
     uint64_t span, parts;
 };
 
+/* ---- write_back.c ---- */
+/* "{ u32 db, u32 argc, arguments }" to the body of a WRITE_BACK, which begins with the first. */
+void write_back_command(struct buf *out, uint32_t db, uint32_t argc, const struct bytes *argv);
+/* Run the commands of a WRITE_BACK, `count` of them. batch: they are a transaction of a primary's, of which
+ * none is left out because another failed. Errors go to out. */
+bool write_back_run(struct router *r, struct bytes body, uint32_t count, bool batch,
+                    struct buf *out);
+
 struct cut_mark { /* the body of MARK */
     uint64_t id, try;
 };
@@ -74,8 +82,9 @@ struct gather {
     uint32_t argc, db;
     uint32_t awaited; /* answers of this phase */
     bool no_touch;
-    bool filling; /* the scratch keyspace gets the operands: not a change */
-    bool derives; /* more keys follow from those named: all shards take part */
+    bool upstream; /* of a link to a primary: no shard refuses it */
+    bool filling;  /* the scratch keyspace gets the operands: not a change */
+    bool derives;  /* more keys follow from those named: all shards take part */
     struct buf derived_text;
     struct derived_key *derived;
     uint32_t derived_count, derived_cap;
@@ -85,6 +94,7 @@ struct gather {
     uint32_t changed_count, changed_cap;
     struct buf reply;
     struct cut_mark cut; /* id 0: an ordinary command */
+    bool batch;          /* stores are there, nothing is gathered */
     uint64_t locking_since_us;
     bool waited; /* it found nothing once, and is to end at until_ms */
     uint64_t until_ms;

@@ -26,6 +26,7 @@ struct pipeline {
     struct buf out;
     struct list calls; /* struct call, oldest first */
     uint32_t in_flight;
+    uint64_t finished;   /* calls that were in flight, so far */
     uint32_t window;     /* as many may be in flight: grows with each small reply */
     size_t queued_bytes; /* replies in calls: an earlier command's is still to come */
     bool barrier;        /* the last command must end before another may begin */

@@ -329,11 +329,12 @@ bool router_idle(const struct router *r) {
 void router_refresh_status(struct router *r) {
     struct status_page *page = r->env->status;
     const struct link_stats *stats = links_stats(r->links);
-    uint64_t waiting = 0;
+    uint64_t waiting = 0, writes = 0;
     for (uint32_t slot = 0; slot < r->slab_size; slot++) {
         const struct part *part = r->slab[slot];
         if (part && part->peer != r->self && !link_is_up(r->links, part->peer))
             waiting++;
+        writes += part && !part->waits && part->call->cmd && part->call->cmd->flags & CMD_WRITE;
     }
     status_set(page, METRIC_commands_processed, r->processed);
     status_set(page, METRIC_commands_relayed, r->relayed);
@@ -341,6 +342,7 @@ void router_refresh_status(struct router *r) {
     status_set(page, METRIC_relay_requests_served, r->served);
     status_set(page, METRIC_relay_backlog_bytes, links_backlog_bytes(r->links));
     status_set(page, METRIC_relay_waiting, waiting);
+    status_set(page, METRIC_writes_in_flight, writes);
     status_set(page, METRIC_relay_failed, r->failed);
     status_set(page, METRIC_relay_stale_dropped, stats->stale_dropped + stats->corrupt);
     status_set(page, METRIC_gathers, r->gathers);

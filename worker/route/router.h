@@ -23,6 +23,21 @@ void router_free(struct router **router);
  * wake(). */
 bool router_command(struct router *router, struct pipeline *pipeline, struct session *session,
                     const struct bytes *argv, uint32_t argc);
+/* Commands that belong together, of any number of keys and shards. Nobody sees some of them done and others
+ * not: at one shard they run in one piece, at several under their locks. */
+struct router_batch {
+    struct buf of[SHARD_MAX]; /* by shard: the body of a WRITE_BACK (gather.h) */
+    uint32_t count[SHARD_MAX];
+};
+/* Copies the command. False: it can't be in a batch, as its keys are on several shards and it can't be taken
+ * apart, or as it is not one of keys at all. */
+bool router_batch_add(struct router *router, struct router_batch *batch, uint32_t db,
+                      const struct bytes *argv, uint32_t argc);
+/* As router_command(), for what a primary said, which nobody may refuse; errors of the commands are the only
+ * replies. */
+bool router_batch_run(struct router *router, struct pipeline *pipeline, struct session *session,
+                      struct router_batch *batch);
+void router_batch_clear(struct router_batch *batch);
 /* So many commands of a client, at most ROUTER_AHEAD, come soon; these may be their keys. */
 enum { ROUTER_AHEAD = 16 };
 void router_prefetch(struct router *router, const struct session *session, const struct bytes *keys,

@@ -74,6 +74,8 @@ static void serve_now(struct router *r, uint32_t peer, const struct relay_frame 
                       struct bytes body) {
     if (frame->type == RELAY_REQUEST)
         serve_request(r, peer, frame, body);
+    else if (frame->type == RELAY_BATCH)
+        gather_serve_write_back(r, peer, frame, body);
     else
         gather_serve_lock(r, peer, frame, body);
 }
@@ -106,6 +108,7 @@ void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *fram
                  struct bytes body) {
     switch (frame->type) {
     case RELAY_REQUEST:
+    case RELAY_BATCH:
     case RELAY_LOCK:
         /* Also behind others that are parked already: per-key order is the order of arrival. */
         if (r->lock.held || !list_empty(&r->lock.parked) || is_congested(r, peer))

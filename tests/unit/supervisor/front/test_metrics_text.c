@@ -124,6 +124,31 @@ static void values_are_those_of_the_pages(void **state) {
     assert_false(has_line(count, "remuda_keys{process=\"front\"} 0"));
 }
 
+static void put_replica(struct front_fixture *f, uint32_t worker, const char *address) {
+    static struct replication_table table;
+    table.replicas = 2; /* both say the same of themselves */
+    for (uint32_t i = 0; i < table.replicas; i++) {
+        table.replica[i] =
+            (struct replica_line){.port = 7001, .offset = 90, .behind_bytes = 10, .lag_s = 3};
+        snprintf(table.replica[i].address, LINK_ADDRESS_BYTES, "%s", address);
+    }
+    replication_page_write(segment_replication(&f->segment, worker), &table);
+}
+
+static void replicas_are_there(void **state) {
+    put_replica(*state, 1, "10.0.0.7");
+    put_replica(*state, 2, "a\"b\\c\nd");
+    uint32_t count = write_lines(state);
+    assert_true(has_line(count, "remuda_replica_link_offset{shard=\"1\",link=\"0\",replica="
+                                "\"10.0.0.7:7001\"} 90"));
+    assert_true(has_line(count, "remuda_replica_link_behind_bytes{shard=\"1\",link=\"1\",replica="
+                                "\"10.0.0.7:7001\"} 10"));
+    assert_true(has_line(count, "remuda_replica_link_lag_seconds{shard=\"2\",link=\"0\",replica="
+                                "\"a?b?c?d:7001\"} 3"));
+    the_format_is_kept(state);
+    nothing_twice(state);
+}
+
 static void ids_are_escaped(void **state) {
     struct front_fixture *f = *state;
     snprintf(f->segment.header->pool_id, sizeof(f->segment.header->pool_id), "a\"b\\c\nd");
@@ -137,10 +162,8 @@ static void ids_are_escaped(void **state) {
     cmocka_unit_test_setup_teardown(name, front_fixture_setup, front_fixture_teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(the_format_is_kept),
-        TEST(nothing_twice),
-        TEST(values_are_those_of_the_pages),
-        TEST(ids_are_escaped),
+        TEST(the_format_is_kept), TEST(nothing_twice),   TEST(values_are_those_of_the_pages),
+        TEST(replicas_are_there), TEST(ids_are_escaped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

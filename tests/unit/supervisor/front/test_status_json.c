@@ -2,6 +2,7 @@
 #include "supervisor/front/status_json.h"
 #include "tests/unit/supervisor/front/front_fixture.h"
 #include <jansson.h>
+#include <stdio.h>
 
 static json_t *document(void **state) {
     struct front_fixture *f = *state;
@@ -169,9 +170,85 @@ static void garbage_in_a_page(void **state) {
     struct front_fixture *f = *state;
     struct status_page *page = segment_status(&f->segment, 0);
     memset(page, 0xff, sizeof(*page));
+    memset((void *)segment_replication(&f->segment, 0), 0xff, sizeof(struct replication_page));
+    memset((void *)segment_replication(&f->segment, 1), 0xfe, sizeof(struct replication_page));
     memset(f->segment.slots->node_id[0], 0xc3, sizeof(f->segment.slots->node_id[0]));
     json_t *root = document(state);
     assert_string_equal(text(worker_of(root, 0), "state"), "down");
+    json_decref(root);
+}
+
+static void put_links(struct front_fixture *f, uint32_t worker, uint32_t count) {
+    static struct replication_table table;
+    memset(&table, 0, sizeof(table));
+    table.replicas = table.primaries = count;
+    struct replica_line *replica = &table.replica[0];
+    *replica = (struct replica_line){.port = 7001, .offset = 90, .behind_bytes = 10, .lag_s = 3};
+    snprintf(replica->address, sizeof(replica->address), "10.0.0.7");
+    snprintf(replica->state, sizeof(replica->state), "online");
+    struct primary_line *primary = &table.primary[0];
+    *primary = (struct primary_line){.port = 6400,
+                                     .syncing = 1,
+                                     .sync_total_bytes = 200,
+                                     .sync_done_bytes = 50,
+                                     .full_syncs = 2,
+                                     .last_heard_s = -1,
+                                     .down_s = 8};
+    snprintf(primary->state, sizeof(primary->state), "receiving the snapshot");
+    snprintf(primary->trouble, sizeof(primary->trouble), "it \"was\" \x01 cut");
+    table.primary[1].syncing = 1; /* it does not say how long it is */
+    replication_page_write(segment_replication(&f->segment, worker), &table);
+}
+
+static void links_of_a_worker(void **state) {
+    put_links(*state, 1, LINKS_SHOWN + 2);
+    json_t *root = document(state), *r = json_object_get(worker_of(root, 1), "replication");
+    json_t *replicas = json_object_get(r, "replicas"), *primaries = json_object_get(r, "primaries");
+    json_t *replica = json_array_get(replicas, 0), *primary = json_array_get(primaries, 0);
+    assert_int_equal(json_array_size(replicas), LINKS_SHOWN);
+    assert_int_equal(json_array_size(primaries), LINKS_SHOWN);
+    assert_int_equal(integer(r, "replicas_count"), LINKS_SHOWN + 2);
+    assert_int_equal(integer(r, "primaries_count"), LINKS_SHOWN + 2);
+    assert_string_equal(text(replica, "address"), "10.0.0.7");
+    assert_string_equal(text(replica, "state"), "online");
+    assert_int_equal(integer(replica, "port"), 7001);
+    assert_int_equal(integer(replica, "behind_bytes"), 10);
+    assert_int_equal(integer(replica, "lag_seconds"), 3);
+    assert_string_equal(text(primary, "state"), "receiving the snapshot");
+    assert_string_equal(text(primary, "trouble"), "it \"was\" ? cut");
+    assert_true(json_is_null(json_object_get(primary, "last_heard_seconds")));
+    assert_int_equal(integer(primary, "down_seconds"), 8);
+    json_t *sync = json_object_get(primary, "sync");
+    assert_int_equal(integer(sync, "bytes_done"), 50);
+    assert_float_equal(json_real_value(json_object_get(sync, "percent")), 25, 1e-6);
+    sync = json_object_get(json_array_get(primaries, 1), "sync");
+    assert_true(json_is_null(json_object_get(sync, "percent")));
+    assert_true(json_is_null(json_object_get(json_array_get(primaries, 2), "sync")));
+    r = json_object_get(worker_of(root, 0), "replication");
+    assert_int_equal(json_array_size(json_object_get(r, "replicas")), 0);
+    json_decref(root);
+}
+
+static void role_of_the_pool(void **state) {
+    struct front_fixture *f = *state;
+    char error[CONFIG_ERROR_BYTES];
+    json_t *root = document(state);
+    json_t *r = json_object_get(json_object_get(root, "pool"), "replication");
+    assert_string_equal(text(r, "role"), "primary");
+    json_decref(root);
+    assert_int_equal(config_from_text(f->config, BYTES_LITERAL("replicaof 10.0.0.1 6379\n"), error),
+                     0);
+    status_set(segment_status(&f->segment, 0), METRIC_primary_links, 2);
+    status_set(segment_status(&f->segment, 1), METRIC_primary_links_up, 1);
+    status_set(segment_status(&f->segment, 1), METRIC_connected_replicas, 3);
+    status_set(segment_status(&f->segment, 0), METRIC_merged_replicas, 1);
+    root = document(state);
+    r = json_object_get(json_object_get(root, "pool"), "replication");
+    assert_string_equal(text(r, "role"), "replica");
+    assert_string_equal(text(r, "primary"), "10.0.0.1 6379");
+    assert_int_equal(integer(r, "links"), 2);
+    assert_int_equal(integer(r, "links_up"), 1);
+    assert_int_equal(integer(r, "replicas"), 4);
     json_decref(root);
 }
 
@@ -194,6 +271,7 @@ int main(void) {
         TEST(every_metric_is_there), TEST(figures_of_a_worker),
         TEST(state_of_the_pool),     TEST(why_and_when_a_worker_restarts),
         TEST(garbage_in_a_page),     TEST(what_takes_a_while),
+        TEST(links_of_a_worker),     TEST(role_of_the_pool),
         TEST(secrets_stay_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -610,6 +610,28 @@ static void a_wish_says_how_urgent_it_is(void **state) {
     shard_free(&s);
 }
 
+static enum snapshot_end diskless_end;
+static void note_diskless_end(void *arg, enum snapshot_end how) {
+    diskless_end = how;
+}
+
+/* A snapshot for replicas is only as fast as they are. */
+static void a_log_afresh_does_not_wait_for_replicas(void **state) {
+    struct shard *s = open_logged("everysec");
+    s->persist->hooks.diskless_ended = note_diskless_end;
+    diskless_end = SNAPSHOT_GOOD;
+    shard_stop_children(s);
+    persist_diskless(s->persist);
+    shard_await_stopped_child(s);
+    assert_int_equal(s->persist->turn.running, FORK_DISKLESS);
+    aof_set_trouble(&s->persist->aof, AOF_SYNC_FAILED, EIO);
+    persist_cron(s->persist);
+    assert_int_equal(diskless_end, SNAPSHOT_ABORTED);
+    assert_int_equal(s->urgency, FORK_RESCUE);
+    shard_let_children_go(s);
+    shard_free(&s);
+}
+
 static bool heard_of_keys(struct shard *s) {
     return s->persist->child.keys > 0;
 }
@@ -720,6 +742,7 @@ int main(void) {
         cmocka_unit_test(save_points_are_kept),
         cmocka_unit_test(turns_are_awaited_and_given_back),
         cmocka_unit_test(a_wish_says_how_urgent_it_is),
+        cmocka_unit_test(a_log_afresh_does_not_wait_for_replicas),
         cmocka_unit_test(progress_is_shown_while_it_runs),
         cmocka_unit_test(a_stop_ends_children),
         cmocka_unit_test(reload_gives_the_same),

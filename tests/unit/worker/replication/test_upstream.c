@@ -13,6 +13,8 @@
 #include <arpa/inet.h>
 #include <ev.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,6 +32,9 @@ struct link {
     char dir[64];
     int listener, fd;
     unsigned snapshots, commands, continued, probes;
+    unsigned ahead;     /* keys that were announced */
+    bool numbered;      /* the keys are k0, k1, ... */
+    unsigned refuse_at; /* this command, counted from 1; 0: none */
     char last[64];
 };
 
@@ -44,9 +49,23 @@ static void on_probed(void *arg, uint32_t workers, uint32_t worker_port) {
 }
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct link *l = arg;
+    if (l->refuse_at == l->commands + 1)
+        return false;
     l->commands++;
     snprintf(l->last, sizeof l->last, "%.*s", (int)argv[argc - 1].len, argv[argc - 1].ptr);
     return true;
+}
+
+/* Announced in their order, before the first of them is offered. */
+static void on_ahead(void *arg, const struct bytes *keys, uint32_t count) {
+    struct link *l = arg;
+    char key[8];
+    assert_in_range(count, 2, UPSTREAM_AHEAD);
+    for (uint32_t i = 0; l->numbered && i < count; i++) {
+        snprintf(key, sizeof key, "k%u", l->commands + i);
+        assert_true(bytes_equal(keys[i], bytes_of_text(key)));
+    }
+    l->ahead += count;
 }
 
 static struct upstream_view view(struct link *l) {
@@ -81,6 +100,7 @@ static void begin(struct link *l, bool probe, const char *host) {
                                    .snapshot = on_snapshot,
                                    .continued = on_continued,
                                    .command = on_command,
+                                   .ahead = on_ahead,
                                    .probed = on_probed};
     struct upstream_where where = {.host = host,
                                    .port = ntohs(address.sin_port),
@@ -158,7 +178,95 @@ static void test_wrong_words(void **state) {
                    "PSYNC was answered");
     expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$-5\r\n", "the snapshot's length");
     expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$0\r\n", "the snapshot's length");
-    expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$EOF:" ID "\r\n", "the snapshot's length");
+    expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$1152921504606846976\r\nREDIS",
+                   "cannot write the snapshot: it has 1152921504606846976 bytes");
+    expect_failure(SHAKEN "\x01\xff\r\n", "PSYNC was answered with '?"
+                                          "?'");
+    expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$EOF:\r\n", "the snapshot's length");
+    expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$EOF:" ID "1\r\n", "the snapshot's length");
+    expect_failure(SHAKEN "+FULLRESYNC " ID " 7\r\n$eof:" ID "\r\n", "the snapshot's length");
+}
+
+/* ---- a snapshot that a mark ends ---- */
+#define MARK    "aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd"
+#define TO_MARK SHAKEN "+FULLRESYNC " ID " 7\r\n$EOF:" MARK "\r\n"
+
+static void send_all(struct link *l, const char *text, size_t len) {
+    assert_int_equal(send(l->fd, text, len, MSG_NOSIGNAL), len);
+}
+
+static void expect_file(struct link *l, const char *expected) {
+    char path[100], content[400] = "";
+    snprintf(path, sizeof path, "%s/temp-sync-test.rdb", l->dir);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    content[fread(content, 1, sizeof content - 1, file)] = '\0';
+    fclose(file);
+    assert_string_equal(content, expected);
+}
+
+/* The mark cut in two at each of its bytes, behind what looks like its beginning; the stream follows at once. */
+static void test_mark(void **state) {
+    static const char file[] = "bytes aaaaaaaaaabbbbbbbbbbccccccccccddddddddd and aaaaaaaaaaa";
+    static const char rest[] = MARK "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n";
+    for (size_t cut = 0; cut <= sizeof MARK - 1; cut++) {
+        struct link l;
+        begin(&l, false, "127.0.0.1");
+        upstream_start(l.upstream, "", 0);
+        say(&l, TO_MARK, strlen(TO_MARK));
+        send_all(&l, file, sizeof file - 1);
+        send_all(&l, rest, cut);
+        TURN_UNTIL(&l, view(&l).sync_done_bytes == sizeof file - 1 + cut || l.snapshots == 1);
+        assert_int_equal(l.snapshots, cut == sizeof MARK - 1);
+        send_all(&l, rest + cut, sizeof rest - 1 - cut);
+        TURN_UNTIL(&l, l.snapshots == 1);
+        assert_int_equal(view(&l).sync_done_bytes, sizeof file - 1);
+        assert_int_equal(view(&l).sync_total_bytes, 0);
+        expect_file(&l, file);
+        upstream_loaded(l.upstream);
+        TURN_UNTIL(&l, l.commands == 1);
+        assert_int_equal(upstream_offset(l.upstream), 7 + 27);
+        end(&l);
+    }
+}
+
+static void test_no_mark(void **state) {
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_start(l.upstream, "", 0);
+    say(&l, TO_MARK "aaaaaaaaaabbbbbbbbbbccccccccccddddddddd", strlen(TO_MARK) + sizeof MARK - 2);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_TRANSFER);
+    shutdown(l.fd, SHUT_RDWR);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    assert_int_equal(l.snapshots, 0);
+    assert_string_equal(upstream_id(l.upstream), "");
+    expect_no_file(&l);
+    end(&l);
+}
+
+/* It never ends, and the disk does. */
+static void test_endless_file(void **state) {
+    struct rlimit before, small = {1 << 20, RLIM_INFINITY};
+    struct link l;
+    char *much = calloc(1, 65536);
+    begin(&l, false, "127.0.0.1");
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    small.rlim_max = before.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &small);
+    upstream_start(l.upstream, "", 0);
+    say(&l, TO_MARK, strlen(TO_MARK));
+    while (view(&l).state != UPSTREAM_WAITING) {
+        (void)!send(l.fd, much, 65536, MSG_NOSIGNAL | MSG_DONTWAIT);
+        turn(&l);
+        assert_true(view(&l).sync_done_bytes <= 1 << 20);
+    }
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_string_equal(view(&l).trouble, "cannot write the snapshot: File too large");
+    assert_string_equal(upstream_id(l.upstream), "");
+    expect_no_file(&l);
+    free(much);
+    end(&l);
 }
 
 static void test_cut_file(void **state) {
@@ -213,6 +321,85 @@ static void test_stream_and_transaction(void **state) {
     end(&l);
 }
 
+static void test_looks_ahead(void **state) {
+    char said[4096] = SHAKEN "+FULLRESYNC " ID " 7\r\n$4\r\nfile";
+    enum { COMMANDS = 40 };
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    l.numbered = true;
+    for (unsigned i = 0; i < COMMANDS; i++)
+        sprintf(said + strlen(said), "*3\r\n$3\r\nSET\r\n$%d\r\nk%u\r\n$1\r\nx\r\n", i < 10 ? 2 : 3,
+                i);
+    upstream_start(l.upstream, "", 0);
+    say(&l, said, strlen(said));
+    TURN_UNTIL(&l, l.snapshots == 1);
+    upstream_loaded(l.upstream);
+    TURN_UNTIL(&l, l.commands == COMMANDS);
+    assert_in_range(l.ahead, 2, COMMANDS);
+    end(&l);
+}
+
+/* The primary resets the connection, which shows when we write: after a second. */
+static void reset(struct link *l) {
+    struct linger linger = {.l_onoff = 1};
+    assert_int_equal(setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+    close(l->fd);
+    l->fd = -1;
+    for (uint64_t until_ms = clock_mono_ms() + 20000; view(l).trouble[0] == '\0'; turn(l)) {
+        assert_true(clock_mono_ms() < until_ms);
+        upstream_cron(l->upstream);
+    }
+}
+
+/* What has come is loaded all the same, and the stream goes on where the snapshot ends. */
+static void test_lost_while_loading(void **state) {
+    static const char said[] = SHAKEN "+FULLRESYNC " ID " 7\r\n$4\r\nfile";
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_start(l.upstream, "", 0);
+    say(&l, said, sizeof said - 1);
+    TURN_UNTIL(&l, l.snapshots == 1);
+    assert_false(upstream_snapshot_is_whole(l.upstream));
+    reset(&l);
+    assert_int_equal(view(&l).state, UPSTREAM_LOADING);
+    upstream_cron(l.upstream);
+    upstream_loaded(l.upstream);
+    assert_int_equal(view(&l).state, UPSTREAM_WAITING);
+    assert_string_equal(upstream_id(l.upstream), ID);
+    assert_int_equal(upstream_offset(l.upstream), 7);
+    say(&l, SHAKEN "+CONTINUE\r\n", strlen(SHAKEN "+CONTINUE\r\n"));
+    TURN_UNTIL(&l, l.continued == 1 && upstream_is_up(l.upstream));
+    end(&l);
+}
+
+/* One half of a transaction was taken when the link goes: it cannot be asked for again without the other. */
+static void test_lost_within_transaction(void **state) {
+    static const char said[] = SHAKEN "+CONTINUE\r\n*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\n"
+                                      "a\r\n*2\r\n$4\r\nINCR\r\n$1\r\nb\r\n*1\r\n$4\r\nEXEC\r\n";
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    l.refuse_at = 3;
+    upstream_start(l.upstream, ID, 7);
+    say(&l, said, sizeof said - 1);
+    TURN_UNTIL(&l, l.commands == 2);
+    reset(&l);
+    assert_int_equal(view(&l).state, UPSTREAM_WAITING);
+    assert_string_equal(upstream_id(l.upstream), "");
+    end(&l);
+}
+
+static void test_inline_command(void **state) {
+    static const char said[] = SHAKEN "+CONTINUE\r\n\r\n*1\r\n$4\r\nPING\r\nSET a b\r\n";
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_start(l.upstream, ID, 7);
+    say(&l, said, sizeof said - 1);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    assert_int_equal(l.commands, 1);
+    assert_non_null(strstr(view(&l).trouble, "inline"));
+    end(&l);
+}
+
 /* An argument is announced that no memory holds: nothing is taken for what has not come. */
 static void test_huge_announcement(void **state) {
     static const char said[] =
@@ -246,6 +433,28 @@ static void test_endless_transaction(void **state) {
     TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
     assert_non_null(strstr(view(&l).trouble, "client-query-buffer-limit"));
     assert_int_equal(l.commands, 0);
+    end(&l);
+}
+
+/* The primary is asked before each synchronization whether it is what it was. */
+static void test_another_size(void **state) {
+#define TOLD(workers)                                                                              \
+    "+PONG\r\n+OK\r\n$44\r\npool_workers:" workers "\r\npool_worker_port_base:6400\r\n\r\n+OK\r\n"
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_check_size(l.upstream, 2);
+    upstream_start(l.upstream, ID, 7);
+    say(&l, TOLD("2") "+CONTINUE\r\n", strlen(TOLD("2") "+CONTINUE\r\n"));
+    TURN_UNTIL(&l, l.continued == 1);
+    shutdown(l.fd, SHUT_RDWR);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    say(&l, TOLD("3"), strlen(TOLD("3")));
+    TURN_UNTIL(&l, strstr(view(&l).trouble, "3 workers now, not 2") != NULL);
+    assert_int_equal(view(&l).state, UPSTREAM_WAITING);
+    assert_string_equal(upstream_id(l.upstream), ID);
+    static const char refused[] = "+PONG\r\n+OK\r\n-NOPERM no INFO\r\n";
+    say(&l, refused, strlen(refused));
+    TURN_UNTIL(&l, strstr(view(&l).trouble, "0 workers now, not 2") != NULL);
     end(&l);
 }
 
@@ -285,10 +494,18 @@ static void test_names_and_probes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wrong_words),
+        cmocka_unit_test(test_mark),
+        cmocka_unit_test(test_no_mark),
+        cmocka_unit_test(test_endless_file),
         cmocka_unit_test(test_cut_file),
         cmocka_unit_test(test_stream_and_transaction),
+        cmocka_unit_test(test_looks_ahead),
+        cmocka_unit_test(test_lost_while_loading),
+        cmocka_unit_test(test_lost_within_transaction),
+        cmocka_unit_test(test_inline_command),
         cmocka_unit_test(test_huge_announcement),
         cmocka_unit_test(test_endless_transaction),
+        cmocka_unit_test(test_another_size),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_names_and_probes),
     };

@@ -1,0 +1,261 @@
+/* 69_failover.c - FAILOVER: two pools change places under load and nothing acknowledged is lost; what comes to
+ * nothing leaves the primary as it was. */
+#include "tests/integration/pool_fixture.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+enum { WORKERS = 3, COUNTERS = 4 };
+
+static bool link_is_up(const struct pool *pool) {
+    redisContext *c = pool_connect(pool);
+    bool up = strcmp(info_field(c, "replication", "role"), "slave") == 0 &&
+              strcmp(info_field(c, "replication", "master_link_status"), "up") == 0;
+    redisFree(c);
+    return up;
+}
+
+static bool has_replicas(const struct pool *pool) {
+    bool all = true;
+    for (unsigned i = 0; i < WORKERS; i++)
+        all = all &&
+              strcmp(pool_text(pool, "workers.%u.replication.replicas.0.state", i), "online") == 0;
+    return all;
+}
+
+static void make_pair(struct pool *pool[2]) {
+    for (unsigned i = 0; i < 2; i++)
+        pool[i] = pool_start(&(struct pool_options){
+            .workers = WORKERS,
+            .options = {"--appendonly", "yes", "--save", "", "--heartbeat-timeout", "60000"}});
+    redisContext *c = pool_connect(pool[1]);
+    expect_text(c, "OK", "REPLICAOF 127.0.0.1 %d", pool[0]->port);
+    redisFree(c);
+    AWAIT(link_is_up(pool[1]) && has_replicas(pool[0]));
+}
+
+/* Counts up until it is refused, as the pool is no primary any more. */
+struct counter {
+    pthread_t thread;
+    int port;
+    unsigned number;
+    int64_t acknowledged;
+    _Atomic int64_t count;
+    bool refused;
+};
+
+static void *count_up(void *arg) {
+    struct counter *k = arg;
+    redisContext *c = client_try_connect(k->port);
+    redisReply *reply;
+    while ((reply = redisCommand(c, "INCR counter:%u", k->number)) != NULL &&
+           reply->type == REDIS_REPLY_INTEGER) {
+        atomic_store(&k->count, k->acknowledged = reply->integer);
+        freeReplyObject(reply);
+    }
+    k->refused = reply != NULL && strncmp(reply->str, "READONLY", 8) == 0;
+    freeReplyObject(reply);
+    redisFree(c);
+    return NULL;
+}
+
+static int64_t full_syncs(const struct pool *pool) {
+    int64_t sum = 0;
+    for (unsigned i = 0; i < WORKERS; i++) {
+        int64_t count = pool_number(pool, "workers.%u.metrics.primary_full_syncs", i);
+        assert_true(count >= 0);
+        sum += count;
+    }
+    return sum;
+}
+
+/* named: the target is, else it is found. */
+static void change_places(struct pool *primary, struct pool *replica, bool named) {
+    static struct counter counters[COUNTERS]; /* a failed test leaves the threads */
+    int64_t full = full_syncs(primary);
+    for (unsigned i = 0; i < COUNTERS; i++) {
+        counters[i] = (struct counter){.port = primary->port, .number = i};
+        assert_int_equal(pthread_create(&counters[i].thread, NULL, count_up, &counters[i]), 0);
+    }
+    for (unsigned i = 0; i < COUNTERS; i++)
+        AWAIT(atomic_load(&counters[i].count) > 100);
+    redisContext *c = pool_connect(primary);
+    if (named)
+        expect_text(c, "OK", "FAILOVER TO 127.0.0.1 %d TIMEOUT 30000", replica->port);
+    else
+        expect_text(c, "OK", "FAILOVER");
+    for (unsigned i = 0; i < COUNTERS; i++)
+        pthread_join(counters[i].thread, NULL);
+    AWAIT(link_is_up(primary));
+    redisContext *r = pool_connect(replica);
+    assert_string_equal(info_field(r, "replication", "role"), "master");
+    for (unsigned i = 0; i < COUNTERS; i++) {
+        assert_true(counters[i].refused);
+        redisReply *reply = expect_reply(r, "GET counter:%u", i);
+        assert_int_equal(atoll(reply->str), counters[i].acknowledged);
+        freeReplyObject(reply);
+        expect_integer(r, 1, "DEL counter:%u", i);
+    }
+    AWAIT(strcmp(info_field(c, "replication", "master_failover_state"), "no-failover") == 0);
+    assert_int_equal(full_syncs(primary), full);
+    redisFree(r);
+    redisFree(c);
+}
+
+static void test_there_and_back(void **state) {
+    struct pool *pool[2];
+    make_pair(pool);
+    for (unsigned i = 0; i < 4; i++) {
+        change_places(pool[i % 2], pool[1 - i % 2], i < 2);
+        AWAIT(has_replicas(pool[1 - i % 2]));
+    }
+    pool_end(&pool[1]);
+    pool_end(&pool[0]);
+}
+
+static void assert_still_primary(const struct pool *pool) {
+    redisContext *c = pool_connect(pool);
+    AWAIT(strcmp(info_field(c, "replication", "master_failover_state"), "no-failover") == 0);
+    assert_string_equal(info_field(c, "replication", "role"), "master");
+    for (unsigned i = 0; i < 20; i++)
+        expect_text(c, "OK", "SET key:%u %u", i, i);
+    redisFree(c);
+}
+
+/* A replica that does not take the stream: time runs out, or the operator ends it. */
+static void test_comes_to_nothing(void **state) {
+    struct pool *pool[2];
+    make_pair(pool);
+    redisContext *c = pool_connect(pool[0]);
+    pid_t sleeper = pool_worker_pid(pool[1], 1);
+    kill(sleeper, SIGSTOP);
+    for (unsigned i = 0; i < 20; i++)
+        expect_text(c, "OK", "SET key:%u %u", i, i);
+    expect_text(c, "OK", "FAILOVER TO 127.0.0.1 %d TIMEOUT 300", pool[1]->port);
+    assert_still_primary(pool[0]);
+    expect_text(c, "OK", "FAILOVER TO 127.0.0.1 %d", pool[1]->port);
+    AWAIT(strcmp(info_field(c, "replication", "master_failover_state"), "waiting-for-sync") == 0);
+    expect_error(c, "ERR FAILOVER already in progress.", "FAILOVER TO 127.0.0.1 %d", pool[1]->port);
+    expect_text(c, "OK", "FAILOVER ABORT");
+    assert_still_primary(pool[0]);
+    kill(sleeper, SIGCONT);
+    redisFree(c);
+    change_places(pool[0], pool[1], true);
+    pool_end(&pool[1]);
+    pool_end(&pool[0]);
+}
+
+/* A write on its way to its shard is seen: until it is there FAILOVER takes no stream's end for the end. */
+static void test_writes_in_flight(void **state) {
+    struct pool *pool = pool_start(
+        &(struct pool_options){.workers = WORKERS, .options = {"--heartbeat-timeout", "60000"}});
+    redisContext *c = pool_connect(pool);
+    redisReply *reply;
+    expect_text(c, "OK", "SET %s here", pool_key(pool, 0, 0));
+    kill(pool_worker_pid(pool, 1), SIGSTOP);
+    redisAppendCommand(c, "SET %s there", pool_key(pool, 1, 0));
+    int written = 0;
+    while (!written)
+        assert_int_equal(redisBufferWrite(c, &written), REDIS_OK);
+    AWAIT(pool_number(pool, "workers.0.metrics.writes_in_flight") == 1);
+    kill(pool_worker_pid(pool, 1), SIGCONT);
+    assert_int_equal(redisGetReply(c, (void **)&reply), REDIS_OK);
+    assert_string_equal(reply->str, "OK");
+    AWAIT(pool_number(pool, "workers.0.metrics.writes_in_flight") == 0);
+    freeReplyObject(reply);
+    redisFree(c);
+    pool_end(&pool);
+}
+
+/* Whoever is no replica of every shard is not told to become a primary, nor followed. */
+static void test_strangers(void **state) {
+    struct pool *pool[2], *stranger = pool_start(&(struct pool_options){.workers = WORKERS});
+    make_pair(pool);
+    redisContext *c = pool_connect(pool[0]);
+    const int ports[] = {stranger->port, pool[0]->port, pool[1]->worker_port, 1};
+    expect_text(c, "OK", "SET key value");
+    for (unsigned i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+        expect_error(c, "ERR FAILOVER target HOST and PORT is not a replica.",
+                     "FAILOVER TO 127.0.0.1 %d TIMEOUT 1000", ports[i]);
+    expect_error(c, "ERR FAILOVER target HOST and PORT is not a replica.",
+                 "FAILOVER TO 10.0.0.1 %d TIMEOUT 1000 FORCE", pool[1]->port);
+    expect_text(c, "value", "GET key");
+    assert_still_primary(pool[0]);
+    redisFree(c);
+    pool_end(&stranger);
+    pool_end(&pool[1]);
+    pool_end(&pool[0]);
+}
+
+static void await_waiting(redisContext *c, const struct pool *target, pid_t sleeper) {
+    kill(sleeper, SIGSTOP);
+    for (unsigned i = 0; i < 50; i++)
+        expect_text(c, "OK", "SET key:%u %u", i, i);
+    expect_text(c, "OK", "FAILOVER TO 127.0.0.1 %d TIMEOUT 20000", target->port);
+    AWAIT(strcmp(info_field(c, "replication", "master_failover_state"), "waiting-for-sync") == 0);
+}
+
+/* Of the target, and of a worker of our own, which begins again and knows of no pause. */
+static void test_deaths(void **state) {
+    struct pool *pool[2];
+    make_pair(pool);
+    pool[0]->options.deaths = pool[1]->options.deaths = true;
+    redisContext *c = pool_connect(pool[0]);
+    await_waiting(c, pool[1], pool_worker_pid(pool[1], 1));
+    pool_crash(pool[1]);
+    expect_text(c, "OK", "FAILOVER ABORT");
+    assert_still_primary(pool[0]);
+    pool_start_again(pool[1]);
+    redisContext *r = pool_connect(pool[1]);
+    expect_text(r, "OK", "REPLICAOF 127.0.0.1 %d", pool[0]->port);
+    redisFree(r);
+    AWAIT(link_is_up(pool[1]) && has_replicas(pool[0]));
+    redisFree(c);
+    c = pool_connect(pool[0]);
+    pid_t sleeper = pool_worker_pid(pool[1], 1);
+    await_waiting(c, pool[1], sleeper);
+    redisFree(c);
+    pool_kill_worker(pool[0], 1, SIGKILL);
+    kill(sleeper, SIGCONT);
+    assert_still_primary(pool[0]);
+    r = pool_connect(pool[1]);
+    assert_string_equal(info_field(r, "replication", "role"), "slave");
+    redisFree(r);
+    AWAIT(link_is_up(pool[1]) && has_replicas(pool[0]));
+    change_places(pool[0], pool[1], true);
+    pool_end(&pool[1]);
+    pool_end(&pool[0]);
+}
+
+static void test_refusals(void **state) {
+    struct pool *pool = pool_start(&(struct pool_options){.workers = WORKERS});
+    redisContext *c = pool_connect(pool), *node = pool_connect_worker(pool, 1);
+    expect_error(node, "ERR FAILOVER not allowed in cluster mode.", "FAILOVER");
+    expect_error(c, "ERR FAILOVER requires connected replicas.", "FAILOVER");
+    expect_error(c, "ERR FAILOVER requires connected replicas.", "FAILOVER TO 127.0.0.1 1 FORCE");
+    expect_error(c, "ERR No failover in progress.", "FAILOVER ABORT");
+    expect_error(c, "ERR syntax error", "FAILOVER ABORT TO 127.0.0.1 1");
+    expect_error(c, "ERR syntax error", "FAILOVER TO a");
+    expect_error(c, "ERR syntax error", "FAILOVER foo");
+    expect_error(c, "ERR value is not an integer or out of range", "FAILOVER TO 127.0.0.1 x");
+    expect_error(c, "ERR value is not an integer or out of range", "FAILOVER TIMEOUT x");
+    expect_error(c, "ERR FAILOVER timeout must be greater than 0", "FAILOVER TIMEOUT 0");
+    expect_text(c, "OK", "REPLICAOF 127.0.0.1 1");
+    expect_error(c, "ERR FAILOVER is not valid when server is a replica.", "FAILOVER");
+    redisFree(node);
+    redisFree(c);
+    pool_end(&pool);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_there_and_back, pools_cleanup),
+        cmocka_unit_test_teardown(test_comes_to_nothing, pools_cleanup),
+        cmocka_unit_test_teardown(test_writes_in_flight, pools_cleanup),
+        cmocka_unit_test_teardown(test_strangers, pools_cleanup),
+        cmocka_unit_test_teardown(test_deaths, pools_cleanup),
+        cmocka_unit_test_teardown(test_refusals, pools_cleanup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

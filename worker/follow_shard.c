@@ -57,14 +57,8 @@ static void on_ahead(void *arg, const struct bytes *keys, uint32_t count) {
 
 static void on_continued(void *arg) {
     struct follow_link *link = arg;
-    struct backlog *s = backlog_of(link);
-    if (strcmp(s->id, upstream_id(link->upstream)) != 0) {
-        /* The same history under a new name: whoever knows the old one may go on here. */
-        memcpy(s->previous_id, s->id, sizeof s->previous_id);
-        s->previous_end = s->end;
-        snprintf(s->id, sizeof s->id, "%s", upstream_id(link->upstream));
-    }
-    backlog_keep(s);
+    primary_rename(link->follow->w->primary, upstream_id(link->upstream));
+    backlog_keep(backlog_of(link));
 }
 
 static void on_snapshot(void *arg, const char *file) {

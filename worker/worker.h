@@ -41,9 +41,10 @@ struct worker {
     struct failover *failover; /* NULL: another worker does it */
     struct command_env env;
     struct list sessions;
-    struct session loader;    /* commands of the log run with it */
-    struct refill *refill;    /* while loading */
-    struct rdb_origin origin; /* where a snapshot that was loaded stands in a stream; "": nowhere known */
+    struct session loader; /* commands of the log run with it */
+    struct refill *refill; /* while loading */
+    struct rdb_origin
+        origin; /* where a snapshot that was loaded stands in a stream; "": nowhere known */
 
     ev_io control_io, doorbell_io;
     ev_prepare prepare;

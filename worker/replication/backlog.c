@@ -65,10 +65,16 @@ void backlog_become(struct backlog *s, const char *id, uint64_t offset) {
     s->db = BACKLOG_NO_DB;
 }
 
-void backlog_branch_off(struct backlog *s) {
+void backlog_rename(struct backlog *s, const char *id) {
     memcpy(s->previous_id, s->id, sizeof s->previous_id);
     s->previous_end = s->end;
-    random_id(s->id);
+    snprintf(s->id, sizeof s->id, "%s", id);
+}
+
+void backlog_branch_off(struct backlog *s) {
+    char id[REPLICATION_ID_BYTES];
+    random_id(id);
+    backlog_rename(s, id);
 }
 
 void backlog_keep(struct backlog *s) {

@@ -41,6 +41,8 @@ void backlog_init(struct backlog *s);
 void backlog_free(struct backlog *s);
 /* Another's history from here on: nothing is kept, the next byte is `offset`. No cursor may be open. */
 void backlog_become(struct backlog *s, const char *id, uint64_t offset);
+/* The history has another name from here on; readers that know the old one may go on. */
+void backlog_rename(struct backlog *s, const char *id);
 /* A history of our own goes on where the other's ends; readers of that one may go on here. */
 void backlog_branch_off(struct backlog *s);
 /* Begin to keep what is appended; the offset goes on from where it is. */

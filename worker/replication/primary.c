@@ -71,6 +71,15 @@ void primary_forget(struct primary *p) {
     backlog_forget(&p->backlog);
 }
 
+void primary_rename(struct primary *p, const char *id) {
+    struct backlog *s = &p->backlog;
+    if (strcmp(s->id, id) == 0)
+        return;
+    /* What comes is not of the history that they know. */
+    drop_all(p, "the stream goes on under another name");
+    backlog_rename(s, id);
+}
+
 void primary_branch_off(struct primary *p) {
     drop_all(p, "this server is a primary of its own now");
     backlog_branch_off(&p->backlog);

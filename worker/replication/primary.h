@@ -52,6 +52,8 @@ const struct backlog *primary_backlog_of(const struct primary *primary); /* to l
 void primary_become(struct primary *primary, const char *id, uint64_t offset);
 /* Its data are nobody's history, and own replicas must wait. */
 void primary_forget(struct primary *primary);
+/* It goes on under this name, if that is another: replicas come again to learn it, and continue. */
+void primary_rename(struct primary *primary, const char *id);
 /* It goes on as its own from here on: replicas come again and continue. */
 void primary_branch_off(struct primary *primary);
 

@@ -395,6 +395,31 @@ static void test_another_history(void **state) {
     shard_let_children_go(w->shard);
 }
 
+/* The primary we follow goes on under another id: what comes now is not of the history that replicas know. */
+static void test_another_name(void **state) {
+    static const char name[] = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
+    struct peer *online = join_online("capa psync2");
+    struct backlog *s = primary_backlog(w->primary);
+    char old[REPLICATION_ID_BYTES];
+    memcpy(old, s->id, sizeof old);
+    primary_rename(w->primary, old);
+    scene_turn(w);
+    assert_false(online->dropped);
+    primary_rename(w->primary, name);
+    scene_turn(w);
+    assert_true(online->dropped);
+    uint64_t end = s->end;
+    propagate_follow(w->shard->propagate, true);
+    primary_ask_acknowledge(w->primary);
+    scene_turn(w);
+    assert_int_equal(s->end, end); /* nothing of our own in another's stream */
+    propagate_receive(w->shard->propagate, bytes_of_text(SET("a", "1")));
+    propagate_received(w->shard->propagate, false, 0);
+    assert_true(backlog_continues(s, bytes_of_text(old), end));
+    assert_false(backlog_continues(s, bytes_of_text(old), s->end));
+    assert_true(backlog_continues(s, bytes_of_text(name), s->end));
+}
+
 /* ---- words ---- */
 static enum replica_option option(struct replica *r, const char *name, const char *value) {
     return replica_option(r, bytes_of_text(name), bytes_of_text(value));
@@ -496,6 +521,7 @@ int main(void) {
         CASE(test_leaves_at_each_state),
         CASE(test_connection_breaks),
         CASE(test_another_history),
+        CASE(test_another_name),
         CASE(test_options),
         CASE(test_acknowledgements),
     };

@@ -1,0 +1,194 @@
+/* 67_refill: who was away for a moment goes on where it was, also when its primary has died or was stopped
+ * meanwhile: what it lacks is in the primary's log. Followed by a pool, by a redis-server and in a chain; all
+ * data are compared after each round, and no round costs a snapshot. SEED=n has the same commands again. */
+#include "tests/interop/following.h"
+
+#include <signal.h>
+
+enum { FILL = 300, ROUNDS = 4, ROUND = 300 };
+
+/* following: the port that its configuration says, so that it outlasts a stop; 0: none. */
+static struct pool *start(unsigned workers, int following) {
+    static char targets[2][32]; /* of a chain */
+    static unsigned next;
+    struct pool_options options = {
+        .workers = workers, .deaths = true, .options = {"--appendonly", "yes", "--save", ""}};
+    if (following) {
+        options.options[4] = "--replicaof";
+        options.options[5] = targets[next % 2];
+        snprintf(targets[next++ % 2], sizeof targets[0], "127.0.0.1 %d", following);
+    }
+    return pool_start(&options);
+}
+
+static void load(int port, uint64_t seed, unsigned count) {
+    struct writer w;
+    writer_begin(&w, port, seed);
+    writer_more(&w, count);
+    writer_end(&w);
+}
+
+/* The log begins anew, with a base that says where it stands. */
+static void rewrite_logs(const struct pool *pool) {
+    redisContext *c = pool_connect(pool);
+    unsigned before = log_lines(pool->dir, "Background AOF rewrite finished successfully");
+    freeReplyObject(redisCommand(c, "BGREWRITEAOF"));
+    redisFree(c);
+    AWAIT(log_lines(pool->dir, "Background AOF rewrite finished successfully") >=
+          before + pool->workers);
+}
+
+enum end { KILLED, STOPPED };
+
+/* The primary ends in the middle of a load, and goes on with it. */
+static void end_and_go_on(struct pool *pool, enum end how, uint64_t seed) {
+    struct writer w;
+    writer_begin(&w, pool->port, seed);
+    writer_more(&w, ROUND);
+    if (how == KILLED) {
+        pool_kill_worker(pool, (unsigned)seed % pool->workers, SIGKILL);
+        writer_more(&w, ROUND);
+        writer_end(&w);
+    } else {
+        writer_end(&w);
+        assert_int_equal(pool_stop(pool), 0);
+        pool_start_again(pool);
+        load(pool->port, seed + 1, ROUND);
+    }
+}
+
+static void run_pools(enum end how) {
+    uint64_t seed = random_seed();
+    struct pool *primary = start(2, 0), *replica = start(2, primary->port);
+    dataset_fill(primary->port, seed, FILL);
+    await_equal(primary->port, replica->port);
+    unsigned before = full_resyncs(replica);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        if (i == 1)
+            rewrite_logs(primary);
+        assert_int_equal(pool_stop(replica), 0);
+        end_and_go_on(primary, how, seed + 10 * i);
+        pool_start_again(replica);
+        await_equal(primary->port, replica->port);
+        assert_int_equal(full_resyncs(replica), before);
+    }
+    pool_end(&replica);
+    pool_end(&primary);
+}
+
+static void test_pool_whose_primary_is_killed(void **state) {
+    run_pools(KILLED);
+}
+static void test_pool_whose_primary_is_stopped(void **state) {
+    run_pools(STOPPED);
+}
+
+/* Its link is cut while it sleeps, so that it does not come again too soon. */
+static void cut_link(const struct pool *primary, const struct oracle *redis) {
+    kill(redis->pid, SIGSTOP);
+    redisContext *c = pool_connect(primary);
+    assert_true(ask_integer(c, "CLIENT KILL TYPE replica") > 0);
+    redisFree(c);
+}
+
+static void run_redis(enum end how) {
+    uint64_t seed = random_seed();
+    struct oracle *redis = oracle_start(NULL, (const char *[]){NULL});
+    struct pool *primary = start(1, 0);
+    dataset_fill(primary->port, seed, FILL);
+    follow(redis->port, "127.0.0.1", primary->port);
+    await_equal(primary->port, redis->port);
+    unsigned before = log_lines(redis->dir, "Full resync from master");
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        if (i == 1)
+            rewrite_logs(primary);
+        cut_link(primary, redis);
+        end_and_go_on(primary, how, seed + 10 * i);
+        kill(redis->pid, SIGCONT);
+        await_equal(primary->port, redis->port);
+        assert_int_equal(log_lines(redis->dir, "Full resync from master"), before);
+    }
+    pool_end(&primary);
+    oracle_end(&redis);
+}
+
+static void test_redis_whose_primary_is_killed(void **state) {
+    oracle_needed();
+    run_redis(KILLED);
+}
+static void test_redis_whose_primary_is_stopped(void **state) {
+    oracle_needed();
+    run_redis(STOPPED);
+}
+
+/* The middle of a chain has its primary's bytes in its log, transactions and pings and all. Once the primary
+ * is away when it comes up, and what it has is all that there is. */
+static void test_chain(void **state) {
+    uint64_t seed = random_seed();
+    struct pool *first = start(2, 0), *middle = start(2, first->port),
+                *last = start(2, middle->port);
+    dataset_fill(first->port, seed, FILL);
+    await_equal(first->port, last->port);
+    unsigned of_middle = full_resyncs(middle), of_last = full_resyncs(last);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        assert_int_equal(pool_stop(last), 0);
+        load(first->port, seed + 10 * i, ROUND);
+        await_last_words(first->port, middle->port);
+        if (i == 1)
+            assert_int_equal(pool_stop(first), 0);
+        if (i % 2 == 0)
+            pool_kill_worker(middle, (unsigned)(seed + i) % 2, SIGKILL);
+        else
+            assert_int_equal(pool_stop(middle), 0);
+        if (i % 2 != 0)
+            pool_start_again(middle);
+        pool_start_again(last);
+        if (i == 1)
+            pool_start_again(first);
+        await_equal(first->port, last->port);
+        assert_int_equal(full_resyncs(middle), of_middle);
+        assert_int_equal(full_resyncs(last), of_last);
+    }
+    pool_end(&last);
+    pool_end(&middle);
+    pool_end(&first);
+}
+
+static const char *id_of(const struct pool *pool, unsigned worker, const char *field) {
+    static char id[64];
+    redisContext *c = pool_connect_worker(pool, worker);
+    snprintf(id, sizeof id, "%s", info_field(c, "replication", field));
+    redisFree(c);
+    return id;
+}
+
+/* A replica that came up while its primary was away has the primary's id; promoted then, it writes under one of
+ * its own: the primary may come back and go on, too. */
+static void test_promoted_while_the_primary_is_away(void **state) {
+    char before[64];
+    uint64_t seed = random_seed();
+    struct pool *primary = start(2, 0), *replica = start(2, primary->port);
+    dataset_fill(primary->port, seed, FILL);
+    await_equal(primary->port, replica->port);
+    assert_int_equal(pool_stop(primary), 0);
+    assert_int_equal(pool_stop(replica), 0);
+    pool_start_again(replica);
+    snprintf(before, sizeof before, "%s", id_of(replica, 1, "master_replid"));
+    stop_following(replica->port);
+    assert_string_not_equal(id_of(replica, 1, "master_replid"), before);
+    assert_string_equal(id_of(replica, 1, "master_replid2"), before);
+    pool_end(&replica);
+    pool_end(&primary);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_pool_whose_primary_is_killed, pools_cleanup),
+        cmocka_unit_test_teardown(test_pool_whose_primary_is_stopped, pools_cleanup),
+        cmocka_unit_test_teardown(test_redis_whose_primary_is_killed, pools_cleanup),
+        cmocka_unit_test_teardown(test_redis_whose_primary_is_stopped, pools_cleanup),
+        cmocka_unit_test_teardown(test_chain, pools_cleanup),
+        cmocka_unit_test_teardown(test_promoted_while_the_primary_is_away, pools_cleanup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -42,17 +42,6 @@ struct failover *failover_create(struct worker *w) {
     return f;
 }
 
-void failover_free(struct failover **failover) {
-    struct failover *f = *failover;
-    if (f == NULL)
-        return;
-    *failover = NULL;
-    upstream_free(&f->target);
-    router_forget(f->w->router, &f->pipeline);
-    session_free(&f->session);
-    mem_free(f);
-}
-
 /* ---- saying it ---- */
 static void set_state(struct failover *f, enum state state) {
     f->state = state;
@@ -135,9 +124,7 @@ static void drain(struct failover *f) {
 static void after_wait(struct failover *f, int64_t replicas) {
     if (generations(f) != f->generations)
         end(f, "a worker went down meanwhile");
-    else if (replicas >= f->order.replicas)
-        promote(f);
-    else if (f->order.force)
+    else if (replicas >= f->order.replicas || f->order.force)
         promote(f);
     else
         end(f, "the replicas did not get all of the stream in time");
@@ -203,7 +190,6 @@ void failover_cron(struct failover *f) {
         if (!f->promoted && clock_mono_ms() > f->deadline_ms)
             end(f, "it did not answer in time; it may be a primary now");
     }
-    failover_turn(f);
 }
 
 /* ---- the command ---- */

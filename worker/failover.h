@@ -17,11 +17,10 @@ struct worker;
 struct failover;
 
 struct failover *failover_create(struct worker *w);
-void failover_free(struct failover **failover);
 /* Hooks of command_env. */
 const char *failover_begin(struct failover *failover, const struct failover_order *order);
 bool failover_abort(struct failover *failover);
-/* Once a turn, and ten times a second. */
+/* Once a turn: the next step. / Ten times a second: the target, which may not answer. */
 void failover_turn(struct failover *failover);
 void failover_cron(struct failover *failover);
 

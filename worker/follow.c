@@ -31,8 +31,8 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
                                        const struct upstream_hooks *hooks) {
     struct follow_link *link = mem_calloc(1, sizeof *link);
     const struct slot_map *slots = f->w->segment.slots;
-    char dir[1024];
-    snprintf(dir, sizeof dir, "%s/shard-%04u", f->w->config->dir, f->w->env.shard);
+    char dir[WORKER_PATH_BYTES];
+    worker_path(f->w, f->w->env.shard, NULL, dir);
     link->follow = f;
     session_init(&link->session, SESSION_INTERNAL);
     link->session.authenticated = link->session.upstream = true;
@@ -109,8 +109,8 @@ static bool is_followed(const struct follow *f) {
     "sync-in-progress" /* in the shard's folder while the data are neither old nor new */
 
 static bool is_marked(const struct follow *f, uint32_t shard) {
-    char path[1200];
-    snprintf(path, sizeof path, "%s/shard-%04u/" MARK_NAME, f->w->config->dir, shard);
+    char path[WORKER_PATH_BYTES];
+    worker_path(f->w, shard, MARK_NAME, path);
     return access(path, F_OK) == 0;
 }
 
@@ -127,9 +127,9 @@ static int make_mark(const char *dir, const char *path, char *why_r, size_t why_
 /* The mark outlives a crash: until the next sync is over nobody is shown what lies here. It goes before the
  * metric does: whoever has seen the one may look for the other. */
 int follow_set_syncing(struct follow *f, bool on) {
-    char dir[1024], path[1200], why[1400] = "";
-    snprintf(dir, sizeof dir, "%s/shard-%04u", f->w->config->dir, f->w->env.shard);
-    snprintf(path, sizeof path, "%s/" MARK_NAME, dir);
+    char dir[WORKER_PATH_BYTES], path[WORKER_PATH_BYTES], why[WORKER_PATH_BYTES + 200] = "";
+    worker_path(f->w, f->w->env.shard, NULL, dir);
+    worker_path(f->w, f->w->env.shard, MARK_NAME, path);
     int result = on ? make_mark(dir, path, why, sizeof why) : 0;
     if (!on && unlink(path) != 0 && errno != ENOENT)
         snprintf(why, sizeof why, "cannot remove %s: %s", path, strerror(errno));
@@ -218,10 +218,10 @@ void follow_configure(struct follow *f) {
 /* Has the file that waits come as it was sent? If not, what we have is untouched, and the link begins again. */
 static bool is_whole(struct follow_link *link) {
     const struct worker *w = link->follow->w;
-    char path[1200];
+    char path[WORKER_PATH_BYTES];
     if (upstream_snapshot_is_whole(link->upstream))
         return true;
-    snprintf(path, sizeof path, "%s/shard-%04u/%s", w->config->dir, w->env.shard, link->snapshot);
+    worker_path(w, w->env.shard, link->snapshot, path);
     unlink(path);
     link->snapshot[0] = '\0';
     upstream_fail(link->upstream, true,

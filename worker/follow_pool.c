@@ -56,17 +56,12 @@ static bool has_all_slots(const struct follow_link *link) {
     return link->first_slot == 0 && link->last_slot == SLOT_COUNT - 1;
 }
 
-/* Here they would meet the keys of all links, which are not at the same place in time. */
-static bool is_of_whole_databases(struct bytes name) {
-    return bytes_equal_nocase(name, "flushall") || bytes_equal_nocase(name, "flushdb") ||
-           bytes_equal_nocase(name, "swapdb");
-}
-
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct follow_link *link = arg;
     if (follow_is_service(argv[0]))
         return true;
-    if (!has_all_slots(link) && is_of_whole_databases(argv[0])) {
+    /* They would meet the keys of all links, which are not at the same place in time. */
+    if (!has_all_slots(link) && upstream_is_of_whole_databases(argv[0])) {
         upstream_fail(link->upstream, true, "FLUSHALL, FLUSHDB or SWAPDB of one of several links");
         return false;
     }
@@ -332,9 +327,8 @@ static bool all_whole(const struct follow *f) {
 
 void follow_pool_load(struct follow_link *link) {
     struct follow *f = link->follow;
-    char path[1200], why[512] = "the link was lost meanwhile";
-    snprintf(path, sizeof path, "%s/shard-%04u/%s", f->w->config->dir, f->w->env.shard,
-             link->snapshot);
+    char path[WORKER_PATH_BYTES], why[512] = "the link was lost meanwhile";
+    worker_path(f->w, f->w->env.shard, link->snapshot, path);
     link->snapshot[0] = '\0';
     if (!is_loading(link)) {
         unlink(path);

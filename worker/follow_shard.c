@@ -68,13 +68,13 @@ static void on_snapshot(void *arg, const char *file) {
 
 void follow_shard_load(struct follow_link *link) {
     struct worker *w = link->follow->w;
-    char path[1200], why[512], file[sizeof link->snapshot];
+    char path[WORKER_PATH_BYTES], why[512], file[sizeof link->snapshot];
     struct upstream_view view;
     snprintf(file, sizeof file, "%s", link->snapshot);
     link->snapshot[0] = '\0';
     upstream_view(link->upstream, &view);
     if (follow_set_syncing(link->follow, true) != 0) {
-        snprintf(path, sizeof path, "%s/shard-%04u/%s", w->config->dir, w->env.shard, file);
+        worker_path(w, w->env.shard, file, path);
         unlink(path);
         upstream_fail(link->upstream, true, "its snapshot cannot be loaded");
         return;

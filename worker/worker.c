@@ -165,11 +165,16 @@ static void end_diskless(void *arg) {
     persist_diskless_end(w->persist);
 }
 
+void worker_path(const struct worker *w, uint32_t shard, const char *name,
+                 char path_r[WORKER_PATH_BYTES]) {
+    snprintf(path_r, WORKER_PATH_BYTES, "%s/shard-%04u%s%s", w->config->dir, shard,
+             name != NULL ? "/" : "", name != NULL ? name : "");
+}
+
 static int open_snapshot(void *arg) {
     struct worker *w = arg;
-    char path[2048];
-    snprintf(path, sizeof path, "%s/shard-%04u/%s", w->config->dir, w->env.shard,
-             w->config->dbfilename);
+    char path[WORKER_PATH_BYTES];
+    worker_path(w, w->env.shard, w->config->dbfilename, path);
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
@@ -211,8 +216,8 @@ static void open_feed(struct worker *w, const char *dir) {
 }
 
 static int open_persist(struct worker *w, uint32_t shard, char *error, size_t error_bytes) {
-    char dir[1024];
-    snprintf(dir, sizeof(dir), "%s/shard-%04u", w->config->dir, shard);
+    char dir[WORKER_PATH_BYTES];
+    worker_path(w, shard, NULL, dir);
     open_primary(w);
     open_feed(w, dir);
     struct persist_hooks hooks = {.arg = w,

@@ -67,6 +67,10 @@ struct worker {
 int worker_open(struct worker *w, uint32_t shard, uint32_t generation);
 /* Load the files and serve until told to stop. Returns the exit code. */
 int worker_run(struct worker *w);
+enum { WORKER_PATH_BYTES = 2048 };
+/* DIR/shard-NNNN/name, or without a name (NULL) the shard's folder. */
+void worker_path(const struct worker *w, uint32_t shard, const char *name,
+                 char path_r[WORKER_PATH_BYTES]);
 
 /* ---- worker_turn.c ---- */
 void worker_turns_start(struct worker *w);

@@ -28,7 +28,6 @@ void panic_at(const char *file, int line, const char *format, ...) {
     va_end(args);
     log_warning("PANIC at %s:%d: %s", file, line, text);
     write_backtrace();
-    signal(SIGABRT, SIG_DFL);
     abort();
 }
 

@@ -42,7 +42,8 @@ for target in "$@"; do
         -max_len=8192 -verbosity=0 -print_final_stats=1 -artifact_prefix="$build/$target-" \
         "$build/found_$target" "tests/fuzz/corpus/$target" $more >"$build/$target.log" 2>&1; then
         tail -n 40 "$build/$target.log"
-        echo "fuzz: $target FAILED; the input is $build/$target-*"
+        echo "fuzz: $target FAILED; the input is $build/$target-*, in base64:"
+        cat "$build/$target"-* | base64 | head -n 150
         exit 1
     fi
     sed -n 's/^stat::number_of_executed_units: */fuzz: inputs tried: /p' "$build/$target.log"

@@ -60,20 +60,10 @@ static void *count_up(void *arg) {
     return NULL;
 }
 
-static int64_t full_syncs(const struct pool *pool) {
-    int64_t sum = 0;
-    for (unsigned i = 0; i < WORKERS; i++) {
-        int64_t count = pool_number(pool, "workers.%u.metrics.primary_full_syncs", i);
-        assert_true(count >= 0);
-        sum += count;
-    }
-    return sum;
-}
-
 /* named: the target is, else it is found. */
 static void change_places(struct pool *primary, struct pool *replica, bool named) {
     static struct counter counters[COUNTERS]; /* a failed test leaves the threads */
-    int64_t full = full_syncs(primary);
+    int64_t full = pool_sum(primary, "primary_full_syncs");
     for (unsigned i = 0; i < COUNTERS; i++) {
         counters[i] = (struct counter){.port = primary->port, .number = i};
         assert_int_equal(pthread_create(&counters[i].thread, NULL, count_up, &counters[i]), 0);
@@ -98,7 +88,7 @@ static void change_places(struct pool *primary, struct pool *replica, bool named
         expect_integer(r, 1, "DEL counter:%u", i);
     }
     AWAIT(strcmp(info_field(c, "replication", "master_failover_state"), "no-failover") == 0);
-    assert_int_equal(full_syncs(primary), full);
+    assert_int_equal(pool_sum(primary, "primary_full_syncs"), full);
     redisFree(r);
     redisFree(c);
 }

@@ -97,6 +97,9 @@ int64_t pool_number(const struct pool *pool, const char *format, ...)
 const char *pool_text(const struct pool *pool, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* A metric of all workers together; every worker must have it. */
+int64_t pool_sum(const struct pool *pool, const char *metric);
+
 pid_t pool_worker_pid(const struct pool *pool, unsigned worker);
 pid_t pool_front_pid(const struct pool *pool);
 /* Kill a process of the pool; wait until a new one has taken its place and serves. */

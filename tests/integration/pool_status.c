@@ -47,6 +47,16 @@ int64_t pool_number(const struct pool *pool, const char *format, ...) {
     return number;
 }
 
+int64_t pool_sum(const struct pool *pool, const char *metric) {
+    int64_t sum = 0;
+    for (unsigned i = 0; i < pool->workers; i++) {
+        int64_t value = pool_number(pool, "workers.%u.metrics.%s", i, metric);
+        assert_true(value > -1);
+        sum += value;
+    }
+    return sum;
+}
+
 const char *pool_text(const struct pool *pool, const char *format, ...) {
     static char text[512];
     char path[128];

@@ -24,16 +24,6 @@ static struct proxy *proxy_of(const struct pool *pool) {
 
 /* ---- what it cost ---- */
 
-static int64_t sum_of(const struct pool *pool, const char *metric) {
-    int64_t sum = 0;
-    for (unsigned i = 0; i < pool->workers; i++) {
-        int64_t value = pool_number(pool, "workers.%u.metrics.%s", i, metric);
-        assert_true(value > -1);
-        sum += value;
-    }
-    return sum;
-}
-
 struct follower {
     int port;
     const struct pool *pool; /* or the folder of a redis-server's log */
@@ -41,11 +31,12 @@ struct follower {
 };
 
 static int64_t follower_full_syncs(const struct follower *f) {
-    return f->pool ? sum_of(f->pool, "primary_full_syncs") : log_lines(f->dir, "Full resync from");
+    return f->pool ? pool_sum(f->pool, "primary_full_syncs")
+                   : log_lines(f->dir, "Full resync from");
 }
 
 static int64_t partial_syncs(const struct follower *f) {
-    return f->pool ? sum_of(f->pool, "primary_partial_syncs")
+    return f->pool ? pool_sum(f->pool, "primary_partial_syncs")
                    : log_lines(f->dir, "Successful partial resync");
 }
 
@@ -190,14 +181,14 @@ static void test_slow_replica(void **state) {
     write_much(primary->port, 0, 1);
     follow(pool->port, PROXY_HOST, primary->port);
     AWAIT(link_is_up(pool->port));
-    int64_t before = sum_of(primary, "used_memory_bytes");
+    int64_t before = pool_sum(primary, "used_memory_bytes");
     proxy_throttle(proxy, 20000);
     for (unsigned round = 1; round <= 12; round++) {
         if (round == 7)
             proxy_stall_after(proxy, 0);
         took_ms = write_much(primary->port, round, 4);
         longest_ms = took_ms > longest_ms ? took_ms : longest_ms;
-        assert_true(sum_of(primary, "used_memory_bytes") < before + 2 * HARD + SPARE);
+        assert_true(pool_sum(primary, "used_memory_bytes") < before + 2 * HARD + SPARE);
     }
     assert_true(log_lines(primary->dir, "it is slower than client-output-buffer-limit allows") > 0);
     assert_true(longest_ms < LONGEST_MS);

@@ -402,8 +402,8 @@ static void put_ago(const struct info *info, const char *name, uint64_t ms) {
     buf_printf(info->out, "%s:%lld\r\n", name, ms > 0 ? (long long)(ms / 1000) : -1LL);
 }
 
-/* The primary that is followed. The link is up when all links of the pool are. */
-static void put_primary(const struct info *info) {
+/* With the primary that is followed. The link is up when all links of the pool are. */
+static void put_role(const struct info *info) {
     const struct config *config = ctx_config(info->ctx);
     char host[320] = "", port[16] = "";
     bool up = info->ctx->env->primary_is_up;
@@ -411,6 +411,10 @@ static void put_primary(const struct info *info) {
     uint64_t done = sum(info, METRIC_primary_sync_done_bytes);
     bool transfer =
         !up && (sum(info, METRIC_primary_transfers) > 0 || sum(info, METRIC_primary_syncing) > 0);
+    if (config->replicaof[0] == '\0') {
+        put_text(info, "role", "master");
+        return;
+    }
     (void)!sscanf(config->replicaof, "%319s %15s", host, port);
     put_text(info, "role", "slave");
     put_text(info, "master_host", host);
@@ -480,18 +484,11 @@ static void section_replication(const struct info *info) {
     const struct segment *segment = info->ctx->env->segment;
     const struct primary *primary = info->ctx->env->primary;
     bool is_whole_pool = segment != NULL && segment->workers == 1;
+    put_role(info);
     if ((!info->pool || is_whole_pool) && primary != NULL) {
-        if (ctx_config(info->ctx)->replicaof[0] == '\0')
-            put_text(info, "role", "master");
-        else
-            put_primary(info);
         replication_info(primary, ctx_config(info->ctx), info->out);
         return;
     }
-    if (ctx_config(info->ctx)->replicaof[0] == '\0')
-        put_text(info, "role", "master");
-    else
-        put_primary(info);
     put(info, "connected_slaves",
         sum(info, METRIC_connected_replicas) + sum(info, METRIC_merged_replicas));
     put_text(info, "master_failover_state", failover_state_name(segment));

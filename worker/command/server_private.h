@@ -64,9 +64,11 @@ void reply_words_as_set(struct reply *r, struct bytes list, char separator);
 /* ---- cmd_replication.c ---- */
 struct primary;
 /* The lines of INFO replication for this shard. */
-/* As INFO says it; of the pool. */
-const char *failover_state_name(const struct segment *segment);
 void replication_info(const struct primary *primary, const struct config *config, struct buf *out);
+
+/* ---- cmd_failover.c ---- */
+/* What INFO says of a failover of the pool. */
+const char *failover_state_name(const struct segment *segment);
 
 /* ---- command_docs.c ---- */
 /* The `arguments` array of COMMAND DOCS from the row's syntax. */

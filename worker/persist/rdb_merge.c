@@ -3,8 +3,8 @@
  * another file: a SELECTDB comes first. */
 #include "worker/persist/rdb_merge.h"
 #include "worker/persist/rdb_private.h"
+#include "worker/persist/snapshot_check.h"
 
-#include "shared/base/crc.h"
 #include "shared/base/mem.h"
 
 #include <errno.h>
@@ -72,13 +72,6 @@ static int open_source(const char *dir, const char *name, struct source *s, char
 }
 
 /* ---- copying ---- */
-static uint64_t u64le(const unsigned char *at) {
-    uint64_t value = 0;
-    for (int i = 7; i >= 0; i--)
-        value = value << 8 | at[i];
-    return value;
-}
-
 static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high) {
     return value < low ? low : value > high ? high : value;
 }
@@ -86,9 +79,10 @@ static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high) {
 /* All of it is read, for its checksum; the keys go out. */
 static int copy_source(const struct source *s, struct rdb_out *out, const _Atomic bool *stop,
                        char *block, const char **why_r) {
-    uint64_t at = 0, crc = 0, end = s->bytes - RDB_TRAILER_BYTES;
-    while (at <= end) { /* with the EOF opcode, without the checksum */
-        uint64_t left = end + 1 - at, want = left < COPY_BYTES ? left : COPY_BYTES;
+    struct snapshot_check check = {0};
+    uint64_t end = s->bytes - RDB_TRAILER_BYTES;
+    for (uint64_t at = 0; at < s->bytes;) {
+        uint64_t left = s->bytes - at, want = left < COPY_BYTES ? left : COPY_BYTES;
         ssize_t n = pread(s->fd, block, want, (off_t)at);
         if (n < 0 && errno == EINTR)
             continue;
@@ -98,16 +92,13 @@ static int copy_source(const struct source *s, struct rdb_out *out, const _Atomi
         }
         uint64_t next = at + (uint64_t)n, from = clamp(s->body, at, next);
         uint64_t to = clamp(end, from, next);
-        crc = crc64(crc, block, (size_t)n);
+        snapshot_check_add(&check, block, (size_t)n);
         buf_append(out->buf, block + (from - at), (size_t)(to - from));
         rdb_out_breathe(out);
         at = next;
     }
-    unsigned char stored[8];
-    if (pread(s->fd, stored, sizeof stored, (off_t)end + 1) != sizeof stored)
-        *why_r = "it ends too early";
-    else if (u64le(stored) != 0 && u64le(stored) != crc)
-        *why_r = "its checksum is wrong";
+    if (!snapshot_check_is_whole(&check))
+        *why_r = "its checksum is wrong, or its end";
     else if (out->error != 0)
         *why_r = strerror(out->error);
     else

@@ -20,21 +20,6 @@ struct feed *feed_create(void *loop, const char *dir, const struct config *confi
     return f;
 }
 
-void feed_free(struct feed **feed) {
-    struct feed *f = *feed;
-    if (f == NULL)
-        return;
-    *feed = NULL;
-    LIST_EACH(node, &f->runs)
-    run_of(node)->merge.stop = true;
-    if (f->background != NULL)
-        background_free(&f->background);
-    while (!list_empty(&f->runs))
-        feed_run_free(run_of(f->runs.next));
-    mem_free(f->dir);
-    mem_free(f);
-}
-
 /* ---- who is served by which ---- */
 static struct feed_run *find_continued(const struct feed *f, struct bytes id, int64_t offset) {
     LIST_EACH(node, &f->runs) {

@@ -37,8 +37,6 @@ struct feed_hooks {
 /* loop: struct ev_loop. dir: where the snapshots are put together. config is live; all outlive the object. */
 struct feed *feed_create(void *loop, const char *dir, const struct config *config, uint32_t shards,
                          const struct feed_hooks *hooks);
-/* The replicas' connections must be gone. */
-void feed_free(struct feed **feed);
 /* As replica_sync(), of the merged stream. False: so many runs that another can't begin; try again. */
 bool feed_sync(struct feed *feed, struct replica *replica, struct bytes id, int64_t offset,
                bool old);

@@ -14,11 +14,6 @@
 enum { WHOLE_MAX = 50, SPAN_MAX = 10, LATE_MAX = 6000 }; /* tenths of a second */
 
 /* ---- commands of whole databases ---- */
-static bool is_of_whole_databases(struct bytes name) {
-    return bytes_equal_nocase(name, "flushall") || bytes_equal_nocase(name, "flushdb") ||
-           bytes_equal_nocase(name, "swapdb");
-}
-
 /* True if all shards have come to it. */
 static bool all_hold_the_same(const struct feed_run *run) {
     const struct feed_link *first = &run->links[0];
@@ -169,7 +164,7 @@ enum feed_held feed_hold(struct feed_link *link, uint32_t argc, const struct byt
         return FEED_WAIT;
     if (argc == 2 && bytes_equal_nocase(argv[0], "select"))
         return select_db(link, argv[1]);
-    if (is_of_whole_databases(argv[0]))
+    if (upstream_is_of_whole_databases(argv[0]))
         return hold_whole(link, raw);
     if (!link->in_part)
         return FEED_PASS;

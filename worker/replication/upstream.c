@@ -8,6 +8,7 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
+#include "worker/persist/aof.h"
 #include "worker/replication/resolve.h"
 #include "worker/resp/peek.h"
 
@@ -37,6 +38,11 @@ const char *upstream_state_name(enum upstream_state state) {
 #undef X
     };
     return names[state];
+}
+
+bool upstream_is_of_whole_databases(struct bytes command) {
+    return bytes_equal_nocase(command, "flushall") || bytes_equal_nocase(command, "flushdb") ||
+           bytes_equal_nocase(command, "swapdb");
 }
 
 void upstream_set_state(struct upstream *u, enum upstream_state state) {
@@ -199,17 +205,8 @@ void upstream_start(struct upstream *u, const char *id, uint64_t offset) {
 }
 
 /* ---- out ---- */
-static void put_command(struct buf *out, uint32_t argc, const struct bytes *argv) {
-    buf_printf(out, "*%u\r\n", argc);
-    for (uint32_t i = 0; i < argc; i++) {
-        buf_printf(out, "$%zu\r\n", argv[i].len);
-        buf_append_bytes(out, argv[i]);
-        buf_append_text(out, "\r\n");
-    }
-}
-
 void upstream_say(struct upstream *u, uint32_t argc, const struct bytes *argv) {
-    put_command(&u->out, argc, argv);
+    aof_format_command(&u->out, argc, argv);
     ev_io_start(u->loop, &u->writable);
 }
 

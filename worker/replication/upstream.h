@@ -31,6 +31,8 @@ enum upstream_state {
 #undef X
 };
 const char *upstream_state_name(enum upstream_state state);
+/* FLUSHALL, FLUSHDB, SWAPDB: who reads several streams can't run what one of them says. */
+bool upstream_is_of_whole_databases(struct bytes command);
 
 enum upstream_taken { UPSTREAM_TAKEN, UPSTREAM_NOT_NOW, UPSTREAM_ONE_BY_ONE };
 enum { UPSTREAM_AHEAD = 16 };

@@ -52,11 +52,10 @@ bool router_batch_add(struct router *r, struct router_batch *b, uint32_t db,
 
 /* False, and the pipeline stalls, while too much waits for a shard of it or this one is locked. */
 static bool may_begin(struct router *r, struct pipeline *p, const struct router_batch *b) {
-    uint64_t limit = (uint64_t)r->env->config->relay_backlog_limit;
     for (uint32_t i = 0; i < r->shards; i++) {
         if (b->count[i] == 0)
             continue;
-        if (i == r->self ? r->lock.held : link_backlog_bytes(r->links, i) > limit) {
+        if (i == r->self ? r->lock.held : serve_is_congested(r, i)) {
             r->full[i] = i != r->self;
             r->any_full = r->any_full || i != r->self;
             router_stall(r, p, i);

@@ -38,7 +38,7 @@ static void count_refusal(struct request *q) {
  * will take what waits for it soon, stalls the client and the command is not begun. */
 static bool shard_takes(struct request *q, uint32_t shard) {
     struct router *r = q->r;
-    if (link_backlog_bytes(r->links, shard) > (uint64_t)r->env->config->relay_backlog_limit) {
+    if (serve_is_congested(r, shard)) {
         if (link_is_up(r->links, shard)) {
             router_stall(r, q->p, shard);
             r->full[shard] = r->any_full = q->not_begun = true;

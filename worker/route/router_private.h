@@ -178,6 +178,9 @@ void serve_answer(struct router *r, uint32_t peer, const struct relay_frame *req
 void serve_parked(struct router *r);
 /* Take a frame out of the parking place; false: it is not there. */
 bool serve_unpark(struct router *r, uint32_t peer, uint8_t type, uint64_t token);
+/* So much waits for this peer that it must take some of it before it gets more. It reads its ring whatever
+ * happens, so this passes, or the peer dies. Never true of this shard. */
+bool serve_is_congested(const struct router *r, uint32_t peer);
 /* Is there one whose turn has come? */
 bool serve_may_go_on(const struct router *r);
 void serve_unlock(struct router *r);

@@ -80,16 +80,14 @@ static void serve_now(struct router *r, uint32_t peer, const struct relay_frame 
         gather_serve_lock(r, peer, frame, body);
 }
 
-/* So much waits for this peer that it must take some of it before it gets more answers. It reads its
- * ring whatever happens, so this passes, or the peer dies. */
-static bool is_congested(const struct router *r, uint32_t peer) {
+bool serve_is_congested(const struct router *r, uint32_t peer) {
     return peer != r->self &&
            link_backlog_bytes(r->links, peer) > (uint64_t)r->env->config->relay_backlog_limit;
 }
 
 bool serve_may_go_on(const struct router *r) {
     return !r->lock.held && !list_empty(&r->lock.parked) &&
-           !is_congested(r, LIST_ENTRY(r->lock.parked.next, struct parked, link)->peer);
+           !serve_is_congested(r, LIST_ENTRY(r->lock.parked.next, struct parked, link)->peer);
 }
 
 bool serve_unpark(struct router *r, uint32_t peer, uint8_t type, uint64_t token) {
@@ -111,7 +109,7 @@ void serve_frame(struct router *r, uint32_t peer, const struct relay_frame *fram
     case RELAY_BATCH:
     case RELAY_LOCK:
         /* Also behind others that are parked already: per-key order is the order of arrival. */
-        if (r->lock.held || !list_empty(&r->lock.parked) || is_congested(r, peer))
+        if (r->lock.held || !list_empty(&r->lock.parked) || serve_is_congested(r, peer))
             park_frame(&r->lock.parked, peer, frame, body);
         else
             serve_now(r, peer, frame, body);

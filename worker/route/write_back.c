@@ -3,8 +3,6 @@
 
 #include "worker/replication/propagate.h"
 
-#include <stdio.h>
-
 void write_back_command(struct buf *out, uint32_t db, uint32_t argc, const struct bytes *argv) {
     if (out->len == 0)
         buf_append(out, &(struct write_back){0}, sizeof(struct write_back));
@@ -56,15 +54,9 @@ static bool write_back_one(struct router *r, struct bytes *body, struct buf *out
     return ctx.reply.errors == 0;
 }
 
-static void propagate_word(struct router *r, uint32_t db, const char *word) {
-    char text[32];
-    snprintf(text, sizeof(text), "*1\r\n$%zu\r\n%s\r\n", strlen(word), word);
-    if (r->env->propagate != NULL)
-        propagate_raw(r->env->propagate, db, bytes_of_text(text));
-}
-
 bool write_back_run(struct router *r, struct bytes body, uint32_t count, bool batch,
                     struct buf *out) {
+    const struct bytes multi = BYTES_LITERAL("MULTI"), exec = BYTES_LITERAL("EXEC");
     struct write_back head = {0};
     if (body.len < sizeof(head))
         return false;
@@ -74,16 +66,17 @@ bool write_back_run(struct router *r, struct bytes body, uint32_t count, bool ba
     if (rest.len >= sizeof(db))
         memcpy(&db, rest.ptr, sizeof(db)); /* of the first command */
     bool is_part = head.parts > 1 && r->env->propagate != NULL, ok = true;
+    bool is_framed = batch && r->env->propagate != NULL;
     if (is_part)
         propagate_part(r->env->propagate, head.span, head.parts);
-    if (batch)
-        propagate_word(r, db, "MULTI");
+    if (is_framed)
+        propagate_command(r->env->propagate, db, 1, &multi);
     r->internal.upstream = batch;
     for (uint32_t i = 0; i < count && (ok || batch); i++)
         ok = write_back_one(r, &rest, out) && ok;
     r->internal.upstream = false;
-    if (batch)
-        propagate_word(r, r->internal.db, "EXEC");
+    if (is_framed)
+        propagate_command(r->env->propagate, r->internal.db, 1, &exec);
     if (is_part)
         propagate_part_end(r->env->propagate);
     return ok;

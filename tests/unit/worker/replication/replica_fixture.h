@@ -6,6 +6,10 @@
 #include "tests/unit/worker/persist/shard_fixture.h"
 #include "worker/replication/primary_private.h"
 
+/* What a stream says of it. */
+#define SELECT_0  "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
+#define SET(k, v) "*3\r\n$3\r\nSET\r\n$1\r\n" k "\r\n$1\r\n" v "\r\n"
+
 enum { PEERS = 6 };
 
 struct peer {

@@ -14,9 +14,6 @@
 #include "shared/base/clock.h"
 #include "tests/unit/worker/replication/replica_fixture.h"
 
-#define SELECT_0  "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
-#define SET(k, v) "*3\r\n$3\r\nSET\r\n$1\r\n" k "\r\n$1\r\n" v "\r\n"
-
 static struct scene *w;
 
 static int set_up(void **state) {

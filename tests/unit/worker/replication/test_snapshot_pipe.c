@@ -14,9 +14,6 @@
 #include "shared/base/clock.h"
 #include "tests/unit/worker/replication/replica_fixture.h"
 
-#define SELECT_0  "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
-#define SET(k, v) "*3\r\n$3\r\nSET\r\n$1\r\n" k "\r\n$1\r\n" v "\r\n"
-
 /* More than pipe, piece and sockets hold. */
 enum { MUCH_BYTES = 4000000, TIMEOUT_MS = 60000 };
 

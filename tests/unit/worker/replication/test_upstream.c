@@ -230,18 +230,23 @@ static void test_mark(void **state) {
     }
 }
 
+/* The connection ends within the snapshot: nothing is left of it. */
+static void expect_given_up(struct link *l) {
+    shutdown(l->fd, SHUT_RDWR);
+    TURN_UNTIL(l, view(l).state == UPSTREAM_WAITING);
+    assert_int_equal(l->snapshots, 0);
+    assert_string_equal(upstream_id(l->upstream), "");
+    expect_no_file(l);
+    end(l);
+}
+
 static void test_no_mark(void **state) {
     struct link l;
     begin(&l, false, "127.0.0.1");
     upstream_start(l.upstream, "", 0);
     say(&l, TO_MARK "aaaaaaaaaabbbbbbbbbbccccccccccddddddddd", strlen(TO_MARK) + sizeof MARK - 2);
     TURN_UNTIL(&l, view(&l).state == UPSTREAM_TRANSFER);
-    shutdown(l.fd, SHUT_RDWR);
-    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
-    assert_int_equal(l.snapshots, 0);
-    assert_string_equal(upstream_id(l.upstream), "");
-    expect_no_file(&l);
-    end(&l);
+    expect_given_up(&l);
 }
 
 /* It never ends, and the disk does. */
@@ -276,12 +281,7 @@ static void test_cut_file(void **state) {
     upstream_start(l.upstream, "", 0);
     say(&l, said, sizeof said - 1);
     TURN_UNTIL(&l, view(&l).sync_done_bytes == 12);
-    shutdown(l.fd, SHUT_RDWR);
-    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
-    assert_int_equal(l.snapshots, 0);
-    assert_string_equal(upstream_id(l.upstream), "");
-    expect_no_file(&l);
-    end(&l);
+    expect_given_up(&l);
 }
 
 /* A whole snapshot, then a stream: a transaction counts when its end is there. */

@@ -1,8 +1,9 @@
 /* snapshot_check.c - see the header. */
-#include "worker/replication/snapshot_check.h"
+#include "worker/persist/snapshot_check.h"
 
 #include "shared/base/crc.h"
 
+#include <endian.h>
 #include <string.h>
 
 enum { RDB_EOF = 0xff };
@@ -22,10 +23,9 @@ void snapshot_check_add(struct snapshot_check *c, const void *data, size_t len) 
 }
 
 bool snapshot_check_is_whole(const struct snapshot_check *c) {
-    uint64_t sent = 0;
+    uint64_t sent;
     if (c->end_len < SNAPSHOT_END_BYTES || c->end[0] != RDB_EOF)
         return false;
-    for (unsigned i = 0; i < 8; i++)
-        sent |= (uint64_t)c->end[1 + i] << (8 * i);
-    return sent == 0 || sent == crc64(c->crc, c->end, 1);
+    memcpy(&sent, c->end + 1, sizeof sent);
+    return sent == 0 || le64toh(sent) == crc64(c->crc, c->end, 1);
 }

@@ -1,11 +1,11 @@
-/* snapshot_check.h - does a snapshot that comes in piece by piece end as one does? Known without reading it again,
+/* snapshot_check.h - does a snapshot that goes by piece by piece end as one does? Known without reading it again,
  * before anything makes room for it.
  *
  *   REDIS0011 ... 0xFF <CRC-64 of all before, little endian; 0: its writer made none>
  *
  * The format is the RDB's of version 5 and later: whoever speaks PSYNC sends no older one. */
-#ifndef REMUDA_REPLICATION_SNAPSHOT_CHECK_H
-#define REMUDA_REPLICATION_SNAPSHOT_CHECK_H
+#ifndef REMUDA_PERSIST_SNAPSHOT_CHECK_H
+#define REMUDA_PERSIST_SNAPSHOT_CHECK_H
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

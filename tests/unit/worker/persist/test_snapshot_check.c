@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "shared/base/crc.h"
-#include "worker/replication/snapshot_check.h"
+#include "worker/persist/snapshot_check.h"
 
 enum { LEN = 60 };
 

@@ -16,7 +16,6 @@ enum { SHORT_TURN_BYTES = 16 * 1024 };
 struct follow *follow_create(struct worker *w) {
     struct follow *f = mem_calloc(1, sizeof *f);
     f->w = w;
-    f->of_family = w->config->replicaof[0] != '\0'; /* what is loaded bears its name */
     return f;
 }
 
@@ -185,6 +184,12 @@ static void set_target(struct follow *f, const char *target) {
     f->host[0] = '\0';
     (void)!sscanf(target, "%319s %u", f->host, &port);
     f->port = port;
+}
+
+bool follow_loaded(struct follow *f) {
+    f->of_family = f->w->config->replicaof[0] != '\0';
+    propagate_follow(f->w->propagate, f->of_family);
+    return f->of_family;
 }
 
 void follow_configure(struct follow *f) {

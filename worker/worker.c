@@ -300,9 +300,7 @@ static int load(struct worker *w) {
     w->env.loading = false;
     w->propagate = propagate_create(persist_aof(w->persist), primary_backlog(w->primary));
     primary_open(w->primary, w->propagate);
-    bool follows = w->config->replicaof[0] != '\0';
-    propagate_follow(w->propagate, follows); /* before the primary is found, too */
-    primary_restore(w->primary, w->refill, !follows);
+    primary_restore(w->primary, w->refill, !follow_loaded(w->follow));
     refill_free(&w->refill);
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();

@@ -28,8 +28,8 @@ struct persist_hooks {
      * an error text if the command is refused: the load then fails. */
     int (*apply)(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                  size_t error_bytes);
-    /* Each command of the log in turn, and its bytes, also those of a transaction that is applied later; but
-     * not the log's checksums. May be NULL. */
+    /* Each command of the log that is applied in turn, before it is, and its bytes; also MULTI and EXEC, which
+     * are not applied, but not the log's checksums. May be NULL. */
     void (*read)(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw);
     /* Does this shard own the key's slot? A file with other keys is refused. NULL: it owns all. */
     bool (*owns)(void *arg, struct bytes key);

@@ -63,7 +63,7 @@ void primary_become(struct primary *p, const char *id, uint64_t offset) {
     drop_all(p, "the data is another history's now");
     backlog_become(&p->backlog, id, offset);
     backlog_keep(&p->backlog);
-    p->marked = offset;
+    p->marked = p->offered = offset;
 }
 
 void primary_forget(struct primary *p) {

@@ -335,9 +335,12 @@ static ssize_t write_piece(struct replica *r, size_t budget) {
     return n;
 }
 
+/* Not what this turn has made so far: the log has it first, so that a death costs nobody a snapshot. */
 static ssize_t write_stream(struct replica *r, size_t budget) {
     struct bytes piece = backlog_cursor_peek(&r->cursor);
-    ssize_t n = send(r->fd, piece.ptr, piece.len < budget ? piece.len : budget, MSG_NOSIGNAL);
+    uint64_t offered = r->primary->offered - r->cursor.offset;
+    size_t len = piece.len < offered ? piece.len : (size_t)offered;
+    ssize_t n = send(r->fd, piece.ptr, len < budget ? len : budget, MSG_NOSIGNAL);
     if (n > 0)
         backlog_cursor_advance(&r->cursor, (uint64_t)n);
     return n;
@@ -355,7 +358,7 @@ static write_function *next_to_write(const struct replica *r) {
     if (snapshot_pipe_waits_for(r))
         return write_piece;
     bool live = r->state == REPLICA_ONLINE && !r->holds_stream;
-    return live && r->cursor.offset < r->primary->backlog.end ? write_stream : NULL;
+    return live && r->cursor.offset < r->primary->offered ? write_stream : NULL;
 }
 
 void replica_write(struct replica *r) {

@@ -1,6 +1,7 @@
 /* upstream_private.h - the link, for upstream.c (its life), upstream_sync.c (handshake and snapshot). */
 #ifndef REMUDA_REPLICATION_UPSTREAM_PRIVATE_H
 #define REMUDA_REPLICATION_UPSTREAM_PRIVATE_H
+#include "worker/persist/rdb_part.h"
 #include "worker/persist/snapshot_check.h"
 #include "worker/replication/upstream.h"
 

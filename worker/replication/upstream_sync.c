@@ -200,16 +200,13 @@ static bool heard_continue(struct upstream *u, struct bytes line) {
     return true;
 }
 
-/* Room for all that may come in the life of a stream. */
-#define OFFSET_MAX ((uint64_t)INT64_MAX / 2)
-
 static bool heard_full(struct upstream *u, struct bytes line) {
     struct bytes rest = bytes_of(line.ptr + 12, line.len - 12);
     uint64_t offset;
     const size_t id_len = REPLICATION_ID_BYTES - 1;
     if (rest.len < id_len + 2 || rest.ptr[id_len] != ' ' || !is_id(bytes_of(rest.ptr, id_len)) ||
         !bytes_to_u64(bytes_of(rest.ptr + id_len + 1, rest.len - id_len - 1), &offset) ||
-        offset > OFFSET_MAX) {
+        offset > RDB_ORIGIN_OFFSET_MAX) {
         refuse_line(u, "PSYNC", line);
         return false;
     }

@@ -284,6 +284,7 @@ static void transactions_are_whole_or_not_there(void **state) {
         assert_int_equal(loaded.end, before);
         assert_int_equal(loaded.commands, 1);
         assert_true(loaded.crc == crc64(0, log.data, before));
+        assert_true(bytes_equal(buf_bytes(&seen), bytes_of(log.data, before)));
     }
     assert_int_equal(load(buf_bytes(&log), false), 0);
     assert_int_equal(loaded.commands, 3);

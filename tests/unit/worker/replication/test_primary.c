@@ -331,6 +331,21 @@ static void test_backlog_ttl(void **state) {
     assert_false(backlog_continues(s, bytes_of_text(id), end));
 }
 
+/* What a turn has made is in the log before a replica gets it, also one that has waited for room in its socket. */
+static void test_the_log_comes_first(void **state) {
+    struct peer *peer = join_online("");
+    scene_turn(w);
+    size_t before = peer->got.len;
+    shard_run(w->shard, "SET a 1");
+    replica_write(peer->replica);
+    char byte;
+    assert_int_equal(recv(peer->their_fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+    scene_turn(w);
+    scene_turn(w);
+    assert_true(peer->got.len > before);
+    expect_stream(peer, SELECT_0 SET("a", "1"));
+}
+
 /* ---- replicas that leave ---- */
 static void test_leaves_at_each_state(void **state) {
     scene_fill(w, 500000);
@@ -518,6 +533,7 @@ int main(void) {
         CASE(test_leaves_at_each_state),
         CASE(test_connection_breaks),
         CASE(test_another_history),
+        CASE(test_the_log_comes_first),
         CASE(test_another_name),
         CASE(test_options),
         CASE(test_acknowledgements),

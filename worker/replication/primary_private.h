@@ -41,7 +41,7 @@ struct primary {
     struct list replicas;                 /* those past HELLO */
     uint64_t marked;                      /* the end that the log knows of, */
     char marked_id[REPLICATION_ID_BYTES]; /* under this name */
-    uint64_t offered;                     /* the stream's end when it was last handed out; no more is */
+    uint64_t offered; /* the stream's end when it was last handed out; no more is */
     uint64_t pinged_ms, alone_since_ms;
     uint32_t good;
     bool ask;   /* all to acknowledge */

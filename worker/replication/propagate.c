@@ -226,8 +226,8 @@ bool propagate_mark_parse(uint32_t argc, const struct bytes *argv, struct propag
     struct rdb_origin *origin = &mark_r->origin;
     if (!is_mark(argc, argv, mark_prefix, text))
         return false;
-    int fields = sscanf(text, "%40[0-9a-fA-F]:%" SCNu64 ":%u:%16" SCNx64, origin->id, &origin->offset,
-                        &origin->db, &mark_r->crc);
+    int fields = sscanf(text, "%40[0-9a-fA-F]:%" SCNu64 ":%u:%16" SCNx64, origin->id,
+                        &origin->offset, &origin->db, &mark_r->crc);
     mark_r->has_crc = fields == 4;
     if (fields < 3 || strlen(origin->id) != sizeof origin->id - 1 ||
         origin->offset > RDB_ORIGIN_OFFSET_MAX)

@@ -197,8 +197,9 @@ static struct rdb_origin found;
 static void expect_origin(const char *id, const char *offset, bool is_good) {
     struct shard *s = shard_create();
     char content[200], error[256];
-    int len = snprintf(content, sizeof content, "REDIS0003\xfa%crepl-offset%c%s\xfa%crepl-id%c%s\xff",
-                       11, (int)strlen(offset), offset, 7, (int)strlen(id), id);
+    int len =
+        snprintf(content, sizeof content, "REDIS0003\xfa%crepl-offset%c%s\xfa%crepl-id%c%s\xff", 11,
+                 (int)strlen(offset), offset, 7, (int)strlen(id), id);
     shard_write_file(s, "dump.rdb", bytes_of(content, (size_t)len));
     char path[512];
     shard_path(s, "dump.rdb", path);

@@ -148,7 +148,8 @@ static void marks_that_make_no_sense_name_no_place(void **state) {
     assert_false(propagate_mark_parse(2, other, &mark));
     assert_true(names_a_place("repl:" ID ":17:3:00000000000000ab", &mark));
     assert_string_equal(mark.origin.id, ID);
-    assert_true(mark.origin.offset == 17 && mark.origin.db == 3 && mark.has_crc && mark.crc == 0xab);
+    assert_true(mark.origin.offset == 17 && mark.origin.db == 3 && mark.has_crc &&
+                mark.crc == 0xab);
     assert_true(names_a_place("repl:" ID ":4611686018427387903:0", &mark));
     assert_false(mark.has_crc);
     assert_false(names_a_place("repl:" ID ":4611686018427387904:0", &mark));

@@ -258,8 +258,9 @@ static void up_die(struct world *w) {
 /* A replica is promoted in the shard's place, which is to follow it. */
 static void up_is(struct world *w, struct place *holder) {
     struct backlog *s = stream_of(w);
-    if (strcmp(holder->id, s->id) != 0 || !s->kept || holder->offset < backlog_begin(s))
-        return;
+    if (strcmp(holder->id, s->id) != 0 || !s->kept || holder->offset < backlog_begin(s) ||
+        holder->offset > s->end)
+        return; /* what it has is not known here any more */
     struct buf all = bytes_since(s, backlog_begin(s));
     uint64_t begin = backlog_begin(s);
     backlog_become(&w->up, holder->id, begin);

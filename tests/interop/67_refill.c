@@ -3,7 +3,10 @@
  * data are compared after each round, and no round costs a snapshot. SEED=n has the same commands again. */
 #include "tests/interop/following.h"
 
+#include <glob.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { FILL = 300, ROUNDS = 4, ROUND = 300 };
 
@@ -175,6 +178,109 @@ static void test_chain(void **state) {
     pool_end(&first);
 }
 
+/* As after a power cut under appendfsync everysec: the end of shard 0's log is gone, its last mark with it. */
+static void lose_the_end(const struct pool *pool, uint64_t seed) {
+    enum { MARK = 60, MOST = 3000 };
+    char pattern[256];
+    glob_t files;
+    struct stat st;
+    snprintf(pattern, sizeof pattern, "%s/shard-0000/appendonlydir/*.incr.aof", pool->data);
+    assert_int_equal(glob(pattern, 0, NULL, &files), 0);
+    assert_int_equal(files.gl_pathc, 1);
+    assert_int_equal(stat(files.gl_pathv[0], &st), 0);
+    assert_true(st.st_size > MOST);
+    off_t lost = MARK + (off_t)(seed % (MOST - MARK));
+    assert_int_equal(truncate(files.gl_pathv[0], st.st_size - lost), 0);
+    globfree(&files);
+}
+
+/* Who has what the log lacks begins anew, and has nothing then that was lost: also when as much and more was said
+ * since, at the same places of the stream. Who is behind another shard goes on. */
+static void test_log_that_lost_its_end(void **state) {
+    uint64_t seed = random_seed();
+    struct pool *primary = start(2, 0), *replica = start(2, primary->port);
+    dataset_fill(primary->port, seed, FILL);
+    await_equal(primary->port, replica->port);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        load(primary->port, seed + 10 * i, ROUND);
+        await_last_words(primary->port, replica->port);
+        unsigned before = full_resyncs(replica);
+        assert_int_equal(pool_stop(replica), 0);
+        assert_int_equal(pool_stop(primary), 0);
+        lose_the_end(primary, seed + 77 * i);
+        pool_start_again(primary);
+        load(primary->port, seed + 10 * i + 1, i % 2 == 0 ? ROUND : 2);
+        pool_start_again(replica);
+        await_equal(primary->port, replica->port);
+        assert_int_equal(full_resyncs(replica), before + 1);
+    }
+    pool_end(&replica);
+    pool_end(&primary);
+}
+
+static void test_redis_knows_more_than_the_log(void **state) {
+    oracle_needed();
+    uint64_t seed = random_seed();
+    struct oracle *redis = oracle_start(NULL, (const char *[]){NULL});
+    struct pool *primary = start(1, 0);
+    dataset_fill(primary->port, seed, FILL);
+    follow(redis->port, "127.0.0.1", primary->port);
+    await_equal(primary->port, redis->port);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        load(primary->port, seed + 10 * i, ROUND);
+        unsigned before = log_lines(redis->dir, "Full resync from master");
+        cut_link(primary, redis);
+        assert_int_equal(pool_stop(primary), 0);
+        lose_the_end(primary, seed + 77 * i);
+        pool_start_again(primary);
+        load(primary->port, seed + 10 * i + 1, i % 2 == 0 ? ROUND : 2);
+        kill(redis->pid, SIGCONT);
+        await_equal(primary->port, redis->port);
+        assert_int_equal(log_lines(redis->dir, "Full resync from master"), before + 1);
+    }
+    pool_end(&primary);
+    oracle_end(&redis);
+}
+
+static void set_appendonly(const struct pool *pool, bool on) {
+    const char *done = on ? "The append-only log is on" : "The append-only log is off";
+    unsigned before = log_lines(pool->dir, done);
+    redisContext *c = pool_connect(pool);
+    expect_text(c, "OK", "CONFIG SET appendonly %s", on ? "yes" : "no");
+    redisFree(c);
+    AWAIT(log_lines(pool->dir, done) == before + pool->workers);
+}
+
+/* What a log does not hold that was off for a while, its next life does not claim to know. */
+static void test_log_off_and_on(void **state) {
+    uint64_t seed = random_seed();
+    struct pool *primary = start(2, 0), *replica = start(2, primary->port);
+    dataset_fill(primary->port, seed, FILL);
+    await_equal(primary->port, replica->port);
+    unsigned before = full_resyncs(replica);
+    for (unsigned i = 0; i < 2; i++) {
+        set_appendonly(primary, false);
+        load(primary->port, seed + 10 * i, ROUND);
+        await_last_words(primary->port, replica->port);
+        if (i == 0) { /* back to where the log ended */
+            pool_kill_worker(primary, 1, SIGKILL);
+            await_equal(primary->port, replica->port);
+            assert_int_equal(full_resyncs(replica), ++before);
+        }
+        load(primary->port, seed + 10 * i + 1, ROUND);
+        set_appendonly(primary, true);
+        load(primary->port, seed + 10 * i + 2, ROUND);
+        await_last_words(primary->port, replica->port);
+        assert_int_equal(pool_stop(replica), 0);
+        end_and_go_on(primary, KILLED, seed + 10 * i + 3);
+        pool_start_again(replica);
+        await_equal(primary->port, replica->port);
+        assert_int_equal(full_resyncs(replica), before);
+    }
+    pool_end(&replica);
+    pool_end(&primary);
+}
+
 static const char *id_of(const struct pool *pool, unsigned worker, const char *field) {
     static char id[64];
     redisContext *c = pool_connect_worker(pool, worker);
@@ -209,6 +315,9 @@ int main(void) {
         cmocka_unit_test_teardown(test_redis_whose_primary_is_killed, pools_cleanup),
         cmocka_unit_test_teardown(test_redis_whose_primary_is_stopped, pools_cleanup),
         cmocka_unit_test_teardown(test_chain, pools_cleanup),
+        cmocka_unit_test_teardown(test_log_that_lost_its_end, pools_cleanup),
+        cmocka_unit_test_teardown(test_redis_knows_more_than_the_log, pools_cleanup),
+        cmocka_unit_test_teardown(test_log_off_and_on, pools_cleanup),
         cmocka_unit_test_teardown(test_promoted_while_the_primary_is_away, pools_cleanup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

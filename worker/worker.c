@@ -92,10 +92,11 @@ static int on_apply(void *arg, uint32_t argc, const struct bytes *argv, char *er
     return replay_command(w->ks, &w->loader, &w->env, argc, argv, error_r, error_bytes);
 }
 
-static void on_read(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
+static void on_read(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw,
+                    uint64_t left) {
     struct worker *w = arg;
     if (w->refill != NULL)
-        refill_command(w->refill, argc, argv, raw);
+        refill_command(w->refill, argc, argv, raw, left);
 }
 
 /* While loading (and during SAVE) the loop is ours: keep alive, answer LOADING. */

@@ -107,7 +107,7 @@ static bool is_word(uint32_t argc, const struct bytes *argv, const char *name) {
 static int apply(struct log_reader *r, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     char text[256] = "";
     if (r->job->read != NULL)
-        r->job->read(r->job->apply_arg, argc, argv, raw);
+        r->job->read(r->job->apply_arg, argc, argv, raw, r->job->behind + r->total - offset_of(r));
     if (is_word(argc, argv, "multi") || is_word(argc, argv, "exec"))
         return 0;
     if (r->job->apply(r->job->apply_arg, argc, argv, text, sizeof text) == 0) {

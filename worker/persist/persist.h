@@ -29,8 +29,10 @@ struct persist_hooks {
     int (*apply)(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                  size_t error_bytes);
     /* Each command of the log that is applied in turn, before it is, and its bytes; also MULTI and EXEC, which
-     * are not applied, but not the log's checksums. May be NULL. */
-    void (*read)(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw);
+     * are not applied, but not the log's checksums. left: from it (or its EXEC) on the log has so many bytes.
+     * May be NULL. */
+    void (*read)(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw,
+                 uint64_t left);
     /* Does this shard own the key's slot? A file with other keys is refused. NULL: it owns all. */
     bool (*owns)(void *arg, struct bytes key);
     /* A new log file begins, or a log ends: take persist_aof() anew, and the next command must repeat

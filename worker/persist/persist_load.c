@@ -190,10 +190,12 @@ static int load_log_file(struct persist *p, const char *dir, const char *name, b
                            : -1;
     if (may_be_cut && settle_end(s, error_r, error_bytes) != 0)
         return -1;
+    uint64_t done = p->load_done_before + s->bytes, total = p->aof.total_bytes;
     struct aof_load_job job = {.ks = p->ks,
                                .config = p->config,
                                .apply = p->hooks.apply,
                                .read = p->hooks.read,
+                               .behind = total > done ? total - done : 0,
                                .apply_arg = p->hooks.arg,
                                .progress = on_progress,
                                .owns = p->hooks.owns != NULL ? owns : NULL,

@@ -6,6 +6,9 @@
 
 #include <stdio.h>
 
+/* Of a byte of the stream the log has no more than so many in all but the smallest turns, with marks and notes. */
+enum { LOG_BYTES_PER_BYTE = 8 };
+
 struct refill {
     struct backlog backlog; /* kept: what was read since the last mark may be of use */
     uint64_t keep_bytes;
@@ -66,9 +69,14 @@ static void take_mark(struct refill *r, const struct propagate_mark *mark) {
     backlog_trim(&r->backlog, r->keep_bytes);
 }
 
-void refill_command(struct refill *r, uint32_t argc, const struct bytes *argv, struct bytes raw) {
+void refill_command(struct refill *r, uint32_t argc, const struct bytes *argv, struct bytes raw,
+                    uint64_t left) {
     struct propagate_mark mark;
     struct bytes sent;
+    if (left / LOG_BYTES_PER_BYTE > r->keep_bytes) {
+        give_up(r);
+        return;
+    }
     if (propagate_mark_parse(argc, argv, &mark)) {
         take_mark(r, &mark);
         return;

@@ -12,6 +12,7 @@
 
 #include "shared/base/crc.h"
 
+enum { BEHIND = 1000 };
 static struct config *config;
 static struct keyspace *ks;
 static struct buf applied; /* words by spaces, commands by newlines */
@@ -49,7 +50,11 @@ static int on_apply(void *arg, uint32_t argc, const struct bytes *argv, char *er
     return 0;
 }
 
-static void on_read(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
+static size_t whole; /* bytes of the file */
+
+static void on_read(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw,
+                    uint64_t left) {
+    assert_in_range(left - BEHIND, 1, whole - seen.len);
     buf_append_bytes(&seen, raw);
 }
 
@@ -61,8 +66,13 @@ static int load(struct bytes content, bool may_be_cut) {
     assert_non_null(file);
     assert_int_equal(write(fileno(file), content.ptr, content.len), content.len);
     lseek(fileno(file), 0, SEEK_SET);
-    struct aof_load_job job = {
-        .ks = ks, .config = config, .apply = on_apply, .read = on_read, .may_be_cut = may_be_cut};
+    struct aof_load_job job = {.ks = ks,
+                               .config = config,
+                               .apply = on_apply,
+                               .read = on_read,
+                               .behind = BEHIND,
+                               .may_be_cut = may_be_cut};
+    whole = content.len;
     buf_clear(&applied);
     buf_clear(&seen);
     error[0] = '\0';

@@ -345,7 +345,7 @@ static bool on_logged(void *arg, uint32_t argc, const struct bytes *argv, struct
 static bool on_read(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     uint64_t crc;
     if (!aof_checksum_parse(argc, argv, &crc))
-        refill_command(arg, argc, argv, raw);
+        refill_command(arg, argc, argv, raw, 0);
     return true;
 }
 

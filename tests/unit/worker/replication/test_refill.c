@@ -128,7 +128,8 @@ static bool read_log(struct bytes log, struct refill *refill) {
     parser.bulk_max = KEEP_BYTES;
     while (at < log.len && resp_parse(&parser, log.ptr + at, log.len - at, &used) == RESP_COMMAND) {
         if (!aof_checksum_parse(parser.argc, parser.argv, &crc))
-            refill_command(refill, parser.argc, parser.argv, bytes_of(log.ptr + at, used));
+            refill_command(refill, parser.argc, parser.argv, bytes_of(log.ptr + at, used),
+                           log.len - at);
         at += used;
     }
     resp_parser_free(&parser);

@@ -113,13 +113,18 @@ static void assert_notes_are_harmless(const struct pool *pool, const struct orac
     oracle_end(&loader);
 }
 
-static void run_redis(enum end how) {
-    uint64_t seed = random_seed();
+static struct oracle *start_redis_behind(const struct pool *primary, uint64_t seed) {
     struct oracle *redis = oracle_start(NULL, (const char *[]){NULL});
-    struct pool *primary = start(1, 0);
     dataset_fill(primary->port, seed, FILL);
     follow(redis->port, "127.0.0.1", primary->port);
     await_equal(primary->port, redis->port);
+    return redis;
+}
+
+static void run_redis(enum end how) {
+    uint64_t seed = random_seed();
+    struct pool *primary = start(1, 0);
+    struct oracle *redis = start_redis_behind(primary, seed);
     unsigned before = log_lines(redis->dir, "Full resync from master");
     for (unsigned i = 0; i < ROUNDS; i++) {
         if (i == 1)
@@ -221,11 +226,8 @@ static void test_log_that_lost_its_end(void **state) {
 static void test_redis_knows_more_than_the_log(void **state) {
     oracle_needed();
     uint64_t seed = random_seed();
-    struct oracle *redis = oracle_start(NULL, (const char *[]){NULL});
     struct pool *primary = start(1, 0);
-    dataset_fill(primary->port, seed, FILL);
-    follow(redis->port, "127.0.0.1", primary->port);
-    await_equal(primary->port, redis->port);
+    struct oracle *redis = start_redis_behind(primary, seed);
     for (unsigned i = 0; i < ROUNDS; i++) {
         load(primary->port, seed + 10 * i, ROUND);
         unsigned before = log_lines(redis->dir, "Full resync from master");

@@ -173,13 +173,17 @@ static void expect_refilled(struct scene *s, struct bytes log, uint64_t since) {
     refill_free(&r);
 }
 
+static void expect_all_refilled(struct scene *s) {
+    struct buf log = log_of(s);
+    expect_refilled(s, buf_bytes(&log), 0);
+    buf_free(&log);
+}
+
 static void test_what_is_made(void **state) {
     struct scene *s = *state;
     mark(s);
     write_turns(s, make, 1500);
-    struct buf log = log_of(s);
-    expect_refilled(s, buf_bytes(&log), 0);
-    buf_free(&log);
+    expect_all_refilled(s);
 }
 
 static void test_what_is_received(void **state) {
@@ -194,9 +198,7 @@ static void test_what_is_received(void **state) {
     propagate_follow(s->propagate, false);
     mark(s);
     write_turns(s, make, 200);
-    struct buf log = log_of(s);
-    expect_refilled(s, buf_bytes(&log), 0);
-    buf_free(&log);
+    expect_all_refilled(s);
 }
 
 /* Wherever a log ends: what is believed is right, and ends at the last mark. */

@@ -25,7 +25,7 @@ static struct pool *start(unsigned workers, int following) {
 }
 
 static void load(int port, uint64_t seed, unsigned count) {
-    struct writer w;
+    static struct writer w;
     writer_begin(&w, port, seed);
     writer_more(&w, count);
     writer_end(&w);
@@ -41,15 +41,18 @@ static void rewrite_logs(const struct pool *pool) {
           before + pool->workers);
 }
 
-enum end { KILLED, STOPPED };
+enum end { KILLED, ABANDONED, STOPPED };
 
 /* The primary ends in the middle of a load, and goes on with it. */
 static void end_and_go_on(struct pool *pool, enum end how, uint64_t seed) {
-    struct writer w;
+    static struct writer w; /* outlives a failed test */
     writer_begin(&w, pool->port, seed);
     writer_more(&w, ROUND);
-    if (how == KILLED) {
-        pool_kill_worker(pool, (unsigned)seed % pool->workers, SIGKILL);
+    if (how != STOPPED) {
+        if (how == KILLED)
+            pool_kill_worker(pool, (unsigned)seed % pool->workers, SIGKILL);
+        else
+            pool_kill_supervisor(pool);
         writer_more(&w, ROUND);
         writer_end(&w);
     } else {
@@ -81,6 +84,9 @@ static void run_pools(enum end how) {
 
 static void test_pool_whose_primary_is_killed(void **state) {
     run_pools(KILLED);
+}
+static void test_pool_whose_primary_is_left_alone(void **state) {
+    run_pools(ABANDONED);
 }
 static void test_pool_whose_primary_is_stopped(void **state) {
     run_pools(STOPPED);
@@ -313,6 +319,7 @@ static void test_promoted_while_the_primary_is_away(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_pool_whose_primary_is_killed, pools_cleanup),
+        cmocka_unit_test_teardown(test_pool_whose_primary_is_left_alone, pools_cleanup),
         cmocka_unit_test_teardown(test_pool_whose_primary_is_stopped, pools_cleanup),
         cmocka_unit_test_teardown(test_redis_whose_primary_is_killed, pools_cleanup),
         cmocka_unit_test_teardown(test_redis_whose_primary_is_stopped, pools_cleanup),

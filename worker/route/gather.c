@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LOCK_PATIENCE_MIN_MS = 1000, CUT_PATIENCE_MS = 1000 };
+enum { LOCK_PATIENCE_MIN_MS = 1000, CUT_PATIENCE_MS = 1000, FORKS_PATIENCE_MS = 10000 };
 
 void gather_free(struct gather **gather) {
     struct gather *g = *gather;
@@ -180,9 +180,8 @@ bool gather_is_locking(const struct gather *g) {
 }
 
 uint64_t gather_patience_ms(const struct gather *g) {
-    /* A worker that forks for longer is not waited for by the supervisor either. */
     if (g->cut.id != 0 && g->phase == GATHER_MARKING && g->cut.kind == CUT_OF_FORKS)
-        return CUT_PATIENCE_MS + (uint64_t)g->r->env->config->heartbeat_timeout;
+        return FORKS_PATIENCE_MS;
     if (g->cut.id != 0)
         return CUT_PATIENCE_MS;
     if (g->phase != GATHER_LOCKING)

@@ -82,9 +82,13 @@ static void expect_unlocked(void) {
     }
 }
 
-static void cut_logs(struct router *router, uint64_t id, uint64_t try) {
-    struct cut_mark mark = {.kind = CUT_OF_LOGS, .id = id, .try = try};
+static void cut(struct router *router, enum cut_kind kind, uint64_t id, uint64_t try) {
+    struct cut_mark mark = {.kind = kind, .id = id, .try = try};
     router_cut(router, &mark);
+}
+
+static void cut_logs(struct router *router, uint64_t id, uint64_t try) {
+    cut(router, CUT_OF_LOGS, id, try);
 }
 
 /* ---- by hand ---- */
@@ -210,6 +214,27 @@ static void a_shard_that_hangs_is_given_up(void **state) {
     expect_unlocked();
 }
 
+/* A fork may take longer than a lock may be waited for. */
+static void forks_have_more_time(void **state) {
+    struct route_shard *s = &pool->shard[0];
+    cut(s->router, CUT_OF_FORKS, 3, 1);
+    for (uint64_t begun_ms = clock_mono_ms(); clock_mono_ms() - begun_ms < 1300;) {
+        pool_turn(pool, 0);
+        pool_turn(pool, 1);
+        if (s->marks == 0)
+            pool_turn(pool, 2); /* it does not answer once it is locked */
+        router_cron(s->router);
+        usleep(1000);
+    }
+    assert_int_equal(s->ends, 0);
+    assert_int_equal(s->marked_kind, CUT_OF_FORKS);
+    pool_turns(pool, 6);
+    assert_int_equal(marks(), SHARDS);
+    assert_int_equal(s->ends, 1);
+    assert_string_equal(s->cut_error, "");
+    expect_unlocked();
+}
+
 /* ---- at random ---- */
 
 struct mover {
@@ -302,6 +327,7 @@ int main(void) {
         T(a_shard_that_dies_fails_the_cut),
         T(a_coordinator_that_dies_unlocks_all),
         T(a_shard_that_hangs_is_given_up),
+        T(forks_have_more_time),
         T(nothing_is_torn_and_causes_come_first),
     };
     log_set_level(LOG_WARNING + 1);

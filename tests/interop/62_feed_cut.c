@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-enum { WORKERS = 3, PULLS = 12, MUCH = 9000, MUCH_BYTES = 2000 };
+enum { WORKERS = 3, PULLS = 8, MUCH = 9000, MUCH_BYTES = 2000 };
 
 static const char *const no_save[] = {"--save", "", NULL};
 static const char at_one_moment[] = "All shards forked at one moment";

@@ -91,7 +91,8 @@ void feed_run_gather_anew(struct feed_run *run, const char *why) {
     }
 }
 
-/* The streams go on together, as they begin at one moment: what is behind it waits at its shard. */
+/* The streams go on together, as they begin at one moment: what is behind it waits at its shard, and none is taken
+ * from before all are up (on_command). */
 void feed_run_part_came(struct feed_run *run) {
     for (uint32_t i = 0; i < run->feed->shards; i++)
         if (run->links[i].snapshot[0] == '\0')
@@ -99,9 +100,11 @@ void feed_run_part_came(struct feed_run *run) {
     if (!feed_cut_is_made(run))
         return;
     feed_cut_end(run);
-    begin_merge(run);
-    for (uint32_t i = 0; i < run->feed->shards && run->state == FEED_MERGING; i++)
+    for (uint32_t i = 0; i < run->feed->shards; i++) {
         upstream_loaded(run->links[i].upstream);
+        run->links[i].go_on = true;
+    }
+    begin_merge(run);
 }
 
 static void on_snapshot(void *arg, const char *file) {
@@ -142,7 +145,7 @@ static void drop(void *arg, void *client) {
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct feed_link *link = arg;
     struct feed_run *run = link->run;
-    if (run->state == FEED_BROKEN)
+    if (run->state == FEED_BROKEN || run->state == FEED_GATHERING)
         return false;
     enum feed_held held = feed_hold(link, argc, argv, raw);
     if (held != FEED_PASS)

@@ -48,7 +48,7 @@ static void cut_locked(void *upper, const struct cut_mark *mark, uint64_t pause_
     struct worker *w = upper;
     char pause[32];
     if (mark->kind == CUT_OF_FORKS) {
-        feed_cut_ended(w->feed, mark->id, mark->try, pause_us, error);
+        feed_cut_ended(w->feed, pause_us, error);
         return;
     }
     snprintf(pause, sizeof(pause), "+%llu", (unsigned long long)pause_us);

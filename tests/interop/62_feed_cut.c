@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-enum { WORKERS = 3, PULLS = 8, MUCH = 9000, MUCH_BYTES = 2000 };
+enum { WORKERS = 3, PULLS = 8, MUCH = 3000, MUCH_BYTES = 6000 };
 
 static const char *const no_save[] = {"--save", "", NULL};
 static const char at_one_moment[] = "All shards forked at one moment";
@@ -280,34 +280,61 @@ static void test_save_is_running(void **state) {
     pool_end(&pool);
 }
 
-/* A worker dies while its child writes: the sync is begun again, and the others' children are gone. */
+/* A server that follows, and the child of a shard, stopped while it writes its part. */
+static struct oracle *follow_and_catch(const struct pool *pool, unsigned shard, pid_t *child_r) {
+    for (unsigned i = 0; i < 20; i++) {
+        unsigned before = moments(pool);
+        struct oracle *redis = oracle_start(NULL, no_save);
+        follow(redis->port, "127.0.0.1", pool->port);
+        *child_r = catch_child(pool_worker_pid(pool, shard));
+        AWAIT(moments(pool) == before + 1);
+        if (*child_r > 0)
+            return redis;
+        oracle_end(&redis);
+    }
+    fail_msg("no child was to be caught");
+    return NULL;
+}
+
+/* A worker dies while its child writes: the sync is begun again, and nothing of the first is left. */
 static void test_death_of_a_worker(void **state) {
     oracle_needed();
-    pid_t child = 0;
-    struct oracle *redis = NULL;
+    pid_t child;
     struct pool *pool = start(true);
     fill_much(pool->port, MUCH, MUCH_BYTES);
-    unsigned before = 0;
-    for (unsigned i = 0; child == 0 && i < 20; i++) {
-        before = moments(pool);
-        if (redis != NULL)
-            oracle_end(&redis);
-        redis = oracle_start(NULL, no_save);
-        follow(redis->port, "127.0.0.1", pool->port);
-        child = catch_child(pool_worker_pid(pool, 2));
-    }
-    assert_true(child > 0);
-    AWAIT(moments(pool) == before + 1);
+    struct oracle *redis = follow_and_catch(pool, 2, &child);
+    unsigned before = moments(pool);
     pool_kill_worker(pool, 2, SIGKILL);
     AWAIT(process_gone(child));
     AWAIT(link_is_up(redis->port));
     assert_int_equal(log_lines(pool->dir, "begin anew: a shard was lost while it wrote its part"),
                      1);
-    assert_int_equal(moments(pool), before + 2);
+    assert_int_equal(moments(pool), before + 1);
     say_more(pool->port, 1, 100);
     await_equal(pool->port, redis->port);
     AWAIT(pool_sum(pool, "save_kind") == 0);
     oracle_end(&redis);
+    pool_end(&pool);
+}
+
+/* Who wanted it has gone: the child is killed, and others get their turns. */
+static void test_asker_leaves(void **state) {
+    oracle_needed();
+    pid_t child;
+    struct pool *pool = start(false);
+    fill_much(pool->port, MUCH, MUCH_BYTES);
+    struct oracle *redis = follow_and_catch(pool, 1, &child);
+    oracle_end(&redis);
+    AWAIT(process_gone(child));
+    redisContext *c = pool_connect_worker(pool, 2);
+    freeReplyObject(expect_reply(c, "BGSAVE"));
+    AWAIT(log_lines(pool->dir, "Background saving terminated with success") == 1);
+    char *said = NULL;
+    int code = 1;
+    AWAIT(
+        (free(said), said = run_shell(&code, "ls %s/shard-*/temp-* 2>&1", pool->data), code != 0));
+    free(said);
+    redisFree(c);
     pool_end(&pool);
 }
 
@@ -378,6 +405,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_causes_and_wholes, pools_cleanup),
         cmocka_unit_test_teardown(test_save_is_running, pools_cleanup),
         cmocka_unit_test_teardown(test_death_of_a_worker, pools_cleanup),
+        cmocka_unit_test_teardown(test_asker_leaves, pools_cleanup),
         cmocka_unit_test_teardown(test_a_shard_that_does_not_answer, pools_cleanup),
         cmocka_unit_test_teardown(test_no_fork_and_death, pools_cleanup),
     };

@@ -56,8 +56,7 @@ bool feed_continues(const struct feed *feed, struct bytes id, int64_t offset);
 /* Its turn has come; false: it is not the feed's. */
 bool feed_fork_granted(struct feed *feed, uint64_t turn);
 /* error NULL: every shard has forked. locked_us: how long they were locked. */
-void feed_cut_ended(struct feed *feed, uint64_t run, uint64_t try, uint64_t locked_us,
-                    const char *error);
+void feed_cut_ended(struct feed *feed, uint64_t locked_us, const char *error);
 void feed_turn_end(struct feed *feed);
 void feed_cron(struct feed *feed); /* ten times a second */
 /* For stopping, when no loop turns any more: read and write on. True if no other shard has more to say, as its

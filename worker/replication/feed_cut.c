@@ -10,11 +10,12 @@
  * turn is kept until the parts are there, so that no other child is beside them; the locks are not. */
 #include "worker/replication/feed_private.h"
 
+#include "shared/base/clock.h"
 #include "shared/base/log.h"
 
 #include <stdio.h>
 
-enum { TRIES_MAX = 10 };
+enum { TRIES_MAX = 5, TRY_AGAIN_MS = 500 };
 
 /* Of both kinds of numbers that the supervisor's turns have, these are the feed's. */
 #define TURN_OF_FEED ((uint64_t)1 << 63)
@@ -42,7 +43,8 @@ static bool all_wait(const struct feed_run *run) {
 
 void feed_cut_cron(struct feed_run *run) {
     struct feed *f = run->feed;
-    if (run->state != FEED_GATHERING || f->cut.state != FEED_CUT_NOTHING || !all_wait(run))
+    if (run->state != FEED_GATHERING || f->cut.state != FEED_CUT_NOTHING ||
+        clock_mono_ms() < run->cut_after_ms || !all_wait(run))
         return;
     f->cut.state = FEED_CUT_WANTED;
     f->cut.run = run;
@@ -69,36 +71,35 @@ bool feed_fork_granted(struct feed *f, uint64_t turn) {
 }
 
 /* ---- the moment ---- */
-/* Some may have forked: their children go with the connections. */
+/* Some may have forked: their children go with the connections. A shard that does not answer keeps all from
+ * their clients while it is waited for: not over and over. */
 static void failed(struct feed_run *run, const char *why) {
     char text[FEED_REASON_BYTES];
     log_warning("The shards could not fork at one moment for a merged snapshot: %s", why);
     snprintf(text, sizeof text, "no snapshot of one moment in %u tries: %.150s", run->cut_tries,
              why);
+    run->cut_after_ms = clock_mono_ms() + ((uint64_t)TRY_AGAIN_MS << run->cut_tries);
     if (run->cut_tries >= TRIES_MAX)
         feed_run_break(run, text);
     else
         feed_run_gather_anew(run, why);
 }
 
-void feed_cut_ended(struct feed *f, uint64_t number, uint64_t try, uint64_t locked_us,
-                    const char *error) {
+void feed_cut_ended(struct feed *f, uint64_t locked_us, const char *error) {
     struct feed_run *run = f->cut.run;
     if (f->cut.state != FEED_CUT_LOCKING)
         return;
-    if (run == NULL || run->number != number || run->cut_tries != try || error != NULL)
-        give_back(f);
-    if (run == NULL || run->number != number || run->cut_tries != try)
-        return;
-    if (error != NULL) {
-        failed(run, error);
+    if (run != NULL && error == NULL) {
+        log_notice("All shards forked at one moment for a merged snapshot; they were locked for "
+                   "%llu us",
+                   (unsigned long long)locked_us);
+        f->cut.state = FEED_CUT_FORKED;
+        feed_run_part_came(run);
         return;
     }
-    log_notice(
-        "All shards forked at one moment for a merged snapshot; they were locked for %llu us",
-        (unsigned long long)locked_us);
-    f->cut.state = FEED_CUT_FORKED;
-    feed_run_part_came(run);
+    give_back(f);
+    if (run != NULL)
+        failed(run, error);
 }
 
 /* ---- after ---- */

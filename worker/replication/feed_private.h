@@ -70,7 +70,8 @@ struct feed_run {
     struct feed_merge merge;
     bool merging; /* the thread is at work */
     uint32_t cut_tries;
-    struct list spans; /* not whole yet */
+    uint64_t cut_after_ms; /* the next one, not before */
+    struct list spans;     /* not whole yet */
     uint32_t held_for; /* tenths of a second that a command has waited although all links are up */
 };
 

@@ -19,27 +19,22 @@ static bool want(struct scheduler *scheduler, struct fork_wish wish) {
     }
     if (of_process >= SCHEDULER_WISHES_PER_PROCESS || scheduler->count >= SCHEDULER_WISHES_MAX)
         return false;
+    wish.wait = FORK_WAIT_TURN;
     scheduler->wishes[scheduler->count++] = wish;
     return true;
 }
 
 bool scheduler_want(struct scheduler *scheduler, uint32_t process, uint64_t id,
                     enum fork_urgency urgency, uint64_t bytes) {
-    return want(scheduler, (struct fork_wish){.process = process,
-                                              .id = id,
-                                              .urgency = urgency,
-                                              .bytes = bytes,
-                                              .wait = FORK_WAIT_TURN});
+    struct fork_wish wish = {.process = process, .id = id, .urgency = urgency, .bytes = bytes};
+    return want(scheduler, wish);
 }
 
 bool scheduler_want_all(struct scheduler *scheduler, uint32_t process, uint64_t id,
                         enum fork_urgency urgency, uint64_t bytes) {
-    return want(scheduler, (struct fork_wish){.process = process,
-                                              .id = id,
-                                              .urgency = urgency,
-                                              .bytes = bytes,
-                                              .of_all = true,
-                                              .wait = FORK_WAIT_TURN});
+    struct fork_wish wish = {
+        .process = process, .id = id, .urgency = urgency, .bytes = bytes, .of_all = true};
+    return want(scheduler, wish);
 }
 
 bool scheduler_done(struct scheduler *scheduler, uint32_t process, uint64_t id) {

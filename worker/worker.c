@@ -3,17 +3,14 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
-#include "shared/ipc/handover.h"
 #include "shared/ipc/inherit.h"
 #include "shared/ipc/orphan.h"
 #include "worker/command/replay.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* ---- persistence's hooks ---- */
@@ -71,6 +68,11 @@ static void on_diskless_forked(void *arg, int fd) {
 static void on_diskless_ended(void *arg, enum snapshot_end how) {
     struct worker *w = arg;
     primary_diskless_ended(w->primary, how);
+}
+
+static void on_aside_ended(void *arg, enum snapshot_end how) {
+    struct worker *w = arg;
+    primary_cut_ended(w->primary, how);
 }
 
 static bool on_owns(void *arg, struct bytes key) {
@@ -145,7 +147,7 @@ static void on_acknowledged(void *arg) {
     w->acknowledged = true;
 }
 
-static void drop_replica(void *arg, void *client) {
+void worker_drop_replica(void *arg, void *client) {
     struct worker *w = arg;
     clients_kill(w->clients, client, false);
 }
@@ -166,6 +168,11 @@ static void end_diskless(void *arg) {
     persist_diskless_end(w->persist);
 }
 
+static void end_cut(void *arg) {
+    struct worker *w = arg;
+    persist_aside_end(w->persist);
+}
+
 void worker_path(const struct worker *w, uint32_t shard, const char *name,
                  char path_r[WORKER_PATH_BYTES]) {
     snprintf(path_r, WORKER_PATH_BYTES, "%s/shard-%04u%s%s", w->config->dir, shard,
@@ -181,46 +188,22 @@ static int open_snapshot(void *arg) {
 
 static void open_primary(struct worker *w) {
     struct primary_hooks hooks = {.arg = w,
-                                  .drop = drop_replica,
+                                  .drop = worker_drop_replica,
                                   .acknowledged = on_acknowledged,
                                   .want_snapshot = want_snapshot,
                                   .open_snapshot = open_snapshot,
                                   .want_diskless = want_diskless,
-                                  .end_diskless = end_diskless};
+                                  .end_diskless = end_diskless,
+                                  .end_cut = end_cut};
     w->primary = primary_create(w->loop, w->config, w->status, &hooks);
     w->env.primary = w->primary;
-}
-
-/* The shard's worker takes the other end as it takes clients. */
-static int open_feed_link(void *arg, uint32_t shard) {
-    struct handover what = {.origin = HANDOVER_FEED, .authenticated = 1, .peer = "feed:0"};
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-        return -1;
-    bool sent = handover_send(inherit_fd_handover(shard), pair[1], &what) == HANDOVER_OK;
-    close(pair[1]);
-    if (sent)
-        return pair[0];
-    int error = errno;
-    close(pair[0]);
-    errno = error;
-    return -1;
-}
-
-/* Of a pool of one the only shard's stream is the pool's. */
-static void open_feed(struct worker *w, const char *dir) {
-    if (w->segment.workers < 2 || w->env.shard != FEED_SHARD)
-        return;
-    struct feed_hooks hooks = {.arg = w, .drop = drop_replica, .open = open_feed_link};
-    w->feed = feed_create(w->loop, dir, w->config, w->segment.workers, &hooks);
-    w->env.feed = w->feed;
 }
 
 static int open_persist(struct worker *w, uint32_t shard, char *error, size_t error_bytes) {
     char dir[WORKER_PATH_BYTES];
     worker_path(w, shard, NULL, dir);
     open_primary(w);
-    open_feed(w, dir);
+    worker_feed_open(w);
     struct persist_hooks hooks = {.arg = w,
                                   .synced = on_synced,
                                   .fork_want = on_fork_want,
@@ -232,6 +215,7 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
                                   .snapshot_ended = on_snapshot_ended,
                                   .diskless_forked = on_diskless_forked,
                                   .diskless_ended = on_diskless_ended,
+                                  .aside_ended = on_aside_ended,
                                   .cut_prepared = on_cut_prepared,
                                   .cut_linked = on_cut_linked,
                                   .apply = on_apply,

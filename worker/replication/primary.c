@@ -169,6 +169,42 @@ void primary_waits_no_more(struct primary *p) {
         p->hooks.end_diskless(p->hooks.arg);
 }
 
+/* ---- the part of a cut ---- */
+static bool is_of_cut(const struct replica *r) {
+    return r->state == REPLICA_WAIT_CUT || r->state == REPLICA_CUT;
+}
+
+bool primary_awaits_cut(const struct primary *p) {
+    return waiting(p, REPLICA_WAIT_CUT) + waiting(p, REPLICA_CUT) > 0;
+}
+
+/* Another cut may have been tried just before, in vain. */
+void primary_cut_forked(struct primary *p) {
+    LIST_EACH(node, &p->replicas) {
+        struct replica *r = primary_replica_of(node);
+        if (is_of_cut(r))
+            replica_wait_for_cut(r);
+    }
+    primary_begin_here(p);
+}
+
+void primary_cut_ended(struct primary *p, enum snapshot_end how) {
+    LIST_EACH(node, &p->replicas) {
+        struct replica *r = primary_replica_of(node);
+        if (r->state != REPLICA_CUT)
+            continue;
+        if (how == SNAPSHOT_GOOD)
+            replica_has_cut(r);
+        else
+            replica_drop(r, "the snapshot for it failed");
+    }
+}
+
+void primary_cut_no_more(struct primary *p) {
+    if (waiting(p, REPLICA_CUT) == 0)
+        p->hooks.end_cut(p->hooks.arg);
+}
+
 /* ---- the stream ---- */
 static void ask_acknowledge(struct primary *p) {
     const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("GETACK"),
@@ -338,6 +374,7 @@ void primary_each(const struct primary *p,
     static const char *const states[] = {
         [REPLICA_HELLO] = "handshake",       [REPLICA_WAIT_FORK] = "wait_bgsave",
         [REPLICA_WAIT_FILE] = "wait_bgsave", [REPLICA_PIPED] = "wait_bgsave",
+        [REPLICA_WAIT_CUT] = "wait_bgsave",  [REPLICA_CUT] = "wait_bgsave",
         [REPLICA_SENDING] = "send_bulk",     [REPLICA_ONLINE] = "online",
         [REPLICA_DROPPED] = "online"};
     uint64_t now_ms = clock_mono_ms();

@@ -5,6 +5,8 @@
  *                      |     "\n" now and then          "+FULLRESYNC", dump.rdb         |
  *                      '--diskless one forks--> PIPED: "+FULLRESYNC", what it writes ---'
  *
+ * The pool's own merged stream: WAIT_CUT --all shards fork at one moment--> CUT --done--> ONLINE.
+ *
  * All replicas that wait share one snapshot; the stream keeps what changes from its fork on. They are told
  * where it stands when it is whole: one that is given up (FLUSHALL) is followed by the next. Nothing here
  * blocks: a replica that reads slower than client-output-buffer-limit allows is let go. The connection is
@@ -37,6 +39,8 @@ struct primary_hooks {
      * no more, without a word of its end. NULL: all are files. */
     void (*want_diskless)(void *arg);
     void (*end_diskless)(void *arg);
+    /* The snapshot that primary_cut_forked() told of is wanted no more. May be NULL if none is own. */
+    void (*end_cut)(void *arg);
 };
 
 /* loop: the worker's struct ev_loop. All outlive the object. status may be NULL. */
@@ -110,6 +114,11 @@ void primary_snapshot_ended(struct primary *primary, enum snapshot_end how);
 /* The same of one without a file: fd, ours from here on, gives what the child writes. */
 void primary_diskless_forked(struct primary *primary, int fd);
 void primary_diskless_ended(struct primary *primary, enum snapshot_end how);
+
+/* The same of this shard's part of a cut, which its child writes where the merged stream looks for it. */
+bool primary_awaits_cut(const struct primary *primary);
+void primary_cut_forked(struct primary *primary);
+void primary_cut_ended(struct primary *primary, enum snapshot_end how);
 
 /* ---- what is told ---- */
 /* Bring the metrics of the status page up to date. */

@@ -11,6 +11,8 @@ enum replica_state {
     REPLICA_WAIT_FILE, /* it has forked */
     REPLICA_SENDING,   /* the file is on its way */
     REPLICA_PIPED,     /* the snapshot is on its way as its child writes it */
+    REPLICA_WAIT_CUT,  /* own: the snapshot that all shards make at one moment */
+    REPLICA_CUT,       /* it has forked, and writes its file */
     REPLICA_ONLINE,
     REPLICA_DROPPED /* its connection is about to close */
 };
@@ -90,6 +92,9 @@ void primary_waits_no_more(struct primary *primary);
 /* Who begins at the stream's present end must be told which database it is in. */
 void primary_begin_here(struct primary *primary);
 
+/* One whose part of a cut is being written is gone. */
+void primary_cut_no_more(struct primary *primary);
+
 /* ---- snapshot_pipe.c ---- */
 /* Can the next snapshot go without a file, and has it waited long enough for others to share it? */
 bool snapshot_pipe_serves(const struct primary *primary);
@@ -109,6 +114,9 @@ void replica_has_snapshot(struct replica *replica);
 void replica_announce(struct replica *replica, const char *length);
 /* The snapshot it waits for has forked (or the running one serves): the stream is kept for it from there. */
 void replica_wait_for_file(struct replica *replica);
+/* The same of a cut, which begins at the stream's end, and its end. */
+void replica_wait_for_cut(struct replica *replica);
+void replica_has_cut(struct replica *replica);
 void replica_send_file(struct replica *replica);
 /* The snapshot it waited for is of no use: the next. */
 void replica_wait_for_fork(struct replica *replica);

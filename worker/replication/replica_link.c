@@ -60,6 +60,8 @@ static void leave(struct replica *r) {
         snapshot_pipe_go_on(p);
     else if (state == REPLICA_WAIT_FORK)
         primary_waits_no_more(p);
+    else if (state == REPLICA_CUT)
+        primary_cut_no_more(p);
 }
 
 void replica_free(struct replica **replica) {
@@ -224,6 +226,11 @@ void replica_sync(struct replica *r, struct primary *p, struct bytes id, int64_t
     count(r, METRIC_replica_full_syncs);
     if (!p->backlog.kept)
         backlog_keep(&p->backlog);
+    if (r->own) {
+        r->state = REPLICA_WAIT_CUT;
+        buf_append_text(&r->words, "\n"); /* it is told that it was heard: the cut waits for that */
+        return;
+    }
     r->state = REPLICA_WAIT_FORK;
     if (p->fork.backlog != NULL)
         replica_wait_for_file(
@@ -287,6 +294,19 @@ void replica_send_file(struct replica *r) {
     r->file_bytes = (uint64_t)st.st_size;
     snprintf(length, sizeof length, "$%llu", (unsigned long long)r->file_bytes);
     replica_announce(r, length);
+    replica_write(r);
+}
+
+void replica_wait_for_cut(struct replica *r) {
+    r->file_offset = r->primary->backlog.end;
+    r->state = REPLICA_CUT;
+    backlog_cursor_close(&r->cursor);
+    backlog_cursor_open(&r->cursor, &r->primary->backlog, r->file_offset);
+}
+
+void replica_has_cut(struct replica *r) {
+    replica_announce(r, "$HERE");
+    replica_has_snapshot(r);
     replica_write(r);
 }
 
@@ -431,7 +451,8 @@ static bool over_output_limit(struct replica *r, uint64_t now_ms) {
 /* While it waits for a snapshot the replica must hear from us, or it takes us for dead. */
 static void keep_alive(struct replica *r, uint64_t now_ms) {
     uint64_t period_ms = (uint64_t)r->primary->config->repl_ping_replica_period * 1000;
-    bool waits = r->state == REPLICA_WAIT_FORK || r->state == REPLICA_WAIT_FILE;
+    bool waits = r->state == REPLICA_WAIT_FORK || r->state == REPLICA_WAIT_FILE ||
+                 r->state == REPLICA_WAIT_CUT || r->state == REPLICA_CUT;
     if (!waits || passed_ms(r->alive_ms, now_ms) < period_ms || r->words.len > 0)
         return;
     buf_append_text(&r->words, "\n");

@@ -260,6 +260,11 @@ void follow_look(struct follow *f) {
     f->w->env.syncing = syncing;
 }
 
+void follow_dealt(struct follow *f) {
+    if (f->mode != FOLLOW_SHARD)
+        follow_shard_end(f);
+}
+
 bool follow_replaces(const struct follow *f) {
     return f->loading && f->mode == FOLLOW_SHARD;
 }
@@ -284,6 +289,12 @@ static void set_target(struct follow *f, const char *target) {
     f->port = port;
 }
 
+bool follow_loaded(struct follow *f) {
+    f->of_family = f->w->config->replicaof[0] != '\0';
+    propagate_follow(f->w->propagate, f->of_family);
+    return f->of_family;
+}
+
 void follow_configure(struct follow *f) {
     const char *target = f->w->config->replicaof;
     if (f->w->env.loading || (f->configured && strcmp(target, f->target) == 0))
@@ -297,8 +308,6 @@ void follow_configure(struct follow *f) {
     f->configured = true;
     end(f);
     set_target(f, target);
-    if (!f->reconfigured && is_followed(f)) /* files may say that ours is a primary's history */
-        f->of_family = primary_backlog(f->w->primary)->kept;
     keyspace_set_replica(f->w->ks, is_followed(f));
     if (is_followed(f)) {
         log_notice("Connecting to MASTER %s:%u", f->host, f->port);

@@ -26,6 +26,9 @@ struct session;
 
 struct follow *follow_create(struct worker *w);
 void follow_free(struct follow **follow);
+/* The files are loaded: is the stream that they bear another's, which is not to be added to before its source is
+ * found? */
+bool follow_loaded(struct follow *follow);
 /* replicaof may have changed, or the worker begins to serve. */
 void follow_configure(struct follow *follow);
 /* Once a turn, before clients are read: what waits for a moment when no handler runs. */
@@ -61,6 +64,8 @@ void follow_seal(struct follow *follow, const struct rdb_origin *own);
 /* The supervisor has compared all seals: the text of follow_seal(), or none. */
 void follow_resume(struct follow *follow, struct bytes text);
 
+/* What another worker's link deals out is about to run here: so it is not another's stream that we hand on. */
+void follow_dealt(struct follow *follow);
 /* Bring env.syncing up to date. */
 void follow_look(struct follow *follow);
 

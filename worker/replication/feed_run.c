@@ -8,6 +8,7 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/publish.h"
+#include "worker/persist/discard.h"
 #include "worker/persist/rdb_merge.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@ static void remove_file(const struct feed_run *run, char name[FEED_NAME_BYTES]) 
     if (name[0] == '\0')
         return;
     path_of(run, name, path);
-    unlink(path);
+    discard_file(path);
     name[0] = '\0';
 }
 

@@ -203,10 +203,16 @@ static int open_feed_link(void *arg, uint32_t shard) {
 }
 
 /* Of a pool of one the only shard's stream is the pool's. */
+static void on_feed_runs(void *arg, uint32_t count) {
+    struct worker *w = arg;
+    status_set(w->status, METRIC_merged_runs, count);
+}
+
 static void open_feed(struct worker *w, const char *dir) {
     if (w->segment.workers < 2 || w->env.shard != FEED_SHARD)
         return;
-    struct feed_hooks hooks = {.arg = w, .drop = drop_replica, .open = open_feed_link};
+    struct feed_hooks hooks = {
+        .arg = w, .drop = drop_replica, .open = open_feed_link, .runs = on_feed_runs};
     w->feed = feed_create(w->loop, dir, w->config, w->segment.workers, &hooks);
     w->env.feed = w->feed;
 }

@@ -32,6 +32,9 @@ struct feed_hooks {
     void (*drop)(void *arg, void *client);
     /* A connected socket to this shard's primary, owned by the feed. -1 with errno. */
     int (*open)(void *arg, uint32_t shard);
+    /* So many runs there are: while there is one, commands over several shards shall be marked (propagate_part())
+     * in all shards' streams. */
+    void (*runs)(void *arg, uint32_t count);
 };
 
 /* loop: struct ev_loop. dir: where the snapshots are put together. config is live; all outlive the object. */

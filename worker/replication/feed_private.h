@@ -25,23 +25,36 @@ struct feed_link {
     uint32_t shard, db;
     char snapshot[FEED_NAME_BYTES]; /* "": it has not come */
     bool in_transaction;
+    bool up;    /* the stream comes in */
+    bool go_on; /* offer again what was refused */
     /* feed_hold.c */
     struct buf held; /* a command of whole databases, "": none */
     bool passed;     /* it was said: go on behind it */
-    struct feed_span
-        *span;    /* whose part has come: nothing behind it is taken before the others have */
-    bool in_part; /* it is coming */
-    bool go_on;   /* offer again what was refused */
+    struct feed_group
+        *group; /* it has said a part of it: what is behind that comes later, or is of it, too */
+    struct feed_span *part; /* is coming; NULL: none is */
+    bool more;              /* of the same, behind this one */
+    bool
+        lost; /* it did not say in time what others waited for: until it says a part nobody waits for it */
+    uint64_t *said; /* by kind and coordinator: the number of the newest part */
 };
 
 /* A command over several shards, of which each says its part. */
 struct feed_span {
     struct list link;
-    uint64_t number, parts, begun, arrived;
-    bool said;       /* and not whole: kept to know the parts that come late */
-    struct buf text; /* MULTI and the parts that have come, as they will be said */
-    int64_t db;      /* of its last command */
-    uint32_t age;    /* tenths of a second */
+    uint64_t number, missing[2]; /* one bit a shard */
+    struct feed_group *group;
+};
+
+/* What is said in one piece: a command over several shards, or several that cross each other. */
+struct feed_group {
+    struct list link;
+    struct buf text;     /* MULTI and what has come, as it will be said */
+    int64_t db;          /* of its last command */
+    uint32_t spans, age; /* tenths of a second */
+    uint32_t missing;    /* parts */
+    bool seen;           /* by who looks for a circle */
+    uint32_t needs[];    /* by shard: parts of its that are missing */
 };
 
 /* On the thread that waits for the disk; touches nothing but itself. */
@@ -65,8 +78,8 @@ struct feed_run {
     struct propagate *propagate;
     struct feed_link *links; /* one a shard */
     struct feed_merge merge;
-    bool merging;      /* the thread is at work */
-    struct list spans; /* not whole yet */
+    bool merging;              /* the thread is at work */
+    struct list spans, groups; /* not said yet */
     uint32_t held_for; /* tenths of a second that a command has waited although all links are up */
 };
 
@@ -90,8 +103,11 @@ enum feed_held {
 /* A command of this link's stream: is it one that must wait for other links, or come with theirs? */
 enum feed_held feed_hold(struct feed_link *link, uint32_t argc, const struct bytes *argv,
                          struct bytes raw);
+/* Nobody need wait for what this link has to say: it is not up any more. */
+void feed_hold_down(struct feed_link *link);
 /* Ten times a second: what waits too long. */
 void feed_hold_cron(struct feed_run *run, bool all_up);
+void feed_hold_begin(struct feed_run *run);
 void feed_hold_free(struct feed_run *run);
 
 /* ---- feed_run.c ---- */

@@ -137,6 +137,13 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
     return true;
 }
 
+static void on_changed(void *arg) {
+    struct feed_link *link = arg;
+    link->up = upstream_is_up(link->upstream);
+    if (!link->up)
+        feed_hold_down(link);
+}
+
 /* ---- life ---- */
 static int open_link(void *arg) {
     struct feed_link *link = arg;
@@ -155,12 +162,22 @@ static void open_links(struct feed_run *run, uint32_t number) {
                                        .snapshot = on_snapshot,
                                        .continued = on_continued,
                                        .command = on_command,
+                                       .changed = on_changed,
                                        .open = open_link};
         struct upstream_where where = {.host = "shard", .port = i, .dir = f->dir, .tag = tag};
         link->upstream = upstream_create(f->loop, f->config, &where, &hooks);
     }
+    feed_hold_begin(run);
     for (uint32_t i = 0; i < f->shards; i++)
         upstream_start(run->links[i].upstream, "", 0);
+}
+
+/* From before the first snapshot on, commands over several shards are marked. */
+static void tell_runs(const struct feed *f) {
+    uint32_t count = 0;
+    LIST_EACH(node, &f->runs)
+    count++;
+    f->hooks.runs(f->hooks.arg, count);
 }
 
 struct feed_run *feed_run_create(struct feed *f) {
@@ -182,8 +199,8 @@ struct feed_run *feed_run_create(struct feed *f) {
     run->merge.job.done = merged;
     snprintf(run->merge.out, sizeof run->merge.out, "temp-feed-%u.rdb", number);
     run->links = mem_calloc(f->shards, sizeof *run->links);
-    list_init(&run->spans);
     list_push_back(&f->runs, &run->link);
+    tell_runs(f);
     log_notice("Merging the streams of %u shards for a replica of the pool", f->shards);
     open_links(run, number);
     return run;
@@ -191,6 +208,7 @@ struct feed_run *feed_run_create(struct feed *f) {
 
 void feed_run_free(struct feed_run *run) {
     list_remove(&run->link);
+    tell_runs(run->feed);
     for (uint32_t i = 0; i < run->feed->shards; i++) {
         upstream_free(&run->links[i].upstream);
         remove_file(run, run->links[i].snapshot);
@@ -205,14 +223,23 @@ void feed_run_free(struct feed_run *run) {
 }
 
 /* ---- the loop ---- */
-void feed_run_turn_end(struct feed_run *run) {
+/* What one says lets others go on: not before the next turn, which may be far. */
+static bool go_on(struct feed_run *run) {
+    bool any = false;
     for (uint32_t i = 0; i < run->feed->shards && run->state != FEED_BROKEN; i++) {
         struct feed_link *link = &run->links[i];
         if (!link->go_on)
             continue;
         link->go_on = false;
+        any = true;
         upstream_go_on(link->upstream);
     }
+    return any;
+}
+
+void feed_run_turn_end(struct feed_run *run) {
+    while (go_on(run))
+        ;
     primary_turn_end(run->primary);
 }
 

@@ -141,23 +141,28 @@ bool propagate_mark_parse(uint32_t argc, const struct bytes *argv, struct rdb_or
     return true;
 }
 
-/* "PING part:<span>:<parts>", and "PING part:0:0" behind it. */
+/* "PING part:<number>:<shards 0 to 63>:<shards 64 to 127>:<more>", all in hexadecimal. */
 static const char part_prefix[] = "part:";
 
-void propagate_part(struct propagate *p, uint64_t span, uint64_t parts) {
+void propagate_part(struct propagate *p, const struct propagate_part *part) {
     char text[PROPAGATE_MARK_BYTES];
-    int len = snprintf(text, sizeof text, "%s%" PRIx64 ":%" PRIu64, part_prefix, span, parts);
+    int len = snprintf(text, sizeof text, "%s%" PRIx64 ":%" PRIx64 ":%" PRIx64 ":%x", part_prefix,
+                       part->number, part->shards[0], part->shards[1], (unsigned)part->more);
     const struct bytes argv[] = {BYTES_LITERAL("PING"), {text, (size_t)len}};
     propagate_to_replicas(p, 2, argv);
 }
 
 void propagate_part_end(struct propagate *p) {
-    propagate_part(p, 0, 0);
+    propagate_part(p, &(struct propagate_part){0});
 }
 
-bool propagate_part_parse(uint32_t argc, const struct bytes *argv, uint64_t *span_r,
-                          uint64_t *parts_r) {
+bool propagate_part_parse(uint32_t argc, const struct bytes *argv, struct propagate_part *part_r) {
     char text[PROPAGATE_MARK_BYTES];
-    return is_mark(argc, argv, part_prefix, text) &&
-           sscanf(text, "%" SCNx64 ":%" SCNu64, span_r, parts_r) == 2;
+    unsigned more;
+    if (!is_mark(argc, argv, part_prefix, text) ||
+        sscanf(text, "%" SCNx64 ":%" SCNx64 ":%" SCNx64 ":%x", &part_r->number, &part_r->shards[0],
+               &part_r->shards[1], &more) != 4)
+        return false;
+    part_r->more = more != 0;
+    return true;
 }

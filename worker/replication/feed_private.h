@@ -10,13 +10,27 @@
 #include "worker/replication/primary.h"
 #include "worker/replication/upstream.h"
 
-enum { FEED_NAME_BYTES = 64, FEED_REASON_BYTES = 200 };
+enum { FEED_NAME_BYTES = 64, FEED_REASON_BYTES = 200, FEED_MARKS = 64 };
 
 enum feed_state {
     FEED_GATHERING, /* the shards' snapshots come in */
     FEED_MERGING,
     FEED_LIVE,
     FEED_BROKEN /* a gap: its replicas must begin anew */
+};
+
+/* Who has so much of our stream has so much of a shard's. */
+struct feed_mark {
+    uint64_t theirs, ours;
+};
+
+/* ---- feed_ack.c ---- */
+struct feed_marks {
+    struct feed_mark at[FEED_MARKS]; /* ascending */
+    uint32_t count;
+    bool asked; /* the shard wants to know who has its stream up to asked_at */
+    uint64_t asked_at;
+    struct buf told; /* to the shard, on this connection */
 };
 
 struct feed_link {
@@ -36,6 +50,7 @@ struct feed_link {
     bool more;              /* of the same, behind this one */
     bool
         lost; /* it did not say in time what others waited for: until it says a part nobody waits for it */
+    struct feed_marks marks;
     uint64_t *said; /* by kind and coordinator: the number of the newest part */
 };
 
@@ -80,6 +95,8 @@ struct feed_run {
     struct feed_merge merge;
     bool merging;              /* the thread is at work */
     struct list spans, groups; /* not said yet */
+    bool acknowledged;         /* a replica has more, or is gone */
+    uint32_t crons;
     uint32_t held_for; /* tenths of a second that a command has waited although all links are up */
 };
 
@@ -109,6 +126,16 @@ void feed_hold_down(struct feed_link *link);
 void feed_hold_cron(struct feed_run *run, bool all_up);
 void feed_hold_begin(struct feed_run *run);
 void feed_hold_free(struct feed_run *run);
+
+/* ---- feed_ack.c ---- */
+/* The link's shard wants to know who has what it has said so far. */
+void feed_ack_asked(struct feed_link *link);
+/* The connection is lost. */
+void feed_ack_down(struct feed_link *link);
+/* Ask the replicas, tell the shards. Before the stream is handed out. */
+void feed_ack_turn_end(struct feed_run *run);
+/* Once a second, as replicas acknowledge unasked, too. */
+void feed_ack_cron(struct feed_run *run);
 
 /* ---- feed_run.c ---- */
 struct feed_run *feed_run_create(struct feed *feed);

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { CRON_HZ = 10 };
+
 static void path_of(const struct feed_run *run, const char *name, char path_r[2048]) {
     snprintf(path_r, 2048, "%s/%s", run->feed->dir, name);
 }
@@ -120,13 +122,25 @@ static void drop(void *arg, void *client) {
     run->feed->hooks.drop(run->feed->hooks.arg, client);
 }
 
+static void on_acknowledged(void *arg) {
+    struct feed_run *run = arg;
+    run->acknowledged = true;
+}
+
 /* ---- the stream ---- */
+static bool is_question(uint32_t argc, const struct bytes *argv) {
+    return argc == 3 && bytes_equal_nocase(argv[0], "replconf") &&
+           bytes_equal_nocase(argv[1], "getack");
+}
+
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct feed_link *link = arg;
     struct feed_run *run = link->run;
     if (run->state == FEED_BROKEN)
         return false;
     enum feed_held held = feed_hold(link, argc, argv, raw);
+    if (held == FEED_TAKEN && is_question(argc, argv))
+        feed_ack_asked(link);
     if (held != FEED_PASS)
         return held == FEED_TAKEN;
     if (bytes_equal_nocase(argv[0], "multi"))
@@ -140,8 +154,11 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
 static void on_changed(void *arg) {
     struct feed_link *link = arg;
     link->up = upstream_is_up(link->upstream);
-    if (!link->up)
-        feed_hold_down(link);
+    link->run->acknowledged = true; /* it is told anew */
+    if (link->up)
+        return;
+    feed_hold_down(link);
+    feed_ack_down(link);
 }
 
 /* ---- life ---- */
@@ -182,14 +199,20 @@ static void tell_runs(const struct feed *f) {
 
 struct feed_run *feed_run_create(struct feed *f) {
     struct feed_run *run = mem_calloc(1, sizeof *run);
+    const struct bytes ping = BYTES_LITERAL("PING");
     uint32_t number = f->numbers++;
-    struct primary_hooks hooks = {
-        .arg = run, .drop = drop, .want_snapshot = want_snapshot, .open_snapshot = open_merged};
+    struct primary_hooks hooks = {.arg = run,
+                                  .drop = drop,
+                                  .acknowledged = on_acknowledged,
+                                  .want_snapshot = want_snapshot,
+                                  .open_snapshot = open_merged};
     run->feed = f;
     run->primary = primary_create(f->loop, f->config, NULL, &hooks);
     run->propagate = propagate_create(NULL, primary_backlog(run->primary));
     primary_open(run->primary, run->propagate);
     backlog_keep(primary_backlog(run->primary));
+    /* Who has acknowledged nothing has not loaded the snapshot: nothing is at offset 0. */
+    propagate_to_replicas(run->propagate, 1, &ping);
     primary_snapshot_forked(run->primary);
     run->merge.run = run;
     run->merge.dir = f->dir;
@@ -211,6 +234,7 @@ void feed_run_free(struct feed_run *run) {
     tell_runs(run->feed);
     for (uint32_t i = 0; i < run->feed->shards; i++) {
         upstream_free(&run->links[i].upstream);
+        feed_ack_down(&run->links[i]);
         remove_file(run, run->links[i].snapshot);
     }
     feed_hold_free(run);
@@ -240,6 +264,8 @@ static bool go_on(struct feed_run *run) {
 void feed_run_turn_end(struct feed_run *run) {
     while (go_on(run))
         ;
+    if (run->state != FEED_BROKEN)
+        feed_ack_turn_end(run);
     primary_turn_end(run->primary);
 }
 
@@ -264,6 +290,8 @@ void feed_run_cron(struct feed_run *run) {
     for (uint32_t i = 0; i < run->feed->shards; i++)
         upstream_cron(run->links[i].upstream);
     check_links(run);
+    if (++run->crons % CRON_HZ == 0)
+        feed_ack_cron(run);
     primary_cron(run->primary);
 }
 

@@ -299,6 +299,8 @@ uint32_t primary_acknowledged(const struct primary *p, uint64_t offset, bool on_
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);
         count += is_online(r) && (on_disk ? r->acked_synced : r->acked) >= offset;
+        for (uint32_t i = 0; i < r->merged_count; i++)
+            count += (on_disk ? r->merged[i].synced : r->merged[i].offset) >= offset;
     }
     return count;
 }
@@ -333,6 +335,7 @@ void primary_each(const struct primary *p,
             .state = states[r->state],
             .is_online = r->state == REPLICA_ONLINE,
             .offset = r->acked,
+            .synced = r->acked_synced,
             .behind_bytes = behind(r),
             .lag_s = r->state == REPLICA_ONLINE ? (int64_t)((now_ms - r->acked_ms) / 1000) : 0};
         found(arg, &view);

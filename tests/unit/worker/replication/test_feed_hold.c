@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/worker/replication/stream_words.h"
+
 enum { SHARDS = 4, WORDS_MAX = 8, TENTHS = 10 };
 
 struct stage {
@@ -147,35 +149,7 @@ static void pump(struct stage *s) {
 
 /* ---- what is said ---- */
 static const char *said(struct stage *s) {
-    struct resp_parser parser;
-    struct backlog_cursor cursor = {0};
-    struct buf all = {0};
-    size_t used;
-    backlog_cursor_open(&cursor, &s->backlog, backlog_begin(&s->backlog));
-    for (struct bytes piece; (piece = backlog_cursor_peek(&cursor)).len > 0;) {
-        buf_append_bytes(&all, piece);
-        backlog_cursor_advance(&cursor, piece.len);
-    }
-    backlog_cursor_close(&cursor);
-    resp_parser_init(&parser);
-    parser.bulk_max = 1024 * 1024;
-    buf_clear(&s->said);
-    for (size_t at = 0; at < all.len; at += used) {
-        assert_int_equal(resp_parse(&parser, all.data + at, all.len - at, &used), RESP_COMMAND);
-        if (bytes_equal(parser.argv[0], BYTES_LITERAL("SELECT")))
-            continue;
-        if (s->said.len > 0)
-            buf_append_text(&s->said, "|");
-        for (uint32_t i = 0; i < parser.argc; i++) {
-            if (i > 0)
-                buf_append_text(&s->said, " ");
-            buf_append_bytes(&s->said, parser.argv[i]);
-        }
-    }
-    resp_parser_free(&parser);
-    buf_free(&all);
-    buf_append(&s->said, "", 1);
-    return s->said.data;
+    return stream_words(&s->backlog, &s->said);
 }
 
 #define expect_said(s, text) assert_string_equal(said(s), text)

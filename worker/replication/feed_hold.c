@@ -63,15 +63,24 @@ static void add_to_group(struct feed_group *g, uint32_t db, struct bytes raw) {
     if (g->db != (int64_t)db)
         aof_format_command(&g->text, 2, select);
     g->db = db;
+    if (g->commands++ == 0)
+        g->first_at = g->text.len;
     buf_append_bytes(&g->text, raw);
 }
 
 /* In one piece: its text knows its databases, and leaves the reader in the last. */
-static void say_group(struct feed_run *run, struct feed_group *g) {
-    if (g->db != BACKLOG_NO_DB) {
+static void say_text(struct feed_run *run, struct feed_group *g) {
+    struct bytes text = bytes_of(g->text.data + g->first_at, g->text.len - g->first_at);
+    if (g->commands > 1) {
         buf_append_text(&g->text, exec);
-        propagate_raw(run->propagate, (uint32_t)g->db, buf_bytes(&g->text));
+        text = buf_bytes(&g->text);
     }
+    if (g->commands > 0)
+        propagate_raw(run->propagate, (uint32_t)g->db, text);
+}
+
+static void say_group(struct feed_run *run, struct feed_group *g) {
+    say_text(run, g);
     for (uint32_t i = 0; i < run->feed->shards; i++) {
         struct feed_link *link = &run->links[i];
         if (link->group != g)
@@ -90,7 +99,11 @@ static void say_group(struct feed_run *run, struct feed_group *g) {
 static void unite(struct feed_run *run, struct feed_group *into, struct feed_group *from) {
     buf_append_bytes(&into->text,
                      bytes_of(from->text.data + strlen(multi), from->text.len - strlen(multi)));
-    into->db = from->db != BACKLOG_NO_DB ? from->db : into->db;
+    if (from->commands > 0)
+        into->db = from->db;
+    if (into->commands == 0)
+        into->first_at = from->first_at;
+    into->commands += from->commands;
     into->age = from->age > into->age ? from->age : into->age;
     into->spans += from->spans;
     into->missing += from->missing;

@@ -64,8 +64,10 @@ struct feed_span {
 /* What is said in one piece: a command over several shards, or several that cross each other. */
 struct feed_group {
     struct list link;
-    struct buf text;     /* MULTI and what has come, as it will be said */
-    int64_t db;          /* of its last command */
+    struct buf text; /* MULTI and what has come, as it will be said */
+    int64_t db;      /* of its last command */
+    size_t first_at; /* in the text: where the first begins */
+    uint64_t commands;
     uint32_t spans, age; /* tenths of a second */
     uint32_t missing;    /* parts */
     bool seen;           /* by who looks for a circle */

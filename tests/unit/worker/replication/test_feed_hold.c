@@ -185,7 +185,7 @@ static void a_part_without_changes_is_awaited_and_no_more(void **state) {
     say(s, 2, "<0.1:012|>|<0.2:12|>");
     say(s, 1, "<0.2:12|>|SET x 1");
     pump(s);
-    expect_said(s, "MULTI|DEL a|EXEC|SET a 1|SET x 1");
+    expect_said(s, "DEL a|SET a 1|SET x 1");
     expect_nothing_waits(s);
 }
 
@@ -244,7 +244,7 @@ static void three_that_cross_in_a_circle_are_said_as_one(void **state) {
 
 static void what_lies_between_joins_and_plain_transactions_too(void **state) {
     struct stage *s = *state;
-    say(s, 0, "<0.1:01|SET a 1|>|MULTI|SET b 1|EXEC|<3.1:03|SET a 9|>|<1.1:01|SET a 2|>");
+    say(s, 0, "<0.1:01|SET a 1|>|SET b 1|<3.1:03|SET a 9|>|<1.1:01|SET a 2|>");
     say(s, 1, "<1.1:01|SET x 2|>|<0.1:01|SET x 1|>");
     pump(s);
     expect_said(s, "");
@@ -301,7 +301,7 @@ static void a_flush_in_between_is_not_waited_for(void **state) {
     say(s, 2, FLUSH);
     say(s, 3, FLUSH);
     pump(s);
-    expect_said(s, "MULTI|SET a 1|EXEC|FLUSHALL|SET a 2|MULTI|SET x 1|EXEC|SET x 2");
+    expect_said(s, "SET a 1|FLUSHALL|SET a 2|SET x 1|SET x 2");
     expect_nothing_waits(s);
 }
 
@@ -312,7 +312,7 @@ static void a_flush_within_a_crossing_ends_it(void **state) {
     say(s, 2, FLUSH);
     say(s, 3, FLUSH);
     pump(s);
-    expect_said(s, "MULTI|SET x 2|SET a 1|SET x 1|EXEC|FLUSHALL|MULTI|SET a 2|EXEC");
+    expect_said(s, "MULTI|SET x 2|SET a 1|SET x 1|EXEC|FLUSHALL|SET a 2");
     expect_nothing_waits(s);
 }
 
@@ -336,16 +336,16 @@ static void nobody_waits_for_a_shard_that_is_away(void **state) {
     expect_said(s, "");
     set_up(s, 1, false);
     pump(s);
-    expect_said(s, "MULTI|SET a 1|EXEC");
+    expect_said(s, "SET a 1");
     say(s, 2, "<0.2:012|SET k 2|>");
     pump(s);
-    expect_said(s, "MULTI|SET a 1|EXEC|MULTI|SET a 2|SET k 2|EXEC|SET a 3");
+    expect_said(s, "SET a 1|MULTI|SET a 2|SET k 2|EXEC|SET a 3");
     /* It comes back: what it says is known to be late. */
     set_up(s, 1, true);
     say(s, 1, "<0.1:01|SET x 1|>|<0.2:012|SET x 2|>|<0.3:01|SET x 3|>");
     pump(s);
-    expect_said(s, "MULTI|SET a 1|EXEC|MULTI|SET a 2|SET k 2|EXEC|SET a 3|MULTI|SET x 1|EXEC|"
-                   "MULTI|SET x 2|EXEC");
+    expect_said(s, "SET a 1|MULTI|SET a 2|SET k 2|EXEC|SET a 3|SET x 1|"
+                   "SET x 2");
     say(s, 0, "<0.3:01|SET a 4|>");
     pump(s);
     assert_non_null(strstr(said(s), "MULTI|SET x 3|SET a 4|EXEC"));
@@ -374,10 +374,10 @@ static void a_newer_part_tells_that_an_older_one_will_not_come(void **state) {
     say(s, 1, "<1.9:12|SET x 1|>");
     say(s, 2, "<1.9:12|>");
     pump(s);
-    expect_said(s, "MULTI|SET x 1|EXEC");
+    expect_said(s, "SET x 1");
     say(s, 1, "<0.2:01|SET x 2|>");
     pump(s);
-    expect_said(s, "MULTI|SET x 1|EXEC|MULTI|SET a 1|EXEC|SET a 2|MULTI|SET x 2|SET a 3|EXEC");
+    expect_said(s, "SET x 1|SET a 1|SET a 2|MULTI|SET x 2|SET a 3|EXEC");
     expect_nothing_waits(s);
 }
 
@@ -389,7 +389,7 @@ static void one_that_says_nothing_is_waited_for_once(void **state) {
     tick(s, TENTHS);
     expect_said(s, "");
     tick(s, 1);
-    expect_said(s, "MULTI|SET a 1|EXEC|MULTI|SET a 2|EXEC|MULTI|SET a 3|EXEC|SET a 4");
+    expect_said(s, "SET a 1|SET a 2|SET a 3|SET a 4");
     say(s, 1, "<0.2:01|SET x 2|>|<0.3:01|SET x 3|>");
     pump(s);
     say(s, 0, "<0.4:01|SET a 5|>");
@@ -397,7 +397,7 @@ static void one_that_says_nothing_is_waited_for_once(void **state) {
     assert_null(strstr(said(s), "SET a 5"));
     say(s, 1, "<0.4:01|SET x 5|>");
     pump(s);
-    assert_non_null(strstr(said(s), "MULTI|SET x 2|EXEC|MULTI|SET x 3|EXEC|MULTI|SET a 5|SET x 5"));
+    assert_non_null(strstr(said(s), "SET x 2|SET x 3|MULTI|SET a 5|SET x 5"));
     expect_nothing_waits(s);
 }
 
@@ -410,7 +410,7 @@ static void while_snapshots_come_in_nothing_waits(void **state) {
     s->run.state = FEED_MERGING;
     say(s, 1, "<0.2:01|SET x 2|>|SET x 3");
     pump(s);
-    expect_said(s, "SET a 1|SET a 2|MULTI|SET x 2|EXEC|SET x 3");
+    expect_said(s, "SET a 1|SET a 2|SET x 2|SET x 3");
     expect_nothing_waits(s);
 }
 
@@ -419,9 +419,9 @@ static void strange_marks_do_no_harm(void **state) {
     say(s, 0, ">|<200.1:0|SET a 1|>|<1.1:1|SET a 2|>|PING part:1:0:ffffffffffffffff:0|SET a 3|>");
     say(s, 1, "PING part:x|PING part:1:2:3|SET x 1");
     pump(s);
-    expect_said(s, "SET x 1|MULTI|SET a 1|EXEC");
+    expect_said(s, "SET x 1|SET a 1");
     tick(s, TENTHS + 1);
-    expect_said(s, "SET x 1|MULTI|SET a 1|EXEC|MULTI|SET a 2|EXEC|MULTI|SET a 3|EXEC");
+    expect_said(s, "SET x 1|SET a 1|SET a 2|SET a 3");
     expect_nothing_waits(s);
 }
 

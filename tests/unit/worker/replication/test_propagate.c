@@ -139,6 +139,13 @@ static void parts_are_framed_for_replicas(void **state) {
     assert_false(parse_part("ECHO", "part:1:2:0:0", &part));
     assert_false(parse_part("PING", "part:", &part));
     assert_false(parse_part("PING", "part:1", &part));
+    assert_false(parse_part("PING", "part:1:2:0:", &part));
+    assert_false(parse_part("PING", "part:1:2:0:0:0", &part));
+    assert_false(parse_part("PING", "part:1::0:0", &part));
+    assert_false(parse_part("PING", "part:1:/:0:0", &part));
+    assert_false(parse_part("PING", "part:1:A:0:0", &part));
+    assert_false(parse_part("PING", "part:1:g:0:0", &part));
+    assert_false(parse_part("PING", "part:11111111111111111:1:0:0", &part));
     assert_false(parse_part("PING", "repl:1:2:0:0", &part));
 }
 

@@ -35,12 +35,13 @@ void feed_ack_cron(struct feed_run *run) {
     run->acknowledged = true;
 }
 
-/* Of the shard's stream who has so much of ours has so much. */
-static uint64_t reached(const struct feed_marks *m, uint64_t ours) {
-    uint64_t theirs = 0;
+/* Of the shard's stream who has so much of ours has so much. False: that is not known, nor whether it has what is
+ * behind the snapshot of the beginning. */
+static bool reached(const struct feed_marks *m, uint64_t ours, uint64_t *theirs_r) {
+    *theirs_r = 0;
     for (uint32_t i = 0; i < m->count && m->at[i].ours <= ours; i++)
-        theirs = m->at[i].theirs;
-    return theirs;
+        *theirs_r = m->at[i].theirs;
+    return m->count > 0 && m->at[0].ours <= ours;
 }
 
 struct telling {
@@ -51,10 +52,12 @@ struct telling {
 
 static void tell_of_one(void *arg, const struct replica_view *view) {
     struct telling *t = arg;
+    uint64_t offset, synced;
     if (!view->is_online)
         return;
-    buf_printf(t->text, "%s%" PRIu64 ":%" PRIu64, t->text->len > 0 ? "," : "",
-               reached(t->marks, view->offset), reached(t->marks, view->synced));
+    (void)reached(t->marks, view->synced, &synced);
+    if (reached(t->marks, view->offset, &offset))
+        buf_printf(t->text, "%s%" PRIu64 ":%" PRIu64, t->text->len > 0 ? "," : "", offset, synced);
     if (view->synced < t->least)
         t->least = view->synced;
     if (view->offset < t->least)

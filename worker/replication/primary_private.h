@@ -79,6 +79,7 @@ struct replica {
     bool ends;              /* when all words are sent */
     uint64_t excused_bytes; /* of the stream, piled up while others held up the snapshot */
     uint64_t asked_ms;      /* when it said PSYNC */
+    bool acknowledges;      /* it has said that it has something: its snapshot is loaded */
     uint64_t acked, acked_synced;
     struct merged_ack *merged; /* of the pool's own merged stream: its replicas */
     uint32_t merged_count;

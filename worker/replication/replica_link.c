@@ -208,6 +208,7 @@ static void continue_from(struct replica *r, uint64_t offset) {
         "starting from offset %llu.",
         r->address, r->port, (unsigned long long)(s->end - offset), (unsigned long long)offset + 1);
     r->acked = offset;
+    r->acknowledges = true;
     go_online(r);
 }
 
@@ -269,6 +270,7 @@ void replica_acknowledge(struct replica *r, uint64_t offset, uint64_t synced_off
     if (r->state != REPLICA_ONLINE)
         return;
     r->acked_ms = clock_mono_ms();
+    r->acknowledges = true;
     if (offset > r->acked)
         r->acked = offset;
     if (synced_offset > r->acked_synced)

@@ -285,8 +285,6 @@ static bool is_blocked(const struct feed_link *link) {
     return link->group != NULL && link->part == NULL && link->group->needs[link->shard] == 0;
 }
 
-/* While snapshots are awaited nobody sees what is said, and a shard may be far behind the others: then the
- * parts need not be together. */
 static enum feed_held begin_part(struct feed_link *link, const struct propagate_part *part) {
     struct feed_run *run = link->run;
     if (is_blocked(link))
@@ -295,8 +293,6 @@ static enum feed_held begin_part(struct feed_link *link, const struct propagate_
     if (is_blocked(link))
         return FEED_WAIT;
     note_said(link, part->number);
-    if (run->state == FEED_GATHERING)
-        return FEED_TAKEN;
     struct feed_span *span = find_span(run, part->number);
     if (span == NULL)
         span = begin_span(link, part);

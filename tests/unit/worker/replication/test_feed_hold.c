@@ -401,19 +401,6 @@ static void one_that_says_nothing_is_waited_for_once(void **state) {
     expect_nothing_waits(s);
 }
 
-static void while_snapshots_come_in_nothing_waits(void **state) {
-    struct stage *s = *state;
-    s->run.state = FEED_GATHERING;
-    say(s, 0, "<0.1:01|SET a 1|>|<0.2:01|SET a 2|>");
-    pump(s);
-    expect_said(s, "SET a 1|SET a 2");
-    s->run.state = FEED_MERGING;
-    say(s, 1, "<0.2:01|SET x 2|>|SET x 3");
-    pump(s);
-    expect_said(s, "SET a 1|SET a 2|SET x 2|SET x 3");
-    expect_nothing_waits(s);
-}
-
 static void strange_marks_do_no_harm(void **state) {
     struct stage *s = *state;
     say(s, 0, ">|<200.1:0|SET a 1|>|<1.1:1|SET a 2|>|PING part:1:0:ffffffffffffffff:0|SET a 3|>");
@@ -531,7 +518,6 @@ int main(void) {
         CASE(one_that_goes_away_within_its_part_leaves_it_behind),
         CASE(a_newer_part_tells_that_an_older_one_will_not_come),
         CASE(one_that_says_nothing_is_waited_for_once),
-        CASE(while_snapshots_come_in_nothing_waits),
         CASE(strange_marks_do_no_harm),
         CASE(any_order_is_put_together),
     };

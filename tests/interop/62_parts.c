@@ -13,6 +13,7 @@ struct client {
     unsigned number;
     int port;
     uint64_t random;
+    atomic_bool *stop; /* it goes on until then, and is not looked at; NULL: ROUNDS, which are */
     bool failed;
 };
 
@@ -36,7 +37,8 @@ static void *work(void *arg) {
     struct client *c = arg;
     char text[1000];
     redisContext *r = client_try_connect(c->port);
-    for (unsigned round = 0; r && round < ROUNDS; round += AT_ONCE) {
+    for (unsigned round = 0; r && (c->stop ? !atomic_load(c->stop) : round < ROUNDS);
+         round += AT_ONCE) {
         unsigned sent = 0;
         for (unsigned i = round; i < round + AT_ONCE; i++) {
             command_of(c, text, sizeof text, i, "MSET", true);
@@ -103,7 +105,8 @@ static void follow_raw(struct reading *in, int port) {
 static void note_keys(struct reading *in, const redisReply *command, bool deletes) {
     for (size_t i = 1; i < command->elements; i += deletes ? 1 : 2) {
         unsigned client, round, key;
-        if (sscanf(command->element[i]->str, "own:%u:%u:%u", &client, &round, &key) != 3)
+        if (sscanf(command->element[i]->str, "own:%u:%u:%u", &client, &round, &key) != 3 ||
+            client >= WRITERS)
             continue;
         unsigned *where = &in->in[deletes][client][round];
         if (in->count[deletes][client][round]++ > 0 && *where != in->piece)
@@ -148,25 +151,42 @@ static void check_all_are_whole(const struct reading *in) {
         }
 }
 
-static void test_whole(void **state) {
+static void begin_clients(struct client *clients, unsigned count, unsigned first, int port,
+                          uint64_t seed, atomic_bool *stop) {
+    for (unsigned i = 0; i < count; i++) {
+        clients[i] = (struct client){
+            .number = first + i, .port = port, .random = seed + first + i, .stop = stop};
+        assert_int_equal(pthread_create(&clients[i].thread, NULL, work, &clients[i]), 0);
+    }
+}
+
+static void end_clients(struct client *clients, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        pthread_join(clients[i].thread, NULL);
+        assert_false(clients[i].failed);
+    }
+}
+
+/* others: clients that are at work before anybody follows, while commands of which one part is in the snapshot, and
+ * another is not, are on their way. */
+static void check(unsigned others) {
     oracle_needed();
     uint64_t seed = random_seed();
-    struct client clients[WRITERS];
+    static struct client clients[WRITERS], before[WRITERS]; /* they outlive a test that fails */
+    static atomic_bool stop;
     struct reading *in = calloc(1, sizeof *in);
     struct pool *pool = pool_start(&(struct pool_options){.workers = WORKERS});
     struct oracle *redis = oracle_start(NULL, (const char *const[]){"--save", "", NULL});
     redisContext *c = pool_connect(pool);
+    atomic_store(&stop, false);
+    begin_clients(before, others, WRITERS, pool->port, seed, &stop);
     follow(redis->port, "127.0.0.1", pool->port);
     AWAIT(link_is_up(redis->port));
     follow_raw(in, pool->port);
-    for (unsigned i = 0; i < WRITERS; i++) {
-        clients[i] = (struct client){.number = i, .port = pool->port, .random = seed + i};
-        assert_int_equal(pthread_create(&clients[i].thread, NULL, work, &clients[i]), 0);
-    }
-    for (unsigned i = 0; i < WRITERS; i++) {
-        pthread_join(clients[i].thread, NULL);
-        assert_false(clients[i].failed);
-    }
+    begin_clients(clients, WRITERS, 0, pool->port, seed, NULL);
+    end_clients(clients, WRITERS);
+    atomic_store(&stop, true);
+    end_clients(before, others);
     for (unsigned i = 0; i < WORKERS; i++)
         expect_text(c, "OK", "SET %s end", pool_key(pool, i, 0));
     read_all(in);
@@ -180,7 +200,17 @@ static void test_whole(void **state) {
     pool_end(&pool);
 }
 
+static void test_whole(void **state) {
+    check(0);
+}
+static void test_whole_behind_a_snapshot_under_load(void **state) {
+    check(2);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_whole, pools_cleanup)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_whole, pools_cleanup),
+        cmocka_unit_test_teardown(test_whole_behind_a_snapshot_under_load, pools_cleanup),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

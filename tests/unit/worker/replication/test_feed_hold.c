@@ -144,6 +144,8 @@ static void pump(struct stage *s) {
             waits[i] = !offer(s, i);
             any = any || !waits[i];
         }
+        for (uint32_t i = 0; i < SHARDS; i++)
+            any = any || s->run.links[i].go_on;
     }
 }
 
@@ -419,82 +421,120 @@ struct command {
     bool of[SHARDS];
 };
 
-/* Each shard gets the commands of one coordinator in order, those of several in any: as rings bring them. */
-static void deal(struct stage *s, const struct command *commands, uint32_t shard) {
-    unsigned at[SHARDS] = {0}, serial = 0;
-    struct buf text = {0};
-    for (unsigned left = SHARDS; left > 0;) {
-        unsigned c = (unsigned)rand() % SHARDS;
-        if (at[c] > COMMANDS)
-            continue;
-        while (at[c] < COMMANDS && (commands[at[c]].coordinator != c || !commands[at[c]].of[shard]))
-            at[c]++;
-        if (at[c] == COMMANDS) {
-            at[c]++;
-            left--;
-            continue;
+struct drawn {
+    struct command commands[COMMANDS];
+    unsigned skew;    /* how far the shards' orders are apart: 0 not at all */
+    unsigned flushes; /* that all shards say, each between others */
+    /* How many of them come before each item of each shard. */
+    unsigned before[SHARDS][2 * COMMANDS];
+};
+
+static bool has_more(const struct drawn *d, uint32_t shard, unsigned c, unsigned *at) {
+    while (*at < COMMANDS && (d->commands[*at].coordinator != c || !d->commands[*at].of[shard]))
+        ++*at;
+    return *at < COMMANDS;
+}
+
+/* The coordinator whose command comes next, SHARDS: none has any. */
+static unsigned draw_next(const struct drawn *d, uint32_t shard, unsigned at[SHARDS]) {
+    unsigned next = SHARDS, first = COMMANDS;
+    for (unsigned i = 0, from = (unsigned)rand() % SHARDS; i < SHARDS; i++) {
+        unsigned c = (from + i) % SHARDS;
+        if (has_more(d, shard, c, &at[c]) && (d->skew == 0 || first == COMMANDS) && at[c] < first) {
+            first = at[c];
+            next = c;
         }
-        const struct command *command = &commands[at[c]++];
-        buf_printf(&text, "%s<%u.%u:", text.len > 0 ? "|" : "", c, command->number);
+    }
+    return next;
+}
+
+/* Each shard gets the commands of one coordinator in order, those of several in any: as rings bring them. */
+static void deal(struct stage *s, struct drawn *d, uint32_t shard) {
+    unsigned at[SHARDS] = {0}, serial = 0, flushed = 0, next, steps = 0;
+    struct buf text = {0};
+    const unsigned skew = d->skew;
+    buf_append_text(&text, "PING");
+    for (; d->skew = skew > 0 && (unsigned)rand() % 20 < skew,
+           (next = draw_next(d, shard, at)) < SHARDS;
+         steps++) {
+        const struct command *command = &d->commands[at[next]++];
+        buf_printf(&text, "|<%u.%u:", next, command->number);
         for (unsigned i = 0; i < SHARDS; i++)
             if (command->of[i])
                 buf_printf(&text, "%u", i);
+        d->before[shard][serial] = flushed;
         if (rand() % 4 != 0)
-            buf_printf(&text, "|ADD %u %u %u.%u", shard, serial++, c, command->number);
+            buf_printf(&text, "|ADD %u %u %u.%u", shard, serial++, next, command->number);
         buf_append_text(&text, "|>");
+        d->before[shard][serial] = flushed;
         if (rand() % 4 == 0)
             buf_printf(&text, "|ADD %u %u -", shard, serial++);
+        if (flushed < d->flushes && rand() % 20 == 0 && ++flushed > 0)
+            buf_append_text(&text, "|" FLUSH);
     }
+    for (; flushed < d->flushes; flushed++)
+        buf_append_text(&text, "|" FLUSH);
+    d->skew = skew;
     buf_append(&text, "", 1);
     say(s, shard, text.data);
     buf_free(&text);
 }
 
-/* Each shard's order is kept, no command is in two transactions. */
-static void check_random(struct stage *s) {
+/* Each shard's order is kept, and no command is in two pieces, unless a FLUSHALL lies between its parts. */
+static void check_random(struct stage *s, const struct drawn *d) {
     static unsigned in[SHARDS][COMMANDS + 1];
-    unsigned next[SHARDS] = {0}, transaction = 0;
+    unsigned next[SHARDS] = {0}, piece = 0, flushed = 0;
+    bool in_transaction = false;
     memset(in, 0, sizeof in);
     char *text = strdup(said(s));
     for (char *save, *item = strtok_r(text, "|", &save); item != NULL;
          item = strtok_r(NULL, "|", &save)) {
         unsigned shard, serial, coordinator, number;
-        transaction += strcmp(item, "MULTI") == 0;
+        piece += !in_transaction;
+        in_transaction = strcmp(item, "EXEC") != 0 && (in_transaction || !strcmp(item, "MULTI"));
+        flushed += strcmp(item, FLUSH) == 0;
         int fields = sscanf(item, "ADD %u %u %u.%u", &shard, &serial, &coordinator, &number);
         if (fields < 2)
             continue;
         assert_int_equal(serial, next[shard]++);
-        if (fields < 4)
+        assert_int_equal(flushed, d->before[shard][serial]);
+        if (fields < 4 || d->flushes > 0)
             continue;
         unsigned *where = &in[coordinator][number];
-        assert_true(*where == 0 || *where == transaction);
-        *where = transaction;
+        assert_true(*where == 0 || *where == piece);
+        *where = piece;
     }
+    assert_int_equal(flushed, d->flushes);
     free(text);
 }
 
+static void draw(struct drawn *d, unsigned round) {
+    *d = (struct drawn){.skew = round % 7, .flushes = round % 3 == 0 ? 6 : 0};
+    for (unsigned i = 0; i < COMMANDS; i++) {
+        struct command *c = &d->commands[i];
+        *c = (struct command){.coordinator = (unsigned)rand() % SHARDS, .number = i + 1};
+        unsigned first = (unsigned)rand() % SHARDS;
+        c->of[first] = true;
+        c->of[(first + 1 + (unsigned)rand() % (SHARDS - 1)) % SHARDS] = true;
+        c->of[(unsigned)rand() % SHARDS] = true;
+    }
+}
+
 static void any_order_is_put_together(void **state) {
+    static struct drawn d;
     unsigned seed = (unsigned)time(NULL);
     print_message("seed %u\n", seed);
     srand(seed);
     end(state);
-    for (unsigned round = 0; round < 60; round++) {
-        static struct command commands[COMMANDS];
+    for (unsigned round = 0; round < 63; round++) {
         begin(state);
         struct stage *s = *state;
-        for (unsigned i = 0; i < COMMANDS; i++) {
-            commands[i] =
-                (struct command){.coordinator = (unsigned)rand() % SHARDS, .number = i + 1};
-            unsigned first = (unsigned)rand() % SHARDS;
-            commands[i].of[first] = true;
-            commands[i].of[(first + 1 + (unsigned)rand() % (SHARDS - 1)) % SHARDS] = true;
-            commands[i].of[(unsigned)rand() % SHARDS] = true;
-        }
+        draw(&d, round);
         for (uint32_t i = 0; i < SHARDS; i++)
-            deal(s, commands, i);
+            deal(s, &d, i);
         pump(s);
         expect_nothing_waits(s);
-        check_random(s);
+        check_random(s, &d);
         end(state);
     }
     begin(state);

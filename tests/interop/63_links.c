@@ -168,19 +168,21 @@ static uint64_t write_much(int port, unsigned round, unsigned megabytes) {
     return longest_ms;
 }
 
-/* It is let go when it owes more than the limit, costs no more than that, and comes again when it can. */
-static void test_slow_replica(void **state) {
-    enum { HARD = 4 << 20, SPARE = 8 << 20, LONGEST_MS = 5000 };
-    struct pool *primary = pool_start(&(struct pool_options){
+static struct pool *pool_of_limited_output(void) {
+    return pool_start(&(struct pool_options){
         .workers = 2,
         .options = {"--bind", "127.0.0.1", "--client-output-buffer-limit", "slave 4mb 4mb 60"}});
-    struct pool *pool = pool_of(2);
-    struct follower f = {.port = pool->port, .pool = pool};
+}
+
+/* It is let go when it owes more than the limit, costs no more than that, and comes again when it can. links: that
+ * it has to the primary. */
+static void slow_follower(struct pool *primary, const struct follower *f, unsigned links) {
+    enum { HARD = 4 << 20, SPARE = 8 << 20, LONGEST_MS = 5000 };
     struct proxy *proxy = proxy_of(primary);
     uint64_t longest_ms = 0, took_ms;
     write_much(primary->port, 0, 1);
-    follow(pool->port, PROXY_HOST, primary->port);
-    AWAIT(link_is_up(pool->port));
+    follow(f->port, PROXY_HOST, primary->port);
+    AWAIT(link_is_up(f->port));
     int64_t before = pool_sum(primary, "used_memory_bytes");
     proxy_throttle(proxy, 20000);
     for (unsigned round = 1; round <= 12; round++) {
@@ -195,16 +197,30 @@ static void test_slow_replica(void **state) {
     proxy_throttle(proxy, 0);
     proxy_stall_after(proxy, PROXY_ALL);
     proxy_cut(proxy); /* what a follower would find out by repl-timeout */
-    AWAIT(follower_full_syncs(&f) >= 4);
-    await_last_words(primary->port, pool->port);
-    AWAIT(link_is_up(pool->port));
-    int64_t full = follower_full_syncs(&f);
+    AWAIT(follower_full_syncs(f) >= 2 * links);
+    await_last_words(primary->port, f->port);
+    AWAIT(link_is_up(f->port));
+    int64_t full = follower_full_syncs(f);
     say_more(primary->port, 1, 200);
-    assert_follows("follower", primary->port, &f);
-    assert_int_equal(follower_full_syncs(&f), full);
-    assert_in_range(full, 2, 2 * 6);
+    assert_follows("follower", primary->port, f);
+    assert_int_equal(follower_full_syncs(f), full);
+    assert_in_range(full, 2, 6 * links);
     proxy_end(&proxy);
+}
+
+static void test_slow_replica(void **state) {
+    struct pool *primary = pool_of_limited_output(), *pool = pool_of(2);
+    slow_follower(primary, &(struct follower){.port = pool->port, .pool = pool}, 2);
     pool_end(&pool);
+    pool_end(&primary);
+}
+
+static void test_slow_merged_replica(void **state) {
+    oracle_needed();
+    struct pool *primary = pool_of_limited_output();
+    struct oracle *redis = oracle_start(NULL, NULL);
+    slow_follower(primary, &(struct follower){.port = redis->port, .dir = redis->dir}, 1);
+    oracle_end(&redis);
     pool_end(&primary);
 }
 
@@ -390,6 +406,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_cut_shard_to_redis, pools_cleanup),
         cmocka_unit_test_teardown(test_cut_snapshots, pools_cleanup),
         cmocka_unit_test_teardown(test_slow_replica, pools_cleanup),
+        cmocka_unit_test_teardown(test_slow_merged_replica, pools_cleanup),
         cmocka_unit_test_teardown(test_stalled_snapshot, pools_cleanup),
         cmocka_unit_test_teardown(test_ipv6, pools_cleanup),
         cmocka_unit_test_teardown(test_passwords, pools_cleanup),

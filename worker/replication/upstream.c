@@ -234,6 +234,13 @@ static void acknowledge(struct upstream *u) {
     upstream_say(u, u->synced > 0 ? 5 : 3, argv);
 }
 
+bool upstream_tell(struct upstream *u, const char *name, struct bytes value) {
+    const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"), bytes_of_text(name), value};
+    if (u->state == UPSTREAM_STREAMING)
+        upstream_say(u, 3, argv);
+    return u->state == UPSTREAM_STREAMING;
+}
+
 void upstream_synced(struct upstream *u, uint64_t offset) {
     u->synced = offset;
     if (u->asked == 0 || offset < u->asked || u->state != UPSTREAM_STREAMING)

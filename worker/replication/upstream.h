@@ -101,6 +101,8 @@ void upstream_synced(struct upstream *upstream, uint64_t offset);
 /* The owner runs commands later than it takes them: so much of the stream has been run, and no more than that
  * is acknowledged. Once said, it has to be said again as it grows. */
 void upstream_executed(struct upstream *upstream, uint64_t offset);
+/* REPLCONF name value, behind PSYNC. False: the stream does not come in. */
+bool upstream_tell(struct upstream *upstream, const char *name, struct bytes value);
 /* Offer the command that was refused again, and go on. */
 void upstream_go_on(struct upstream *upstream);
 /* Offer nothing more of the stream, but for the rest of a transaction, until it may go on. */

@@ -35,15 +35,18 @@ static void serve_request(struct router *r, uint32_t peer, const struct relay_fr
     const struct command *cmd =
         frame->command < command_count ? &command_rows[frame->command] : NULL;
     const struct bytes *argv = frame_arguments(r, frame->argc, body);
+    struct propagate_part part;
+    uint32_t argc = frame->argc;
+    bool whole = parts_take(frame, argv, &argc, &part);
     s->resp = frame->flags & RELAY_RESP3 ? 3 : 2;
     s->no_touch = frame->flags & RELAY_NOTOUCH;
     s->upstream = frame->flags & RELAY_UPSTREAM;
     s->db = frame->db;
     s->of_peer = peer;
     s->of_token = frame->token;
-    struct command_ctx ctx = router_context(r, s, cmd, argv, frame->argc, out);
+    struct command_ctx ctx = router_context(r, s, cmd, argv, argc, out);
     ctx.may_block = true;
-    if (!cmd || !cmd->handler || !argv || !command_arity_ok(cmd, frame->argc) ||
+    if (!cmd || !cmd->handler || !argv || !whole || !command_arity_ok(cmd, argc) ||
         frame->db >= keyspace_databases(r->ks)) {
         log_warning("Relay frame from shard %u refused: it makes no command", peer);
         reply_error(&ctx.reply, "ERR malformed relay frame");
@@ -52,7 +55,7 @@ static void serve_request(struct router *r, uint32_t peer, const struct relay_fr
     } else if (cmd->span == SPAN_REFRESH) {
         r->env->refresh_status(r->env->upper);
     } else {
-        execute(&ctx);
+        parts_execute(r, &ctx, &part);
         r->served++;
     }
     if (ctx.waiter)

@@ -62,7 +62,7 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) 
         failover_turn(w->failover);
     look_at_waits(w);
     clients_turn_begin(w->clients);
-    if (w->config->maxmemory > 0 && w->config->replicaof[0] == '\0')
+    if (w->config->maxmemory > 0 && w->config->replicaof[0] == '\0' && !router_is_paused(w->router))
         memory_relieve(&w->env, w->ks);
     worker_send(w);
     worker_heartbeat(w);

@@ -1,107 +1,35 @@
 /* 69_failover.c - FAILOVER: two pools change places under load and nothing acknowledged is lost; what comes to
  * nothing leaves the primary as it was. */
-#include "tests/integration/pool_fixture.h"
+#include "tests/integration/failover_pair.h"
 
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
-
-enum { WORKERS = 3, COUNTERS = 4 };
-
-static bool link_is_up(const struct pool *pool) {
-    redisContext *c = pool_connect(pool);
-    bool up = strcmp(info_field(c, "replication", "role"), "slave") == 0 &&
-              strcmp(info_field(c, "replication", "master_link_status"), "up") == 0;
-    redisFree(c);
-    return up;
-}
-
-static bool has_replicas(const struct pool *pool) {
-    bool all = true;
-    for (unsigned i = 0; i < WORKERS; i++)
-        all = all &&
-              strcmp(pool_text(pool, "workers.%u.replication.replicas.0.state", i), "online") == 0;
-    return all;
-}
-
-static void make_pair(struct pool *pool[2]) {
-    for (unsigned i = 0; i < 2; i++)
-        pool[i] = pool_start(&(struct pool_options){
-            .workers = WORKERS,
-            .options = {"--appendonly", "yes", "--save", "", "--heartbeat-timeout", "60000"}});
-    redisContext *c = pool_connect(pool[1]);
-    expect_text(c, "OK", "REPLICAOF 127.0.0.1 %d", pool[0]->port);
-    redisFree(c);
-    AWAIT(link_is_up(pool[1]) && has_replicas(pool[0]));
-}
-
-/* Counts up until it is refused, as the pool is no primary any more. */
-struct counter {
-    pthread_t thread;
-    int port;
-    unsigned number;
-    int64_t acknowledged;
-    _Atomic int64_t count;
-    bool refused;
-};
-
-static void *count_up(void *arg) {
-    struct counter *k = arg;
-    redisContext *c = client_try_connect(k->port);
-    redisReply *reply;
-    while ((reply = redisCommand(c, "INCR counter:%u", k->number)) != NULL &&
-           reply->type == REDIS_REPLY_INTEGER) {
-        atomic_store(&k->count, k->acknowledged = reply->integer);
-        freeReplyObject(reply);
-    }
-    k->refused = reply != NULL && strncmp(reply->str, "READONLY", 8) == 0;
-    freeReplyObject(reply);
-    redisFree(c);
-    return NULL;
-}
 
 /* named: the target is, else it is found. */
 static void change_places(struct pool *primary, struct pool *replica, bool named) {
-    static struct counter counters[COUNTERS]; /* a failed test leaves the threads */
     int64_t full = pool_sum(primary, "primary_full_syncs");
-    for (unsigned i = 0; i < COUNTERS; i++) {
-        counters[i] = (struct counter){.port = primary->port, .number = i};
-        assert_int_equal(pthread_create(&counters[i].thread, NULL, count_up, &counters[i]), 0);
-    }
-    for (unsigned i = 0; i < COUNTERS; i++)
-        AWAIT(atomic_load(&counters[i].count) > 100);
+    counters_start(primary);
     redisContext *c = pool_connect(primary);
     if (named)
         expect_text(c, "OK", "FAILOVER TO 127.0.0.1 %d TIMEOUT 30000", replica->port);
     else
         expect_text(c, "OK", "FAILOVER");
-    for (unsigned i = 0; i < COUNTERS; i++)
-        pthread_join(counters[i].thread, NULL);
-    AWAIT(link_is_up(primary));
-    redisContext *r = pool_connect(replica);
-    assert_string_equal(info_field(r, "replication", "role"), "master");
-    for (unsigned i = 0; i < COUNTERS; i++) {
-        assert_true(counters[i].refused);
-        redisReply *reply = expect_reply(r, "GET counter:%u", i);
-        assert_int_equal(atoll(reply->str), counters[i].acknowledged);
-        freeReplyObject(reply);
-        expect_integer(r, 1, "DEL counter:%u", i);
-    }
-    AWAIT(strcmp(info_field(c, "replication", "master_failover_state"), "no-failover") == 0);
-    assert_int_equal(pool_sum(primary, "primary_full_syncs"), full);
-    redisFree(r);
     redisFree(c);
+    counters_join();
+    AWAIT(pair_link_is_up(primary));
+    assert_true(pair_role_is(replica, "master"));
+    counters_check(replica, true);
+    AWAIT(pair_failover_is(primary, "no-failover"));
+    assert_int_equal(pool_sum(primary, "primary_full_syncs"), full);
 }
 
 static void test_there_and_back(void **state) {
     struct pool *pool[2];
-    make_pair(pool);
+    pair_start(pool);
     for (unsigned i = 0; i < 4; i++) {
         change_places(pool[i % 2], pool[1 - i % 2], i < 2);
-        AWAIT(has_replicas(pool[1 - i % 2]));
+        AWAIT(pair_has_replicas(pool[1 - i % 2]));
     }
-    pool_end(&pool[1]);
-    pool_end(&pool[0]);
+    pair_end(pool);
 }
 
 static void assert_still_primary(const struct pool *pool) {
@@ -116,7 +44,7 @@ static void assert_still_primary(const struct pool *pool) {
 /* A replica that does not take the stream: time runs out, or the operator ends it. */
 static void test_comes_to_nothing(void **state) {
     struct pool *pool[2];
-    make_pair(pool);
+    pair_start(pool);
     redisContext *c = pool_connect(pool[0]);
     pid_t sleeper = pool_worker_pid(pool[1], 1);
     kill(sleeper, SIGSTOP);
@@ -132,14 +60,13 @@ static void test_comes_to_nothing(void **state) {
     kill(sleeper, SIGCONT);
     redisFree(c);
     change_places(pool[0], pool[1], true);
-    pool_end(&pool[1]);
-    pool_end(&pool[0]);
+    pair_end(pool);
 }
 
 /* A write on its way to its shard is seen: until it is there FAILOVER takes no stream's end for the end. */
 static void test_writes_in_flight(void **state) {
-    struct pool *pool = pool_start(
-        &(struct pool_options){.workers = WORKERS, .options = {"--heartbeat-timeout", "60000"}});
+    struct pool *pool = pool_start(&(struct pool_options){
+        .workers = PAIR_WORKERS, .options = {"--heartbeat-timeout", "60000"}});
     redisContext *c = pool_connect(pool);
     redisReply *reply;
     expect_text(c, "OK", "SET %s here", pool_key(pool, 0, 0));
@@ -160,8 +87,8 @@ static void test_writes_in_flight(void **state) {
 
 /* Whoever is no replica of every shard is not told to become a primary, nor followed. */
 static void test_strangers(void **state) {
-    struct pool *pool[2], *stranger = pool_start(&(struct pool_options){.workers = WORKERS});
-    make_pair(pool);
+    struct pool *pool[2], *stranger = pool_start(&(struct pool_options){.workers = PAIR_WORKERS});
+    pair_start(pool);
     redisContext *c = pool_connect(pool[0]);
     const int ports[] = {stranger->port, pool[0]->port, pool[1]->worker_port, 1};
     expect_text(c, "OK", "SET key value");
@@ -174,8 +101,7 @@ static void test_strangers(void **state) {
     assert_still_primary(pool[0]);
     redisFree(c);
     pool_end(&stranger);
-    pool_end(&pool[1]);
-    pool_end(&pool[0]);
+    pair_end(pool);
 }
 
 static void await_waiting(redisContext *c, const struct pool *target, pid_t sleeper) {
@@ -189,7 +115,7 @@ static void await_waiting(redisContext *c, const struct pool *target, pid_t slee
 /* Of the target, and of a worker of our own, which begins again and knows of no pause. */
 static void test_deaths(void **state) {
     struct pool *pool[2];
-    make_pair(pool);
+    pair_start(pool);
     pool[0]->options.deaths = pool[1]->options.deaths = true;
     redisContext *c = pool_connect(pool[0]);
     await_waiting(c, pool[1], pool_worker_pid(pool[1], 1));
@@ -200,7 +126,7 @@ static void test_deaths(void **state) {
     redisContext *r = pool_connect(pool[1]);
     expect_text(r, "OK", "REPLICAOF 127.0.0.1 %d", pool[0]->port);
     redisFree(r);
-    AWAIT(link_is_up(pool[1]) && has_replicas(pool[0]));
+    AWAIT(pair_link_is_up(pool[1]) && pair_has_replicas(pool[0]));
     redisFree(c);
     c = pool_connect(pool[0]);
     pid_t sleeper = pool_worker_pid(pool[1], 1);
@@ -212,14 +138,13 @@ static void test_deaths(void **state) {
     r = pool_connect(pool[1]);
     assert_string_equal(info_field(r, "replication", "role"), "slave");
     redisFree(r);
-    AWAIT(link_is_up(pool[1]) && has_replicas(pool[0]));
+    AWAIT(pair_link_is_up(pool[1]) && pair_has_replicas(pool[0]));
     change_places(pool[0], pool[1], true);
-    pool_end(&pool[1]);
-    pool_end(&pool[0]);
+    pair_end(pool);
 }
 
 static void test_refusals(void **state) {
-    struct pool *pool = pool_start(&(struct pool_options){.workers = WORKERS});
+    struct pool *pool = pool_start(&(struct pool_options){.workers = PAIR_WORKERS});
     redisContext *c = pool_connect(pool), *node = pool_connect_worker(pool, 1);
     expect_error(node, "ERR FAILOVER not allowed in cluster mode.", "FAILOVER");
     expect_error(c, "ERR FAILOVER requires connected replicas.", "FAILOVER");

@@ -27,10 +27,11 @@ struct upstream {
     int fd; /* -1: none */
     ev_io readable, writable;
     struct buf in, out;
-    uint32_t step;    /* of the handshake */
-    bool refused;     /* a command waits for upstream_go_on() */
-    bool probe;       /* only to ask what the primary is */
-    bool promote;     /* or to tell it to be one */
+    uint32_t step; /* of the handshake */
+    bool refused;  /* a command waits for upstream_go_on() */
+    bool probe;    /* only to ask what the primary is */
+    bool promote;  /* or to tell it to be one, once it said what it is */
+    char role[16], run_id[REPLICATION_ID_BYTES];
     bool checks_size; /* that it is a pool of so many workers */
     uint32_t workers;
     uint64_t info_bytes, pool_workers, pool_port; /* of the answer */
@@ -68,7 +69,8 @@ struct upstream {
 void upstream_say(struct upstream *u, uint32_t argc, const struct bytes *argv);
 void upstream_set_state(struct upstream *u, enum upstream_state state);
 void upstream_begin_stream(struct upstream *u);
-void upstream_probed(struct upstream *u);
+/* IDLE: what was to be known is known. */
+void upstream_rest(struct upstream *u);
 
 /* ---- upstream_sync.c ---- */
 /* The connection is there: begin to talk. */

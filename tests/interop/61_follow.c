@@ -134,7 +134,8 @@ static void test_transactions_are_whole(void **state) {
         expect_integer(theirs, 1, "ZADD purse:%u 1 coin:%u", i % PURSES, i);
     follow(pool->port, "127.0.0.1", redis->port);
     AWAIT(link_is_up(pool->port));
-    struct mover m = {.port = redis->port, .random = random_seed()};
+    static struct mover m; /* outlives a failed test */
+    m = (struct mover){.port = redis->port, .random = random_seed()};
     assert_int_equal(pthread_create(&m.thread, NULL, move_coins, &m), 0);
     int64_t began = offset_of(pool->port, "slave_repl_offset");
     unsigned looks = 0;

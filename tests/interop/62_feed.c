@@ -26,7 +26,7 @@ static struct oracle *redis_following(const struct pool *pool, const char *const
 
 static void test_under_load(void **state) {
     oracle_needed();
-    struct writer w;
+    static struct writer w; /* outlives a failed test */
     uint64_t seed = random_seed();
     struct pool *pool = pool_start(&(struct pool_options){.workers = WORKERS});
     dataset_fill(pool->port, seed, 600);
@@ -153,7 +153,7 @@ static void test_cut_connections(void **state) {
 
 static void test_killed_workers(void **state) {
     oracle_needed();
-    struct writer w;
+    static struct writer w; /* outlives a failed test */
     uint64_t seed = random_seed();
     struct pool *pool = pool_start(&(struct pool_options){
         .workers = WORKERS, .options = {"--appendonly", "yes"}, .deaths = true});

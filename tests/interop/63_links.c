@@ -54,7 +54,7 @@ static void await_cuts(struct proxy *proxy, unsigned more) {
 
 /* The stream is cut again and again, and goes on where it stopped. primary_port is the one that is followed. */
 static void cut_stream(struct proxy *proxy, int primary, int primary_port, struct follower *f) {
-    struct writer w;
+    static struct writer w; /* outlives a failed test */
     uint64_t seed = random_seed();
     dataset_fill(primary, seed, KEYS);
     writer_begin(&w, primary, seed);
@@ -127,7 +127,7 @@ static void test_cut_shard_to_redis(void **state) {
 
 /* In the middle of the snapshot, which then comes anew, but not more often than it was cut. */
 static void test_cut_snapshots(void **state) {
-    struct writer w;
+    static struct writer w; /* outlives a failed test */
     uint64_t seed = random_seed();
     struct pool *primary = pool_of(2), *pool = pool_of(2);
     struct follower f = {.port = pool->port, .pool = pool};
@@ -210,7 +210,7 @@ static void test_slow_replica(void **state) {
 
 /* A snapshot that does not go on coming is given up, and asked for again. */
 static void test_stalled_snapshot(void **state) {
-    struct writer w;
+    static struct writer w; /* outlives a failed test */
     uint64_t seed = random_seed();
     struct pool *primary = pool_of(2);
     struct pool *pool =

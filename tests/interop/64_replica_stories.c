@@ -66,7 +66,7 @@ static unsigned kill_all_kinds(struct pool *const *pools, unsigned count, struct
 }
 
 static void kill_under_load(unsigned primary_workers, unsigned workers) {
-    struct writer w;
+    static struct writer w; /* outlives a failed test */
     uint64_t seed = random_seed(), random = seed;
     struct pool *primary = start(primary_workers, "yes", 0);
     dataset_fill(primary->port, seed, FILL);
@@ -246,7 +246,7 @@ static void test_primary_restarts_during_the_snapshot(void **state) {
 }
 
 static void test_orderly_restarts_continue(void **state) {
-    struct writer w;
+    static struct writer w; /* outlives a failed test */
     uint64_t seed = random_seed();
     struct pool *primary = start(2, "yes", 0);
     dataset_fill(primary->port, seed, FILL);
@@ -272,7 +272,7 @@ static void test_orderly_restarts_continue(void **state) {
 /* ---- those who sleep ---- */
 /* Shorter than its supervisor bears, and longer: then it is killed, and its successor goes on. */
 static void test_a_worker_sleeps(void **state) {
-    struct writer w;
+    static struct writer w; /* outlives a failed test */
     uint64_t seed = random_seed();
     struct pool *primary = start(2, "yes", 0), *replica = start(2, "yes", primary->port);
     AWAIT(link_is_up(replica->port));

@@ -49,7 +49,7 @@ static void assert_unchanged(int port, const char *before) {
 
 /* links: how many snapshots come in. */
 static void full_during_the_snapshot(int primary, unsigned links) {
-    struct writer w;
+    static struct writer w; /* outlives a failed test */
     uint64_t seed = random_seed();
     struct pool *replica = start_on_disk("12m", 2, "no");
     say_old(replica->port);
@@ -89,7 +89,7 @@ static void test_full_during_the_snapshot_of_redis(void **state) {
 
 /* The log cannot be written. What the primary says is done all the same, over several shards, too. */
 static void full_during_the_stream(int primary) {
-    struct writer w;
+    static struct writer w; /* outlives a failed test */
     uint64_t seed = random_seed();
     struct pool *replica = start_on_disk("40m", 2, "yes");
     dataset_fill(primary, seed, 300);

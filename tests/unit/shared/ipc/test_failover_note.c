@@ -73,7 +73,7 @@ static void damage_is_an_error(void **state) {
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         write_note(&dir, texts[i]);
         assert_int_equal(failover_note_read(dir.path, &note, error, sizeof error), -1);
-        assert_non_null(strstr(error, "failover is damaged"));
+        assert_non_null(strstr(error, "failover: is damaged"));
         assert_int_equal(note.state, FAILOVER_NOTE_NONE);
     }
     support_dir_remove(dir);

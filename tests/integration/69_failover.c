@@ -41,6 +41,16 @@ static void assert_still_primary(const struct pool *pool) {
     redisFree(c);
 }
 
+/* Each worker's own port says what the public one does. */
+static void expect_state(const struct pool *pool, const char *state) {
+    for (unsigned i = 0; i < pool->workers; i++) {
+        redisContext *c = pool_connect_worker(pool, i);
+        assert_string_equal(info_field(c, "replication", "master_failover_state"), state);
+        redisFree(c);
+    }
+    assert_true(pair_failover_is(pool, state));
+}
+
 /* A replica that does not take the stream: time runs out, or the operator ends it. */
 static void test_comes_to_nothing(void **state) {
     struct pool *pool[2];
@@ -54,6 +64,7 @@ static void test_comes_to_nothing(void **state) {
     assert_still_primary(pool[0]);
     expect_text(c, "OK", "FAILOVER TO 127.0.0.1 %d", pool[1]->port);
     AWAIT(strcmp(info_field(c, "replication", "master_failover_state"), "waiting-for-sync") == 0);
+    expect_state(pool[0], "waiting-for-sync");
     expect_error(c, "ERR FAILOVER already in progress.", "FAILOVER TO 127.0.0.1 %d", pool[1]->port);
     expect_text(c, "OK", "FAILOVER ABORT");
     assert_still_primary(pool[0]);
@@ -83,6 +94,76 @@ static void test_writes_in_flight(void **state) {
     freeReplyObject(reply);
     redisFree(c);
     pool_end(&pool);
+}
+
+/* Who waits for keys must not take them from what is a replica then; nor does it keep a failover waiting. */
+static void test_blocked_clients(void **state) {
+    struct pool *pool[2];
+    pair_start(pool);
+    const char *key[] = {pool_key(pool[0], 0, 0), pool_key(pool[0], 1, 0), pool_key(pool[0], 2, 0)};
+    redisContext *waiting[4];
+    for (unsigned i = 0; i < 4; i++)
+        waiting[i] = pool_connect(pool[0]);
+    redisAppendCommand(waiting[0], "BLPOP %s 0", key[0]);
+    redisAppendCommand(waiting[1], "BLMOVE %s %s LEFT LEFT 0", key[1], key[2]);
+    redisAppendCommand(waiting[2], "XREAD BLOCK 0 STREAMS s:%s s:%s 0 0", key[0], key[1]);
+    redisAppendCommand(waiting[3], "WAIT 5 0");
+    for (unsigned i = 0; i < 4; i++)
+        for (int written = 0; !written;)
+            assert_int_equal(redisBufferWrite(waiting[i], &written), REDIS_OK);
+    AWAIT(pool_sum(pool[0], "blocked_clients") == 4);
+    redisContext *c = pool_connect(pool[0]);
+    expect_text(c, "OK", "FAILOVER");
+    for (unsigned i = 0; i < 4; i++) {
+        redisReply *reply;
+        if (redisGetReply(waiting[i], (void **)&reply) != REDIS_OK)
+            fail_msg("client %u still waits", i);
+        assert_string_equal(reply->str, "UNBLOCKED force unblock from blocking operation, instance "
+                                        "state changed (master -> replica?)");
+        freeReplyObject(reply);
+        redisFree(waiting[i]);
+    }
+    AWAIT(pair_failover_is(pool[0], "no-failover") && pair_link_is_up(pool[0]));
+    redisContext *r = pool_connect(pool[1]);
+    for (unsigned i = 0; i < 3; i++)
+        expect_integer(r, 1, "RPUSH %s value", key[i]);
+    for (unsigned i = 0; i < 3; i++)
+        AWAIT(ask_integer(c, "LLEN %s", key[i]) == 1);
+    redisFree(r);
+    redisFree(c);
+    pair_end(pool);
+}
+
+/* A key past its time stays and is hidden while the failover is on: its DEL would make the stream longer than what
+ * the target has. CLIENT UNPAUSE does not end that. */
+static void test_what_is_shown_meanwhile(void **state) {
+    struct pool *pool[2];
+    pair_start(pool);
+    redisContext *c = pool_connect(pool[0]), *other = pool_connect(pool[0]);
+    pid_t holder = pool_front_pid(pool[1]);
+    expect_state(pool[0], "no-failover");
+    expect_text(c, "OK", "SET brief value PX 500");
+    kill(holder, SIGSTOP);
+    expect_text(c, "OK", "FAILOVER TO 127.0.0.1 %d", pool[1]->port);
+    AWAIT(pair_failover_is(pool[0], "failover-in-progress"));
+    expect_state(pool[0], "failover-in-progress");
+    AWAIT(ask_integer(c, "EXISTS brief") == 0);
+    expect_integer(c, 1, "DBSIZE");
+    expect_text(c, "OK", "CLIENT UNPAUSE");
+    redisAppendCommand(other, "SET key value");
+    for (int written = 0; !written;)
+        assert_int_equal(redisBufferWrite(other, &written), REDIS_OK);
+    expect_integer(c, 0, "EXISTS key");
+    kill(holder, SIGCONT);
+    AWAIT(pair_failover_is(pool[0], "no-failover") && pair_link_is_up(pool[0]));
+    assert_int_equal(pool_sum(pool[0], "primary_full_syncs"), 0);
+    redisReply *reply;
+    assert_int_equal(redisGetReply(other, (void **)&reply), REDIS_OK);
+    assert_string_equal(reply->str, "READONLY You can't write against a read only replica.");
+    freeReplyObject(reply);
+    redisFree(other);
+    redisFree(c);
+    pair_end(pool);
 }
 
 /* Whoever is no replica of every shard is not told to become a primary, nor followed. */
@@ -168,6 +249,8 @@ int main(void) {
         cmocka_unit_test_teardown(test_there_and_back, pools_cleanup),
         cmocka_unit_test_teardown(test_comes_to_nothing, pools_cleanup),
         cmocka_unit_test_teardown(test_writes_in_flight, pools_cleanup),
+        cmocka_unit_test_teardown(test_blocked_clients, pools_cleanup),
+        cmocka_unit_test_teardown(test_what_is_shown_meanwhile, pools_cleanup),
         cmocka_unit_test_teardown(test_strangers, pools_cleanup),
         cmocka_unit_test_teardown(test_deaths, pools_cleanup),
         cmocka_unit_test_teardown(test_refusals, pools_cleanup),

@@ -276,7 +276,10 @@ static void test_restart_afterwards(void **state) {
     pool_kill_supervisor(pool[0]);
     assert_true(pair_role_is(pool[0], "slave"));
     AWAIT(pair_link_is_up(pool[0]));
+    pool_signal(pool[0], SIGHUP);
     c = pool_connect(pool[0]);
+    expect_text(c, "OK", "CONFIG SET maxclients 5000");
+    assert_true(pair_role_is(pool[0], "slave"));
     expect_text(c, "OK", "REPLICAOF NO ONE");
     redisFree(c);
     assert_false(is_noted(pool[0]));

@@ -48,6 +48,7 @@ void pair_start(struct pool *pool[2]) {
     for (unsigned i = 0; i < 2; i++)
         pool[i] = pool_start(&(struct pool_options){
             .workers = PAIR_WORKERS,
+            .ini = "# nothing is said here\n",
             .options = {"--appendonly", "yes", "--save", "", "--heartbeat-timeout", "60000"}});
     pair_follow(pool[1], pool[0]);
 }

@@ -332,7 +332,8 @@ void router_refresh_status(struct router *r) {
         const struct part *part = r->slab[slot];
         if (part && part->peer != r->self && !link_is_up(r->links, part->peer))
             waiting++;
-        writes += part && !part->waits && part->call->cmd && part->call->cmd->flags & CMD_WRITE;
+        writes += part && !part->waits && part->type != RELAY_AWAIT && part->call->cmd &&
+                  part->call->cmd->flags & CMD_WRITE;
     }
     status_set(page, METRIC_commands_processed, r->processed);
     status_set(page, METRIC_commands_relayed, r->relayed);

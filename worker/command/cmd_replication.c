@@ -140,6 +140,11 @@ void cmd_psync(struct command_ctx *ctx) {
         reply_error(&ctx->reply, reply_err_not_integer);
         return;
     }
+    /* A redis-server would hand over and follow us; at an error it stays the primary. */
+    if (ctx->argc > 3 && bytes_equal_nocase(ctx->argv[3], "failover")) {
+        reply_error(&ctx->reply, "ERR PSYNC FAILOVER is not supported: say REPLICAOF NO ONE here");
+        return;
+    }
     begin(ctx, ctx->argv[1], offset, false);
 }
 

@@ -82,6 +82,13 @@ static uint64_t worst_copy(const struct supervisor *s, uint32_t process, uint64_
     return (uint64_t)(bytes * (double)s->config->snapshot_memory_percent / 100);
 }
 
+static uint64_t worst_copy_of_all(const struct supervisor *s) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < s->workers; i++)
+        bytes += worst_copy(s, i, 0);
+    return bytes;
+}
+
 static void look_at_forks(struct supervisor *s) {
     for (uint32_t i = 0; i < s->scheduler.count; i++) {
         struct fork_wish *wish = &s->scheduler.wishes[i];
@@ -89,7 +96,7 @@ static void look_at_forks(struct supervisor *s) {
             wish->copied_bytes =
                 status_get(segment_status(&s->segment, wish->process), METRIC_save_cow_bytes);
         else
-            wish->bytes = worst_copy(s, wish->process, 0);
+            wish->bytes = wish->of_all ? worst_copy_of_all(s) : worst_copy(s, wish->process, 0);
     }
 }
 
@@ -141,16 +148,27 @@ static enum fork_urgency urgency_of(struct bytes body) {
     return digit < FORK_URGENCIES ? (enum fork_urgency)digit : FORK_BY_ITSELF;
 }
 
+static void wish_queued(struct child *child, bool queued) {
+    if (queued)
+        children_grant_forks(child->supervisor);
+    else
+        log_warning("%s asks for too many forks at once", child_name(child));
+}
+
 static void on_fork_want(struct child *child, const struct control_header *header,
                          struct bytes body) {
     struct supervisor *s = child->supervisor;
-    if (child_is_front(child) ||
-        !scheduler_want(&s->scheduler, child->index, header->id, urgency_of(body),
-                        worst_copy(s, child->index, header->number))) {
-        log_warning("%s asks for too many forks at once", child_name(child));
-        return;
-    }
-    children_grant_forks(s);
+    wish_queued(child, !child_is_front(child) &&
+                           scheduler_want(&s->scheduler, child->index, header->id, urgency_of(body),
+                                          worst_copy(s, child->index, header->number)));
+}
+
+static void on_fork_want_all(struct child *child, const struct control_header *header,
+                             struct bytes body) {
+    struct supervisor *s = child->supervisor;
+    wish_queued(child, !child_is_front(child) &&
+                           scheduler_want_all(&s->scheduler, child->index, header->id,
+                                              urgency_of(body), worst_copy_of_all(s)));
 }
 
 static void on_fork_done(struct child *child, const struct control_header *header,
@@ -235,6 +253,7 @@ static report_fn *const report_table[CONTROL_TYPE_COUNT] = {
     [CONTROL_REPORT_READY] = on_ready,
     [CONTROL_REPORT_CONFIG_APPLIED] = on_config_applied,
     [CONTROL_REPORT_FORK_WANT] = on_fork_want,
+    [CONTROL_REPORT_FORK_WANT_ALL] = on_fork_want_all,
     [CONTROL_REPORT_FORK_DONE] = on_fork_done,
     [CONTROL_REPORT_REQUEST_CONFIG] = on_request_config,
     [CONTROL_REPORT_REQUEST_REWRITE] = on_request_rewrite,

@@ -5,6 +5,9 @@
  *                              - if what is available could carry the worst: all that those out may
  *                                still have to copy, and all that the new one may
  *
+ * A wish of all shards (scheduler_want_all) is granted when no other is, and none is beside it: its asker has
+ * every shard fork at one moment. When it is its turn, nobody overtakes it while the others end.
+ *
  * A fork doubles what is written to while it lives, so shards take turns, and not even the first is
  * let out if memory could not carry it. One that does not fit does not keep back a smaller one. Each
  * wish knows what it waits for, so that it never waits silently. Wishes and grants of a process that
@@ -24,6 +27,7 @@ struct fork_wish {
     enum fork_urgency urgency;
     uint64_t bytes;        /* memory that may have to be copied, all in all */
     uint64_t copied_bytes; /* of those, copied by now */
+    bool of_all;           /* every shard forks: alone */
     bool granted;
     enum fork_wait wait;   /* as scheduler_next() last found it */
     uint64_t needed_bytes; /* that must be available for it, as found then */
@@ -40,6 +44,9 @@ struct scheduler {
  * already: the child misbehaves. */
 bool scheduler_want(struct scheduler *scheduler, uint32_t process, uint64_t id,
                     enum fork_urgency urgency, uint64_t bytes);
+/* The same, to have all shards fork at once. bytes: of all of them. */
+bool scheduler_want_all(struct scheduler *scheduler, uint32_t process, uint64_t id,
+                        enum fork_urgency urgency, uint64_t bytes);
 /* The child ended or the wish is withdrawn. False if there is no such wish. */
 bool scheduler_done(struct scheduler *scheduler, uint32_t process, uint64_t id);
 /* The process died: all its wishes go. */

@@ -45,7 +45,8 @@ static void on_config(struct worker *w, const struct control_header *order, stru
 }
 
 static void on_fork(struct worker *w, const struct control_header *order, struct bytes body) {
-    persist_fork_granted(w->persist, order->number);
+    if (w->feed == NULL || !feed_fork_granted(w->feed, order->number))
+        persist_fork_granted(w->persist, order->number);
 }
 
 static void on_peer_down(struct worker *w, const struct control_header *order, struct bytes body) {
@@ -84,7 +85,8 @@ static void on_cut_prepare(struct worker *w, const struct control_header *order,
 }
 
 static void on_cut_lock(struct worker *w, const struct control_header *order, struct bytes body) {
-    router_cut(w->router, order->id, order->number);
+    struct cut_mark mark = {.kind = CUT_OF_LOGS, .id = order->id, .try = order->number};
+    router_cut(w->router, &mark);
 }
 
 static void on_cut_end(struct worker *w, const struct control_header *order, struct bytes body) {

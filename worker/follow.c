@@ -187,6 +187,12 @@ static void set_target(struct follow *f, const char *target) {
     f->port = port;
 }
 
+bool follow_loaded(struct follow *f) {
+    f->of_family = f->w->config->replicaof[0] != '\0';
+    propagate_follow(f->w->propagate, f->of_family);
+    return f->of_family;
+}
+
 void follow_configure(struct follow *f) {
     const char *target = f->w->config->replicaof;
     if (f->w->env.loading || (f->configured && strcmp(target, f->target) == 0))

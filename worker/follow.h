@@ -17,6 +17,9 @@ struct follow;
 
 struct follow *follow_create(struct worker *w);
 void follow_free(struct follow **follow);
+/* The files are loaded: is the stream that they bear another's, which is not to be added to before its source is
+ * found? */
+bool follow_loaded(struct follow *follow);
 /* replicaof may have changed, or the worker begins to serve. */
 void follow_configure(struct follow *follow);
 /* Once a turn, before clients are read: what waits for a moment when no handler runs. */

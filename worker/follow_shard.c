@@ -40,10 +40,12 @@ static void run(struct follow_link *link, uint32_t argc, const struct bytes *arg
 
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct follow_link *link = arg;
+    struct propagate *propagate = link->follow->w->propagate;
+    uint32_t db = link->session.db;
+    propagate_receive(propagate, raw);
     if (!follow_is_service(argv[0]))
         run(link, argc, argv);
-    backlog_append(backlog_of(link), raw);
-    backlog_of(link)->db = link->session.db;
+    propagate_received(propagate, link->session.db != db, link->session.db);
     return true;
 }
 
@@ -55,14 +57,8 @@ static void on_ahead(void *arg, const struct bytes *keys, uint32_t count) {
 
 static void on_continued(void *arg) {
     struct follow_link *link = arg;
-    struct backlog *s = backlog_of(link);
-    if (strcmp(s->id, upstream_id(link->upstream)) != 0) {
-        /* The same history under a new name: whoever knows the old one may go on here. */
-        memcpy(s->previous_id, s->id, sizeof s->previous_id);
-        s->previous_end = s->end;
-        snprintf(s->id, sizeof s->id, "%s", upstream_id(link->upstream));
-    }
-    backlog_keep(s);
+    primary_rename(link->follow->w->primary, upstream_id(link->upstream));
+    backlog_keep(backlog_of(link));
 }
 
 static void on_snapshot(void *arg, const char *file) {
@@ -115,7 +111,7 @@ void follow_shard_begin(struct follow *f, uint32_t port) {
     struct backlog *s = primary_backlog(w->primary);
     f->mode = FOLLOW_SHARD;
     f->of_family = true;
-    propagate_set_backlog(w->propagate, NULL);
+    propagate_follow(w->propagate, true);
     struct follow_link *link = follow_link_create(f, port, "shard", &hooks);
     if (s->db > 0)
         link->session.db = (uint32_t)s->db;
@@ -150,5 +146,5 @@ void follow_shard_end(struct follow *f) {
         return;
     f->of_family = false;
     primary_branch_off(w->primary);
-    propagate_set_backlog(w->propagate, primary_backlog(w->primary));
+    propagate_follow(w->propagate, false);
 }

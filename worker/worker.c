@@ -3,17 +3,14 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
-#include "shared/ipc/handover.h"
 #include "shared/ipc/inherit.h"
 #include "shared/ipc/orphan.h"
 #include "worker/command/replay.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* ---- persistence's hooks ---- */
@@ -49,6 +46,8 @@ static bool on_origin(void *arg, struct rdb_origin *origin_r) {
 static void on_origin_found(void *arg, const struct rdb_origin *origin) {
     struct worker *w = arg;
     w->origin = *origin;
+    if (w->refill != NULL)
+        refill_begin(w->refill, origin);
 }
 
 static void on_snapshot_forked(void *arg) {
@@ -71,6 +70,11 @@ static void on_diskless_ended(void *arg, enum snapshot_end how) {
     primary_diskless_ended(w->primary, how);
 }
 
+static void on_aside_ended(void *arg, enum snapshot_end how) {
+    struct worker *w = arg;
+    primary_cut_ended(w->primary, how);
+}
+
 static bool on_owns(void *arg, struct bytes key) {
     struct worker *w = arg;
     return w->segment.slots->owner[slot_of_key(key)] == w->env.shard;
@@ -87,11 +91,14 @@ static void on_cut_linked(void *arg, uint64_t cut, uint64_t try, struct bytes re
 static int on_apply(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                     size_t error_bytes) {
     struct worker *w = arg;
-    if (propagate_mark_parse(argc, argv, &w->origin))
-        return 0;
-    if (!bytes_equal_nocase(argv[0], "select"))
-        w->origin.id[0] = '\0'; /* changed since, and nothing says how far the stream was then */
     return replay_command(w->ks, &w->loader, &w->env, argc, argv, error_r, error_bytes);
+}
+
+static void on_read(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw,
+                    uint64_t left) {
+    struct worker *w = arg;
+    if (w->refill != NULL)
+        refill_command(w->refill, argc, argv, raw, left);
 }
 
 /* While loading (and during SAVE) the loop is ours: keep alive, answer LOADING. */
@@ -140,7 +147,7 @@ static void on_acknowledged(void *arg) {
     w->acknowledged = true;
 }
 
-static void drop_replica(void *arg, void *client) {
+void worker_drop_replica(void *arg, void *client) {
     struct worker *w = arg;
     clients_kill(w->clients, client, false);
 }
@@ -161,6 +168,11 @@ static void end_diskless(void *arg) {
     persist_diskless_end(w->persist);
 }
 
+static void end_cut(void *arg) {
+    struct worker *w = arg;
+    persist_aside_end(w->persist);
+}
+
 void worker_path(const struct worker *w, uint32_t shard, const char *name,
                  char path_r[WORKER_PATH_BYTES]) {
     snprintf(path_r, WORKER_PATH_BYTES, "%s/shard-%04u%s%s", w->config->dir, shard,
@@ -176,46 +188,22 @@ static int open_snapshot(void *arg) {
 
 static void open_primary(struct worker *w) {
     struct primary_hooks hooks = {.arg = w,
-                                  .drop = drop_replica,
+                                  .drop = worker_drop_replica,
                                   .acknowledged = on_acknowledged,
                                   .want_snapshot = want_snapshot,
                                   .open_snapshot = open_snapshot,
                                   .want_diskless = want_diskless,
-                                  .end_diskless = end_diskless};
+                                  .end_diskless = end_diskless,
+                                  .end_cut = end_cut};
     w->primary = primary_create(w->loop, w->config, w->status, &hooks);
     w->env.primary = w->primary;
-}
-
-/* The shard's worker takes the other end as it takes clients. */
-static int open_feed_link(void *arg, uint32_t shard) {
-    struct handover what = {.origin = HANDOVER_FEED, .authenticated = 1, .peer = "feed:0"};
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-        return -1;
-    bool sent = handover_send(inherit_fd_handover(shard), pair[1], &what) == HANDOVER_OK;
-    close(pair[1]);
-    if (sent)
-        return pair[0];
-    int error = errno;
-    close(pair[0]);
-    errno = error;
-    return -1;
-}
-
-/* Of a pool of one the only shard's stream is the pool's. */
-static void open_feed(struct worker *w, const char *dir) {
-    if (w->segment.workers < 2 || w->env.shard != FEED_SHARD)
-        return;
-    struct feed_hooks hooks = {.arg = w, .drop = drop_replica, .open = open_feed_link};
-    w->feed = feed_create(w->loop, dir, w->config, w->segment.workers, &hooks);
-    w->env.feed = w->feed;
 }
 
 static int open_persist(struct worker *w, uint32_t shard, char *error, size_t error_bytes) {
     char dir[WORKER_PATH_BYTES];
     worker_path(w, shard, NULL, dir);
     open_primary(w);
-    open_feed(w, dir);
+    worker_feed_open(w);
     struct persist_hooks hooks = {.arg = w,
                                   .synced = on_synced,
                                   .fork_want = on_fork_want,
@@ -227,9 +215,11 @@ static int open_persist(struct worker *w, uint32_t shard, char *error, size_t er
                                   .snapshot_ended = on_snapshot_ended,
                                   .diskless_forked = on_diskless_forked,
                                   .diskless_ended = on_diskless_ended,
+                                  .aside_ended = on_aside_ended,
                                   .cut_prepared = on_cut_prepared,
                                   .cut_linked = on_cut_linked,
                                   .apply = on_apply,
+                                  .read = on_read,
                                   .owns = w->segment.workers > 1 ? on_owns : NULL,
                                   .progress = on_progress};
     w->persist =
@@ -286,6 +276,7 @@ int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
 static int load(struct worker *w) {
     char error[512];
     w->env.loading = true;
+    w->refill = refill_create((uint64_t)w->config->repl_backlog_size, keyspace_databases(w->ks));
     worker_set_state(w, CHILD_LOADING);
     control_report(w, CONTROL_REPORT_LOADING, 0, 0, (struct bytes){0});
     clients_open(w->clients);
@@ -295,9 +286,8 @@ static int load(struct worker *w) {
     w->env.loading = false;
     w->propagate = propagate_create(persist_aof(w->persist), primary_backlog(w->primary));
     primary_open(w->primary, w->propagate);
-    if (w->origin.db >= keyspace_databases(w->ks))
-        w->origin.id[0] = '\0'; /* there are fewer now, or it is damaged: nobody goes on from it */
-    primary_restore(w->primary, &w->origin, w->config->replicaof[0] == '\0');
+    primary_restore(w->primary, w->refill, !follow_loaded(w->follow));
+    refill_free(&w->refill);
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();
     log_notice("Loaded %llu keys in %.3f seconds", (unsigned long long)keyspace_count_all(w->ks),

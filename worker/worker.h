@@ -18,6 +18,7 @@
 #include "worker/replication/feed.h"
 #include "worker/replication/primary.h"
 #include "worker/replication/propagate.h"
+#include "worker/replication/refill.h"
 #include "worker/route/router.h"
 
 #include <ev.h>
@@ -40,8 +41,10 @@ struct worker {
     struct failover *failover; /* NULL: another worker does it */
     struct command_env env;
     struct list sessions;
-    struct session loader;    /* commands of the log run with it */
-    struct rdb_origin origin; /* where what was loaded stands in a stream; "": nowhere known */
+    struct session loader; /* commands of the log run with it */
+    struct refill *refill; /* while loading */
+    struct rdb_origin
+        origin; /* where a snapshot that was loaded stands in a stream; "": nowhere known */
 
     ev_io control_io, doorbell_io;
     ev_prepare prepare;
@@ -64,6 +67,8 @@ struct worker {
 int worker_open(struct worker *w, uint32_t shard, uint32_t generation);
 /* Load the files and serve until told to stop. Returns the exit code. */
 int worker_run(struct worker *w);
+/* A hook: this replica's connection is to close. */
+void worker_drop_replica(void *arg, void *client);
 enum { WORKER_PATH_BYTES = 2048 };
 /* DIR/shard-NNNN/name, or without a name (NULL) the shard's folder. */
 void worker_path(const struct worker *w, uint32_t shard, const char *name,
@@ -80,6 +85,11 @@ void worker_heartbeat(struct worker *w);
 void worker_set_state(struct worker *w, enum child_state state);
 /* ---- worker_env.c: what handlers may ask of us ---- */
 void worker_env_open(struct worker *w, uint32_t shard, uint32_t generation);
+/* ---- worker_feed.c: what this shard does for the pool's merged stream ---- */
+/* Of FEED_SHARD's worker: the stream itself. */
+void worker_feed_open(struct worker *w);
+/* All shards are locked: fork for the snapshot of this run. 0, or -1 with a text. */
+int worker_feed_mark(struct worker *w, uint64_t run, char *error_r, size_t error_bytes);
 /* ---- control_in.c ---- */
 void control_in_start(struct worker *w);
 /* Report up; what cannot be sent is logged: the supervisor will notice by other means. */

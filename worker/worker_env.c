@@ -36,16 +36,23 @@ static void ask_snapshot(void *upper, struct command_ctx *ctx, uint64_t keep, st
     ask_supervisor(upper, ctx, CONTROL_REPORT_REQUEST_SNAPSHOT, keep, name);
 }
 
-static int mark_cut(void *upper, uint64_t cut, uint64_t try, char *error_r, size_t error_bytes) {
+static int mark_cut(void *upper, const struct cut_mark *mark, char *error_r, size_t error_bytes) {
     struct worker *w = upper;
-    return persist_cut_mark(w->persist, cut, try, error_r, error_bytes);
+    if (mark->kind == CUT_OF_FORKS)
+        return worker_feed_mark(w, mark->id, error_r, error_bytes);
+    return persist_cut_mark(w->persist, mark->id, mark->try, error_r, error_bytes);
 }
 
-static void report_cut_locked(void *upper, uint64_t cut, uint64_t try, uint64_t pause_us,
-                              const char *error) {
+static void cut_locked(void *upper, const struct cut_mark *mark, uint64_t pause_us,
+                       const char *error) {
+    struct worker *w = upper;
     char pause[32];
+    if (mark->kind == CUT_OF_FORKS) {
+        feed_cut_ended(w->feed, pause_us, error);
+        return;
+    }
     snprintf(pause, sizeof(pause), "+%llu", (unsigned long long)pause_us);
-    control_report(upper, CONTROL_REPORT_CUT_LOCKED, cut, try,
+    control_report(w, CONTROL_REPORT_CUT_LOCKED, mark->id, mark->try,
                    bytes_of_text(error ? error : pause));
 }
 
@@ -119,7 +126,7 @@ void worker_env_open(struct worker *w, uint32_t shard, uint32_t generation) {
                                   .shutdown = ask_shutdown,
                                   .snapshot = ask_snapshot,
                                   .cut_mark = mark_cut,
-                                  .cut_locked = report_cut_locked,
+                                  .cut_locked = cut_locked,
                                   .kill_session = kill_session,
                                   .hand_over = hand_over,
                                   .failover = begin_failover,

@@ -57,7 +57,9 @@ void worker_stop(struct worker *w, int save) {
 _Noreturn void worker_abandon(struct worker *w) {
     log_warning("The supervisor is gone: finishing writes and leaving");
     if (!w->env.loading && !follow_replaces(w->follow)) {
+        primary_mark(w->primary);
         persist_abandon(w->persist);
+        primary_turn_end(w->primary);
         drain(w, DRAIN_MS);
     }
     _exit(EXIT_ORDERLY);

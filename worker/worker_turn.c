@@ -107,6 +107,7 @@ static void on_cron(struct ev_loop *loop, ev_timer *timer, int events) {
     struct worker *w = timer->data;
     w->cron_count++;
     w->acknowledged = true;
+    primary_mark(w->primary); /* persist_cron() may write the log */
     persist_cron(w->persist);
     primary_keep_still(w->primary, router_is_paused(w->router));
     primary_cron(w->primary);

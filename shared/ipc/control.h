@@ -34,6 +34,8 @@ enum { CONTROL_MAGIC = 0x52435431, CONTROL_BODY_MAX = 64 * 1024 };
     X(REPORT_CONFIG_APPLIED, "body is empty, or says what could not be applied")                   \
     X(REPORT_FORK_WANT, "would like to fork; number = expected bytes, body: a digit, how urgent "  \
                         "(enum fork_urgency), and what for")                                       \
+    X(REPORT_FORK_WANT_ALL,                                                                        \
+      "the same for every shard at one moment: no other child is to be at work")                   \
     X(REPORT_FORK_DONE, "the child ended, or the wish is withdrawn; id = that of the wish")        \
     X(REPORT_REQUEST_CONFIG, "CONFIG SET of the `name value` lines in body, all or nothing")       \
     X(REPORT_REQUEST_REWRITE, "CONFIG REWRITE")                                                    \

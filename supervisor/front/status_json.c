@@ -105,7 +105,7 @@ static json_t *databases(const struct status_page *page) {
 
 /* What a child writes, and how far it has come; null if there is none. */
 static json_t *saving(const struct status_page *page) {
-    static const char *const kinds[] = {NULL, "snapshot", "log base", "diskless"};
+    static const char *const kinds[] = {NULL, "snapshot", "log base", "diskless", "merged"};
     static const struct figure save_figures[] = {
         {"elapsed_us", METRIC_save_us, FIGURE_NUMBER},
         {"keys_done", METRIC_save_keys_done, FIGURE_NUMBER},

@@ -269,13 +269,14 @@ static void put_duration(const struct info *info, const char *name, bool any, ui
     buf_printf(info->out, "%s:%lld\r\n", name, any ? (long long)(us / US_PER_SECOND) : -1LL);
 }
 
-/* How long the children of this kind have been at it. */
-static uint64_t longest_save(const struct info *info, uint64_t kind) {
+/* How long the children have been at it that write logs, or those that write snapshots. */
+static uint64_t longest_save(const struct info *info, bool of_log) {
+    enum { KIND_LOG = 2 };
     uint64_t most = 0;
     for (uint32_t i = 0; i < info->count; i++) {
         const struct status_page *page = page_of(info, i);
         uint64_t us = status_get(page, METRIC_save_us);
-        if (status_get(page, METRIC_save_kind) == kind && us > most)
+        if ((status_get(page, METRIC_save_kind) == KIND_LOG) == of_log && us > most)
             most = us;
     }
     return most;
@@ -289,9 +290,7 @@ static void put_snapshots(const struct info *info) {
     put(info, "rdb_last_save_time", smallest(info, METRIC_snapshot_last_time_seconds));
     put_status(info, "rdb_last_bgsave_status", smallest(info, METRIC_snapshot_last_ok) == 1);
     put_duration(info, "rdb_last_bgsave_time_sec", last_us > 0, last_us);
-    uint64_t to_file_us = longest_save(info, 1), to_replicas_us = longest_save(info, 3);
-    put_duration(info, "rdb_current_bgsave_time_sec", in_progress,
-                 to_file_us > to_replicas_us ? to_file_us : to_replicas_us);
+    put_duration(info, "rdb_current_bgsave_time_sec", in_progress, longest_save(info, false));
     static const struct figure figures[] = {
         {"rdb_saves", FIGURE_SUM, METRIC_snapshots},
         {"rdb_last_cow_size", FIGURE_SUM, METRIC_snapshot_cow_bytes},
@@ -322,7 +321,7 @@ static void put_log(const struct info *info) {
     put(info, "aof_rewrite_in_progress", in_progress);
     put(info, "aof_rewrite_scheduled", largest(info, METRIC_aof_rewrite_scheduled));
     put_duration(info, "aof_last_rewrite_time_sec", last_us > 0, last_us);
-    put_duration(info, "aof_current_rewrite_time_sec", in_progress, longest_save(info, 2));
+    put_duration(info, "aof_current_rewrite_time_sec", in_progress, longest_save(info, true));
     put_status(info, "aof_last_bgrewrite_status", smallest(info, METRIC_aof_rewrite_last_ok) == 1);
     put(info, "aof_rewrites", sum(info, METRIC_aof_rewrites));
     put(info, "aof_rewrites_consecutive_failures", largest(info, METRIC_aof_rewrite_failures));

@@ -137,6 +137,14 @@ struct failover_order {
 /* cmd_failover.c: is each shard followed by this target, which has acknowledged all there is? As the
  * replication pages show it. */
 bool failover_target_has_all(const struct segment *segment, const struct failover_order *order);
+/* A moment of the whole pool: what each shard does while all are locked. */
+enum cut_kind {
+    CUT_OF_LOGS,
+    CUT_OF_FORKS
+}; /* of files (persist.h); of the merged stream (feed.h) */
+struct cut_mark {
+    uint64_t kind, id, try; /* id: not 0 */
+};
 enum shutdown_save { SHUTDOWN_SAVE_DEFAULT = 0, SHUTDOWN_SAVE = 1, SHUTDOWN_NOSAVE = 2 };
 struct command_env {
     struct config *config;   /* live values; read only for handlers */
@@ -160,11 +168,11 @@ struct command_env {
     void (*config_rewrite)(void *upper, struct command_ctx *ctx);
     /* REMUDA SNAPSHOT: keep as in CONTROL_REPORT_REQUEST_SNAPSHOT. Replied later, as CONFIG SET is. */
     void (*snapshot)(void *upper, struct command_ctx *ctx, uint64_t keep, struct bytes name);
-    /* All shards are locked: this is the moment of the cut. Memory and at most one write(2). 0, or -1
-     * with a text. */
-    int (*cut_mark)(void *upper, uint64_t cut, uint64_t try, char *error_r, size_t error_bytes);
+    /* All shards are locked: this is the moment of the cut. Memory and at most one write(2), or a fork. 0, or
+     * -1 with a text. */
+    int (*cut_mark)(void *upper, const struct cut_mark *mark, char *error_r, size_t error_bytes);
     /* The barrier that this worker ran is over; error NULL: all have marked. */
-    void (*cut_locked)(void *upper, uint64_t cut, uint64_t try, uint64_t pause_us,
+    void (*cut_locked)(void *upper, const struct cut_mark *mark, uint64_t pause_us,
                        const char *error);
     void (*shutdown)(void *upper, struct command_ctx *ctx, enum shutdown_save save);
     /* Close the connection of a session (CLIENT KILL); replies already written to it are sent first

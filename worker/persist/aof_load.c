@@ -99,8 +99,17 @@ static int read_on(struct log_reader *r, size_t need) {
 }
 
 /* ---- commands ---- */
-static int apply(struct log_reader *r, uint32_t argc, const struct bytes *argv) {
+static bool is_word(uint32_t argc, const struct bytes *argv, const char *name) {
+    return argc == 1 && bytes_equal_nocase(argv[0], name);
+}
+
+/* MULTI and EXEC are read, but do nothing: what is between them runs when both are there. */
+static int apply(struct log_reader *r, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     char text[256] = "";
+    if (r->job->read != NULL)
+        r->job->read(r->job->apply_arg, argc, argv, raw, r->job->behind + r->total - offset_of(r));
+    if (is_word(argc, argv, "multi") || is_word(argc, argv, "exec"))
+        return 0;
     if (r->job->apply(r->job->apply_arg, argc, argv, text, sizeof text) == 0) {
         r->loaded->commands++;
         if (++r->since_progress >= PROGRESS_COMMANDS)
@@ -120,7 +129,7 @@ static int apply_transaction(struct log_reader *r) {
     while (result == 0 && done < r->transaction.len &&
            resp_parse(&parser, r->transaction.data + done, r->transaction.len - done, &used) ==
                RESP_COMMAND) {
-        result = apply(r, parser.argc, parser.argv);
+        result = apply(r, parser.argc, parser.argv, bytes_of(r->transaction.data + done, used));
         done += used;
     }
     resp_parser_free(&parser);
@@ -152,23 +161,23 @@ static int take_command(struct log_reader *r, size_t used) {
         return fail(r, "an empty command");
     if (aof_checksum_parse(argc, argv, &checksum))
         return take_checksum(r, checksum);
-    if (argc == 1 && bytes_equal_nocase(argv[0], "multi")) {
+    struct bytes raw = bytes_of(r->window.data + r->at, used);
+    if (is_word(argc, argv, "multi")) {
         if (r->in_transaction)
             return fail(r, "MULTI within MULTI");
         r->in_transaction = true;
         r->transaction_crc = crc_here(r);
         buf_clear(&r->transaction);
-        return 0;
-    }
-    if (argc == 1 && bytes_equal_nocase(argv[0], "exec")) {
+    } else if (is_word(argc, argv, "exec")) {
         if (!r->in_transaction)
             return fail(r, "EXEC without MULTI");
         r->in_transaction = false;
-        return apply_transaction(r);
+        if (apply_transaction(r) != 0)
+            return -1;
     }
     if (!r->in_transaction)
-        return apply(r, argc, argv);
-    buf_append(&r->transaction, r->window.data + r->at, used);
+        return apply(r, argc, argv, raw);
+    buf_append_bytes(&r->transaction, raw);
     return 0;
 }
 

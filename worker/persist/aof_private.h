@@ -131,6 +131,10 @@ struct aof_load_job {
     const struct config *config;
     int (*apply)(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                  size_t error_bytes);
+    /* Before it is applied; see persist.h. May be NULL; arg is apply_arg. */
+    void (*read)(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw,
+                 uint64_t left);
+    uint64_t behind; /* bytes of the log's later files */
     void (*progress)(void *arg, uint64_t offset);
     bool (*owns)(void *arg, struct bytes key); /* of keys in an RDB part; may be NULL */
     void *apply_arg, *progress_arg;            /* progress_arg: of owns, too */

@@ -390,7 +390,7 @@ static bool grown_enough(const struct persist *p) {
 }
 
 /* No write is taken until the log is afresh: a snapshot that still waits for its turn lets it go first, one
- * that is only as fast as its replicas is given up. */
+ * that is only as fast as its replicas, or that keeps the turns of all shards, is given up. */
 static void rescue(struct persist *p) {
     struct rewrite *w = &p->rewrite;
     if (w->failures > 0 && persist_now_s() - w->last_failed_s < AFRESH_RETRY_SECONDS)
@@ -400,6 +400,7 @@ static void rescue(struct persist *p) {
         p->snapshots.scheduled = true;
     }
     diskless_abort(p);
+    aside_abort(p);
     if (!persist_child_busy(p))
         want_rewrite(p, FORK_RESCUE, "a new log after a failed sync");
 }

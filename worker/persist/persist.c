@@ -66,10 +66,12 @@ void persist_end_turn(struct persist *p) {
 void persist_fork_granted(struct persist *p, uint64_t id) {
     if (id != p->turn.id || p->turn.wish == FORK_NOTHING)
         return; /* withdrawn: its end has been told */
+    aside_abort(p);
     p->turn.running = p->turn.wish;
     p->turn.wish = FORK_NOTHING;
     switch (p->turn.running) {
-    case FORK_NOTHING: break;
+    case FORK_NOTHING:
+    case FORK_ASIDE: break;
     case FORK_SNAPSHOT: snapshot_granted(p); break;
     case FORK_REWRITE: rewrite_granted(p); break;
     case FORK_DISKLESS: diskless_granted(p); break;
@@ -184,6 +186,7 @@ static void end_children(struct persist *p) {
     persist_withdraw_wish(p, p->turn.wish);
     snapshot_abort(p);
     diskless_abort(p);
+    aside_abort(p);
     rewrite_abort(p);
 }
 

@@ -28,6 +28,11 @@ struct persist_hooks {
      * an error text if the command is refused: the load then fails. */
     int (*apply)(void *arg, uint32_t argc, const struct bytes *argv, char *error_r,
                  size_t error_bytes);
+    /* Each command of the log that is applied in turn, before it is, and its bytes; also MULTI and EXEC, which
+     * are not applied, but not the log's checksums. left: from it (or its EXEC) on the log has so many bytes.
+     * May be NULL. */
+    void (*read)(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw,
+                 uint64_t left);
     /* Does this shard own the key's slot? A file with other keys is refused. NULL: it owns all. */
     bool (*owns)(void *arg, struct bytes key);
     /* A new log file begins, or a log ends: take persist_aof() anew, and the next command must repeat
@@ -44,6 +49,8 @@ struct persist_hooks {
      * it is there only if the end is good, too; it may be told before the last bytes were read. */
     void (*diskless_forked)(void *arg, int fd);
     void (*diskless_ended)(void *arg, enum snapshot_end how);
+    /* The child of persist_aside() has ended. May be NULL. */
+    void (*aside_ended)(void *arg, enum snapshot_end how);
     /* persist_cut_prepare() is done: error is "", or why not. Then, after the mark, the files are linked
      * and synced: report as in CONTROL_REPORT_CUT_LINKED. May be NULL. */
     void (*cut_prepared)(void *arg, uint64_t cut, uint64_t try, const char *error);
@@ -86,6 +93,13 @@ enum persist_bgsave persist_bgsave(struct persist *p, bool schedule);
 void persist_diskless(struct persist *p);
 /* Nobody wants it any more: the wish is taken back, or the child killed. hooks.diskless_ended() is not called. */
 void persist_diskless_end(struct persist *p);
+/* A snapshot of this moment into a new file dir/name, not synced: the fork is done when this returns, in a turn that
+ * the caller has for all shards, and hooks.aside_ended() follows. A child of an earlier call is killed without a
+ * word. Nothing counts as saved. 0, or -1 with a text: another child is at work, or it can't fork. */
+int persist_aside(struct persist *p, const char *dir, const char *name, char *error_r,
+                  size_t error_bytes);
+/* Nobody wants it any more: the child is killed, and hooks.aside_ended() not called. */
+void persist_aside_end(struct persist *p);
 enum persist_rewrite { REWRITE_STARTED, REWRITE_SCHEDULED, REWRITE_BUSY, REWRITE_FAILED };
 enum persist_rewrite persist_bgrewriteaof(struct persist *p);
 int64_t persist_lastsave_seconds(const struct persist *p);

@@ -190,9 +190,12 @@ static int load_log_file(struct persist *p, const char *dir, const char *name, b
                            : -1;
     if (may_be_cut && settle_end(s, error_r, error_bytes) != 0)
         return -1;
+    uint64_t done = p->load_done_before + s->bytes, total = p->aof.total_bytes;
     struct aof_load_job job = {.ks = p->ks,
                                .config = p->config,
                                .apply = p->hooks.apply,
+                               .read = p->hooks.read,
+                               .behind = total > done ? total - done : 0,
                                .apply_arg = p->hooks.arg,
                                .progress = on_progress,
                                .owns = p->hooks.owns != NULL ? owns : NULL,
@@ -204,7 +207,8 @@ static int load_log_file(struct persist *p, const char *dir, const char *name, b
     file_done(p, s);
     if (result != 0)
         return name_file(s, text, error_r, error_bytes);
-    tell_origin(p, &end->loaded.rdb.origin);
+    if (end->loaded.commands == 0) /* else they have led away from there */
+        tell_origin(p, &end->loaded.rdb.origin);
     log_notice("Log file %s loaded: %" PRIu64 " keys, %" PRIu64 " commands, %" PRIu64
                " batches verified",
                s->path, end->loaded.keys, end->loaded.commands, end->loaded.checksums);

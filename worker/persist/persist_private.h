@@ -12,9 +12,10 @@
 enum { PERSIST_TEXT_BYTES = 512, PERSIST_PATH_BYTES = 2300 };
 
 /* What a fork is for: one at a time. */
-enum fork_purpose { FORK_NOTHING, FORK_SNAPSHOT, FORK_REWRITE, FORK_DISKLESS };
+enum fork_purpose { FORK_NOTHING, FORK_SNAPSHOT, FORK_REWRITE, FORK_DISKLESS, FORK_ASIDE };
 
-/* A wish goes to the supervisor's scheduler; the turn is given back when the child is gone. */
+/* A wish goes to the supervisor's scheduler; the turn is given back when the child is gone. FORK_ASIDE has no
+ * wish: it is in a turn of another process's, which all shards fork in. */
 struct fork_turn {
     uint64_t id;               /* of the last wish */
     enum fork_purpose wish;    /* asked, not granted yet */
@@ -182,6 +183,10 @@ void diskless_granted(struct persist *p);
 /* Kill the child that writes to replicas, if it is one; a wish is taken back. */
 void diskless_abort(struct persist *p);
 
+/* ---- aside.c ---- */
+/* Kill the child of persist_aside(), if it is one. */
+void aside_abort(struct persist *p);
+
 /* ---- aof_rewrite.c ---- */
 void rewrite_init(struct persist *p);
 void rewrite_granted(struct persist *p);
@@ -268,8 +273,8 @@ static inline bool persist_child_busy(const struct persist *p) {
 /* A snapshot, to wherever: what redis calls a background save. */
 static inline bool persist_snapshot_busy(const struct persist *p) {
     enum fork_purpose running = p->turn.running, wish = p->turn.wish;
-    return running == FORK_SNAPSHOT || running == FORK_DISKLESS || wish == FORK_SNAPSHOT ||
-           wish == FORK_DISKLESS;
+    return running == FORK_SNAPSHOT || running == FORK_DISKLESS || running == FORK_ASIDE ||
+           wish == FORK_SNAPSHOT || wish == FORK_DISKLESS;
 }
 void persist_want_fork(struct persist *p, enum fork_purpose purpose, enum fork_urgency urgency,
                        const char *what);

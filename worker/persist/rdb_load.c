@@ -114,6 +114,13 @@ static void take_origin(struct rdb_origin *origin, struct bytes name, struct byt
         origin->db = number < UINT32_MAX ? (uint32_t)number : 0;
 }
 
+/* One that is damaged names no place. */
+static void judge_origin(struct rdb_origin *origin) {
+    size_t digits = strspn(origin->id, "0123456789abcdefABCDEF");
+    if (digits != sizeof origin->id - 1 || origin->offset > RDB_ORIGIN_OFFSET_MAX)
+        origin->id[0] = '\0';
+}
+
 static int read_aux(struct loader *l) {
     struct bytes name, value;
     if (rdb_get_kept_string(&l->in, &name) != 0 || rdb_get_string(&l->in, 1, &value) != 0)
@@ -316,6 +323,7 @@ int rdb_load_fd(int fd, uint64_t total, const struct rdb_load_job *job, struct r
     l.in.refilled = job->progress;
     l.in.arg = job->arg;
     int result = read_all(&l);
+    judge_origin(&loaded_r->origin);
     loaded_r->end = rdb_offset(&l.in);
     rdb_in_free(&l.in);
     buf_free(&l.key);

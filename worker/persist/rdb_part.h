@@ -20,6 +20,8 @@ struct rdb_origin {
     uint64_t offset; /* bytes of it that are in the data */
     uint32_t db;     /* the database its reader is in there */
 };
+/* Room for all that may come in the life of a stream: an offset past it is damage. */
+#define RDB_ORIGIN_OFFSET_MAX ((uint64_t)INT64_MAX / 2)
 enum { RDB_VERSION_PLAIN = 10 }; /* Redis 7.0 and later */
 struct rdb_saved {
     uint64_t bytes, crc, keys;

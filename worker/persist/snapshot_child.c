@@ -150,7 +150,7 @@ static int write_snapshot(const struct snapshot_order *order, struct rdb_saved *
         return -1;
     if (order->final_name != NULL)
         return publish_commit(fd, order->dir, order->temp, order->final_name, error_r, error_bytes);
-    if (fsync(fd) != 0 || close(fd) != 0) {
+    if ((!order->scratch && fsync(fd) != 0) || close(fd) != 0) {
         snprintf(error_r, error_bytes, "fsync of %s/%s failed: %s", order->dir, order->temp,
                  strerror(errno));
         return -1;

@@ -14,6 +14,7 @@ struct snapshot_order {
     const char *dir;
     const char *temp;       /* the file to write, in dir */
     const char *final_name; /* what it becomes; NULL: it stays, synced, for the parent to rename */
+    bool scratch;           /* nobody wants the file after a crash: it is not synced */
     const int *pipe; /* if not NULL: it goes there, and temp and final_name are not looked at */
     /* Write nothing before snapshot_child_go() (or five seconds have passed): whoever has a few syncs to do
      * first would wait for what the child has written, too. */

@@ -1,6 +1,7 @@
 /* backlog.c - see the header. Cannot fail. */
 #include "worker/replication/backlog.h"
 
+#include "shared/base/crc.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 #include "shared/base/random_id.h"
@@ -64,10 +65,16 @@ void backlog_become(struct backlog *s, const char *id, uint64_t offset) {
     s->db = BACKLOG_NO_DB;
 }
 
-void backlog_branch_off(struct backlog *s) {
+void backlog_rename(struct backlog *s, const char *id) {
     memcpy(s->previous_id, s->id, sizeof s->previous_id);
     s->previous_end = s->end;
-    random_id(s->id);
+    snprintf(s->id, sizeof s->id, "%s", id);
+}
+
+void backlog_branch_off(struct backlog *s) {
+    char id[REPLICATION_ID_BYTES];
+    random_id(id);
+    backlog_rename(s, id);
 }
 
 void backlog_keep(struct backlog *s) {
@@ -90,6 +97,38 @@ void backlog_append(struct backlog *s, struct bytes data) {
         s->end += part;
         data = bytes_of(data.ptr + part, data.len - part);
     }
+}
+
+void backlog_take(struct backlog *to, struct backlog *from) {
+    backlog_forget(to);
+    *to = *from;
+    list_init(&to->blocks);
+    LIST_EACH(node, &from->blocks) {
+        list_remove(node);
+        list_push_back(&to->blocks, node);
+    }
+    backlog_init(from);
+}
+
+/* The block that holds the byte, or ends before it if it is still to come. */
+static struct list *find_block(const struct backlog *s, uint64_t offset) {
+    struct list *node = s->blocks.prev;
+    while (block_of(node)->start > offset)
+        node = node->prev;
+    return node;
+}
+
+uint64_t backlog_crc(const struct backlog *s, uint64_t since) {
+    uint64_t crc = 0;
+    ASSERT(since >= backlog_begin(s) && since <= s->end);
+    if (since == s->end)
+        return crc;
+    for (struct list *node = find_block(s, since); node != &s->blocks; node = node->next) {
+        const struct backlog_block *block = block_of(node);
+        size_t skipped = since > block->start ? (size_t)(since - block->start) : 0;
+        crc = crc64(crc, block->data + skipped, block->len - skipped);
+    }
+    return crc;
 }
 
 void backlog_trim(struct backlog *s, uint64_t keep_bytes) {
@@ -116,9 +155,7 @@ bool backlog_continues(const struct backlog *s, struct bytes id, uint64_t offset
 
 void backlog_cursor_open(struct backlog_cursor *c, struct backlog *s, uint64_t offset) {
     ASSERT(c->backlog == NULL && s->kept && offset >= backlog_begin(s) && offset <= s->end);
-    struct list *node = s->blocks.prev;
-    while (block_of(node)->start > offset)
-        node = node->prev;
+    struct list *node = find_block(s, offset);
     *c = (struct backlog_cursor){.backlog = s, .block = block_of(node), .offset = offset};
     c->block->readers++;
 }

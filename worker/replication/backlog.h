@@ -41,6 +41,8 @@ void backlog_init(struct backlog *s);
 void backlog_free(struct backlog *s);
 /* Another's history from here on: nothing is kept, the next byte is `offset`. No cursor may be open. */
 void backlog_become(struct backlog *s, const char *id, uint64_t offset);
+/* The history has another name from here on; readers that know the old one may go on. */
+void backlog_rename(struct backlog *s, const char *id);
 /* A history of our own goes on where the other's ends; readers of that one may go on here. */
 void backlog_branch_off(struct backlog *s);
 /* Begin to keep what is appended; the offset goes on from where it is. */
@@ -49,6 +51,11 @@ void backlog_keep(struct backlog *s);
 void backlog_forget(struct backlog *s);
 /* Nothing if there is no backlog. */
 void backlog_append(struct backlog *s, struct bytes data);
+/* What `from` keeps becomes to's, with all that is known of it; from is as after backlog_init(). No cursor may
+ * be open in either. */
+void backlog_take(struct backlog *to, struct backlog *from);
+/* CRC-64 of the bytes from an offset on, which must be within backlog_begin() .. end. */
+uint64_t backlog_crc(const struct backlog *s, uint64_t since);
 /* Drop blocks that are not needed to keep the last keep_bytes, nor by a cursor. */
 void backlog_trim(struct backlog *s, uint64_t keep_bytes);
 /* Offset of the first byte that is still there (= end if none is). */

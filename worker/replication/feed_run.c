@@ -36,6 +36,7 @@ void feed_run_break(struct feed_run *run, const char *why) {
         return;
     log_warning("The merged stream has to begin anew: %s", why);
     run->state = FEED_BROKEN;
+    feed_cut_end(run);
     run->merge.stop = true;
     primary_forget(run->primary);
 }
@@ -83,21 +84,41 @@ static void begin_merge(struct feed_run *run) {
     background_submit(f->background, &run->merge.job);
 }
 
+void feed_run_gather_anew(struct feed_run *run, const char *why) {
+    for (uint32_t i = 0; i < run->feed->shards; i++) {
+        remove_file(run, run->links[i].snapshot);
+        upstream_fail(run->links[i].upstream, true, why);
+    }
+}
+
+/* The streams go on together, as they begin at one moment: what is behind it waits at its shard, and none is taken
+ * from before all are up (on_command). */
+void feed_run_part_came(struct feed_run *run) {
+    for (uint32_t i = 0; i < run->feed->shards; i++)
+        if (run->links[i].snapshot[0] == '\0')
+            return;
+    if (!feed_cut_is_made(run))
+        return;
+    feed_cut_end(run);
+    for (uint32_t i = 0; i < run->feed->shards; i++) {
+        upstream_loaded(run->links[i].upstream);
+        run->links[i].go_on = true;
+    }
+    begin_merge(run);
+}
+
 static void on_snapshot(void *arg, const char *file) {
     struct feed_link *link = arg;
     struct feed_run *run = link->run;
-    bool first = link->snapshot[0] == '\0' && run->state == FEED_GATHERING, all = true;
+    bool first = link->snapshot[0] == '\0' && run->state == FEED_GATHERING;
     if (link->snapshot[0] == '\0') /* else it has the same name, and the thread may read that */
         snprintf(link->snapshot, sizeof link->snapshot, "%s", file);
-    if (!first) {
+    if (!first)
         feed_run_break(run, "a shard's stream has a gap");
-        return;
-    }
-    upstream_loaded(link->upstream); /* what follows it can be taken at once */
-    for (uint32_t i = 0; i < run->feed->shards; i++)
-        all = all && run->links[i].snapshot[0] != '\0';
-    if (all)
-        begin_merge(run);
+    else if (!feed_cut_may_be_made(run))
+        feed_run_break(run, "a shard's snapshot is not of the moment of all");
+    else
+        feed_run_part_came(run);
 }
 
 static void on_continued(void *arg) {
@@ -124,7 +145,7 @@ static void drop(void *arg, void *client) {
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct feed_link *link = arg;
     struct feed_run *run = link->run;
-    if (run->state == FEED_BROKEN)
+    if (run->state == FEED_BROKEN || run->state == FEED_GATHERING)
         return false;
     enum feed_held held = feed_hold(link, argc, argv, raw);
     if (held != FEED_PASS)
@@ -141,15 +162,16 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
 static int open_link(void *arg) {
     struct feed_link *link = arg;
     const struct feed_hooks *hooks = &link->run->feed->hooks;
+    link->opened++;
     return hooks->open(hooks->arg, link->shard);
 }
 
-static void open_links(struct feed_run *run, uint32_t number) {
+static void open_links(struct feed_run *run) {
     struct feed *f = run->feed;
     for (uint32_t i = 0; i < f->shards; i++) {
         struct feed_link *link = &run->links[i];
         char tag[FEED_NAME_BYTES / 2];
-        snprintf(tag, sizeof tag, "feed-%u-%u", number, i);
+        snprintf(tag, sizeof tag, "feed-%u-%u", (unsigned)run->number, i); /* feed_part_name() */
         *link = (struct feed_link){.run = run, .shard = i};
         struct upstream_hooks hooks = {.arg = link,
                                        .snapshot = on_snapshot,
@@ -165,10 +187,10 @@ static void open_links(struct feed_run *run, uint32_t number) {
 
 struct feed_run *feed_run_create(struct feed *f) {
     struct feed_run *run = mem_calloc(1, sizeof *run);
-    uint32_t number = f->numbers++;
     struct primary_hooks hooks = {
         .arg = run, .drop = drop, .want_snapshot = want_snapshot, .open_snapshot = open_merged};
     run->feed = f;
+    run->number = ++f->numbers;
     run->primary = primary_create(f->loop, f->config, NULL, &hooks);
     run->propagate = propagate_create(NULL, primary_backlog(run->primary));
     primary_open(run->primary, run->propagate);
@@ -180,19 +202,21 @@ struct feed_run *feed_run_create(struct feed *f) {
     run->merge.names = mem_calloc(f->shards, sizeof *run->merge.names);
     run->merge.job.run = merge;
     run->merge.job.done = merged;
-    snprintf(run->merge.out, sizeof run->merge.out, "temp-feed-%u.rdb", number);
+    snprintf(run->merge.out, sizeof run->merge.out, "temp-feed-%u.rdb", (unsigned)run->number);
     run->links = mem_calloc(f->shards, sizeof *run->links);
     list_init(&run->spans);
     list_push_back(&f->runs, &run->link);
     log_notice("Merging the streams of %u shards for a replica of the pool", f->shards);
-    open_links(run, number);
+    open_links(run);
     return run;
 }
 
 void feed_run_free(struct feed_run *run) {
     list_remove(&run->link);
+    feed_cut_end(run);
     for (uint32_t i = 0; i < run->feed->shards; i++) {
         upstream_free(&run->links[i].upstream);
+        feed_part_name(run->number, i, run->links[i].snapshot); /* of a child that died, too */
         remove_file(run, run->links[i].snapshot);
     }
     feed_hold_free(run);
@@ -226,6 +250,8 @@ static void check_links(struct feed_run *run) {
         bool anew = view.state == UPSTREAM_SYNCING || view.state == UPSTREAM_TRANSFER;
         if (anew && (link->snapshot[0] != '\0' || run->state != FEED_GATHERING))
             feed_run_break(run, "a shard's stream has a gap");
+        else if (feed_cut_lacks(run, link))
+            feed_run_break(run, "a shard was lost while it wrote its part of the snapshot");
         all_up = all_up && view.state == UPSTREAM_STREAMING;
     }
     feed_hold_cron(run, all_up);
@@ -237,6 +263,7 @@ void feed_run_cron(struct feed_run *run) {
     for (uint32_t i = 0; i < run->feed->shards; i++)
         upstream_cron(run->links[i].upstream);
     check_links(run);
+    feed_cut_cron(run);
     primary_cron(run->primary);
 }
 

@@ -5,6 +5,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
+#include "worker/replication/refill.h"
 
 #include <string.h>
 
@@ -62,11 +63,21 @@ void primary_become(struct primary *p, const char *id, uint64_t offset) {
     drop_all(p, "the data is another history's now");
     backlog_become(&p->backlog, id, offset);
     backlog_keep(&p->backlog);
+    p->marked = p->offered = offset;
 }
 
 void primary_forget(struct primary *p) {
     drop_all(p, "the data are being replaced");
     backlog_forget(&p->backlog);
+}
+
+void primary_rename(struct primary *p, const char *id) {
+    struct backlog *s = &p->backlog;
+    if (strcmp(s->id, id) == 0)
+        return;
+    /* What comes is not of the history that they know. */
+    drop_all(p, "the stream goes on under another name");
+    backlog_rename(s, id);
 }
 
 void primary_branch_off(struct primary *p) {
@@ -75,17 +86,18 @@ void primary_branch_off(struct primary *p) {
     p->backlog.db = BACKLOG_NO_DB;
 }
 
-void primary_restore(struct primary *p, const struct rdb_origin *origin, bool as_primary) {
-    if (origin->id[0] == '\0')
+void primary_restore(struct primary *p, struct refill *loaded, bool as_primary) {
+    struct backlog *s = &p->backlog;
+    if (!refill_end(loaded, s))
         return;
-    backlog_become(&p->backlog, origin->id, origin->offset);
+    log_notice(
+        "Replication goes on from offset %llu, of which the log gave %llu bytes for the backlog.",
+        (unsigned long long)s->end, (unsigned long long)(s->end - backlog_begin(s)));
+    p->offered = p->marked = s->end;
+    memcpy(p->marked_id, s->id, sizeof p->marked_id);
     /* Replicas may have got more from a life that ended badly: not under this name. */
     if (as_primary)
-        backlog_branch_off(&p->backlog);
-    else
-        p->backlog.db = origin->db;
-    backlog_keep(&p->backlog);
-    p->offered = p->marked = p->backlog.end;
+        primary_branch_off(p);
 }
 
 bool primary_origin(const struct primary *p, struct rdb_origin *origin_r) {
@@ -157,12 +169,60 @@ void primary_waits_no_more(struct primary *p) {
         p->hooks.end_diskless(p->hooks.arg);
 }
 
+/* ---- the part of a cut ---- */
+static bool is_of_cut(const struct replica *r) {
+    return r->state == REPLICA_WAIT_CUT || r->state == REPLICA_CUT;
+}
+
+bool primary_awaits_cut(const struct primary *p) {
+    return waiting(p, REPLICA_WAIT_CUT) + waiting(p, REPLICA_CUT) > 0;
+}
+
+/* Another cut may have been tried just before, in vain. */
+void primary_cut_forked(struct primary *p) {
+    LIST_EACH(node, &p->replicas) {
+        struct replica *r = primary_replica_of(node);
+        if (is_of_cut(r))
+            replica_wait_for_cut(r);
+    }
+    primary_begin_here(p);
+}
+
+void primary_cut_ended(struct primary *p, enum snapshot_end how) {
+    LIST_EACH(node, &p->replicas) {
+        struct replica *r = primary_replica_of(node);
+        if (r->state != REPLICA_CUT)
+            continue;
+        if (how == SNAPSHOT_GOOD)
+            replica_has_cut(r);
+        else
+            replica_drop(r, "the snapshot for it failed");
+    }
+}
+
+void primary_cut_no_more(struct primary *p) {
+    if (waiting(p, REPLICA_CUT) == 0)
+        p->hooks.end_cut(p->hooks.arg);
+}
+
 /* ---- the stream ---- */
+static void ask_acknowledge(struct primary *p) {
+    const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("GETACK"),
+                                 BYTES_LITERAL("*")};
+    p->ask = false;
+    if (!list_empty(&p->replicas))
+        propagate_to_replicas(p->propagate, 3, argv);
+}
+
 void primary_mark(struct primary *p) {
-    if (!p->backlog.kept || p->backlog.end == p->marked)
+    const struct backlog *s = &p->backlog;
+    if (p->ask)
+        ask_acknowledge(p);
+    if (!s->kept || (s->end == p->marked && strcmp(s->id, p->marked_id) == 0))
         return;
-    p->marked = p->backlog.end;
-    propagate_mark(p->propagate, &p->backlog);
+    propagate_mark(p->propagate, s, p->marked);
+    p->marked = s->end;
+    memcpy(p->marked_id, s->id, sizeof p->marked_id);
 }
 
 bool primary_drained(struct primary *p) {
@@ -181,17 +241,7 @@ void primary_ask_acknowledge(struct primary *p) {
     p->ask = true;
 }
 
-static void ask_acknowledge(struct primary *p) {
-    const struct bytes argv[] = {BYTES_LITERAL("REPLCONF"), BYTES_LITERAL("GETACK"),
-                                 BYTES_LITERAL("*")};
-    p->ask = false;
-    if (!list_empty(&p->replicas))
-        propagate_to_replicas(p->propagate, 3, argv);
-}
-
 void primary_turn_end(struct primary *p) {
-    if (p->ask)
-        ask_acknowledge(p);
     if (!p->backlog.kept || p->backlog.end == p->offered)
         return;
     p->offered = p->backlog.end;
@@ -206,8 +256,11 @@ static void ping(struct primary *p) {
 }
 
 /* ---- cron ---- */
+/* Nothing is counted without a backlog, so the history ends with it. Another's must be counted on: we go on from
+ * there, and so may its other replicas with us. */
 static void check_backlog(struct primary *p, uint64_t now_ms) {
-    if (!list_empty(&p->replicas) || !p->backlog.kept) {
+    if (!list_empty(&p->replicas) || !p->backlog.kept ||
+        !propagate_makes(p->propagate, &p->backlog)) {
         p->alone_since_ms = 0;
         return;
     }
@@ -218,7 +271,9 @@ static void check_backlog(struct primary *p, uint64_t now_ms) {
         return;
     log_notice("Replication backlog freed after %lld seconds without connected replicas.",
                (long long)p->config->repl_backlog_ttl);
-    backlog_forget(&p->backlog);
+    char id[REPLICATION_ID_BYTES];
+    random_id(id);
+    backlog_become(&p->backlog, id, p->backlog.end);
 }
 
 static void check_replicas(struct primary *p, uint64_t now_ms) {
@@ -319,6 +374,7 @@ void primary_each(const struct primary *p,
     static const char *const states[] = {
         [REPLICA_HELLO] = "handshake",       [REPLICA_WAIT_FORK] = "wait_bgsave",
         [REPLICA_WAIT_FILE] = "wait_bgsave", [REPLICA_PIPED] = "wait_bgsave",
+        [REPLICA_WAIT_CUT] = "wait_bgsave",  [REPLICA_CUT] = "wait_bgsave",
         [REPLICA_SENDING] = "send_bulk",     [REPLICA_ONLINE] = "online",
         [REPLICA_DROPPED] = "online"};
     uint64_t now_ms = clock_mono_ms();

@@ -5,6 +5,8 @@
  *                      |     "\n" now and then          "+FULLRESYNC", dump.rdb         |
  *                      '--diskless one forks--> PIPED: "+FULLRESYNC", what it writes ---'
  *
+ * The pool's own merged stream: WAIT_CUT --all shards fork at one moment--> CUT --done--> ONLINE.
+ *
  * All replicas that wait share one snapshot; the stream keeps what changes from its fork on. They are told
  * where it stands when it is whole: one that is given up (FLUSHALL) is followed by the next. Nothing here
  * blocks: a replica that reads slower than client-output-buffer-limit allows is let go. The connection is
@@ -19,6 +21,7 @@
 #include "worker/replication/backlog.h"
 
 struct primary;
+struct refill;
 struct replica;
 
 struct primary_hooks {
@@ -36,6 +39,8 @@ struct primary_hooks {
      * no more, without a word of its end. NULL: all are files. */
     void (*want_diskless)(void *arg);
     void (*end_diskless)(void *arg);
+    /* The snapshot that primary_cut_forked() told of is wanted no more. May be NULL if none is own. */
+    void (*end_cut)(void *arg);
 };
 
 /* loop: the worker's struct ev_loop. All outlive the object. status may be NULL. */
@@ -51,11 +56,13 @@ const struct backlog *primary_backlog_of(const struct primary *primary); /* to l
 void primary_become(struct primary *primary, const char *id, uint64_t offset);
 /* Its data are nobody's history, and own replicas must wait. */
 void primary_forget(struct primary *primary);
+/* It goes on under this name, if that is another: replicas come again to learn it, and continue. */
+void primary_rename(struct primary *primary, const char *id);
 /* It goes on as its own from here on: replicas come again and continue. */
 void primary_branch_off(struct primary *primary);
 
 /* At start: what was loaded stands there. A primary goes on under a new id, its replicas know the old one. */
-void primary_restore(struct primary *primary, const struct rdb_origin *origin, bool as_primary);
+void primary_restore(struct primary *primary, struct refill *loaded, bool as_primary);
 /* Where the data stand now; false if nobody would know. */
 bool primary_origin(const struct primary *primary, struct rdb_origin *origin_r);
 
@@ -92,7 +99,7 @@ void replica_may_write(struct replica *replica);
 void replica_acknowledge(struct replica *replica, uint64_t offset, uint64_t synced_offset);
 
 /* ---- the loop ---- */
-/* End of a turn, before the log is written: it says how far it is in the stream. */
+/* Before the log is written: replicas are asked what is to be asked, and it says how far it is in the stream. */
 void primary_mark(struct primary *primary);
 /* For stopping: write on; true if all replicas that are online have got everything. */
 bool primary_drained(struct primary *primary);
@@ -107,6 +114,11 @@ void primary_snapshot_ended(struct primary *primary, enum snapshot_end how);
 /* The same of one without a file: fd, ours from here on, gives what the child writes. */
 void primary_diskless_forked(struct primary *primary, int fd);
 void primary_diskless_ended(struct primary *primary, enum snapshot_end how);
+
+/* The same of this shard's part of a cut, which its child writes where the merged stream looks for it. */
+bool primary_awaits_cut(const struct primary *primary);
+void primary_cut_forked(struct primary *primary);
+void primary_cut_ended(struct primary *primary, enum snapshot_end how);
 
 /* ---- what is told ---- */
 /* Bring the metrics of the status page up to date. */

@@ -11,6 +11,8 @@ enum replica_state {
     REPLICA_WAIT_FILE, /* it has forked */
     REPLICA_SENDING,   /* the file is on its way */
     REPLICA_PIPED,     /* the snapshot is on its way as its child writes it */
+    REPLICA_WAIT_CUT,  /* own: the snapshot that all shards make at one moment */
+    REPLICA_CUT,       /* it has forked, and writes its file */
     REPLICA_ONLINE,
     REPLICA_DROPPED /* its connection is about to close */
 };
@@ -37,10 +39,11 @@ struct primary {
     struct propagate *propagate;
     struct backlog backlog;
     struct snapshot_pipe pipe;
-    struct backlog_cursor fork; /* where the snapshot that is being written begins */
-    struct list replicas;       /* those past HELLO */
-    uint64_t marked;            /* the end that the log knows of */
-    uint64_t offered;           /* the stream's end when it was last handed out */
+    struct backlog_cursor fork;           /* where the snapshot that is being written begins */
+    struct list replicas;                 /* those past HELLO */
+    uint64_t marked;                      /* the end that the log knows of, */
+    char marked_id[REPLICATION_ID_BYTES]; /* under this name */
+    uint64_t offered; /* the stream's end when it was last handed out; no more is */
     uint64_t pinged_ms, alone_since_ms;
     uint32_t good;
     bool ask;   /* all to acknowledge */
@@ -89,6 +92,9 @@ void primary_waits_no_more(struct primary *primary);
 /* Who begins at the stream's present end must be told which database it is in. */
 void primary_begin_here(struct primary *primary);
 
+/* One whose part of a cut is being written is gone. */
+void primary_cut_no_more(struct primary *primary);
+
 /* ---- snapshot_pipe.c ---- */
 /* Can the next snapshot go without a file, and has it waited long enough for others to share it? */
 bool snapshot_pipe_serves(const struct primary *primary);
@@ -108,6 +114,9 @@ void replica_has_snapshot(struct replica *replica);
 void replica_announce(struct replica *replica, const char *length);
 /* The snapshot it waits for has forked (or the running one serves): the stream is kept for it from there. */
 void replica_wait_for_file(struct replica *replica);
+/* The same of a cut, which begins at the stream's end, and its end. */
+void replica_wait_for_cut(struct replica *replica);
+void replica_has_cut(struct replica *replica);
 void replica_send_file(struct replica *replica);
 /* The snapshot it waited for is of no use: the next. */
 void replica_wait_for_fork(struct replica *replica);

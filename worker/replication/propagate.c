@@ -1,7 +1,9 @@
 /* propagate.c - changes on their way to the append-only log's buffer and the replication stream, in client
  * protocol.
  *
- * Knows which database the reader of each is in, and puts a SELECT before the first change of another.
+ * Knows which database the reader of each is in, and puts a SELECT before the first change of another. The
+ * log holds all that the stream holds, so that it can be had from there again (refill.h): what one of them
+ * must be told, both are; and what is no business of the log's is a note in it.
  * Cheap: no system call. Cannot fail; a log that can no longer be written says so through
  * persist_write_refusal(). */
 #include "worker/replication/propagate.h"
@@ -17,15 +19,18 @@
 
 enum { SCRATCH_KEEP_BYTES = 64 * 1024 };
 
-/* "PING repl:<id>:<offset>:<db>" in the log: harmless to whoever runs it. */
-static const char mark_prefix[] = "repl:";
+/* "PING <prefix>..." in the log: harmless to whoever runs it. */
+static const char mark_prefix[] = "repl:", sent_prefix[] = "sent:", apart_prefix[] = "apart:";
 enum { PROPAGATE_MARK_BYTES = 100 };
 
 struct propagate {
     struct aof *aof;
     struct backlog *backlog;
-    int64_t log_db; /* the log's reader's, BACKLOG_NO_DB at its start */
-    struct buf scratch;
+    bool follows;          /* the stream is another's: received here, not made */
+    struct bytes received; /* what is executed now */
+    bool logged;           /* the log has got it as it came */
+    int64_t log_db;        /* the log's reader's, BACKLOG_NO_DB at its start */
+    struct buf scratch, note;
 };
 
 struct propagate *propagate_create(struct aof *aof, struct backlog *backlog) {
@@ -35,8 +40,10 @@ struct propagate *propagate_create(struct aof *aof, struct backlog *backlog) {
 }
 
 void propagate_free(struct propagate **p) {
-    if (*p != NULL)
+    if (*p != NULL) {
         buf_free(&(*p)->scratch);
+        buf_free(&(*p)->note);
+    }
     mem_free(*p);
     *p = NULL;
 }
@@ -45,13 +52,35 @@ static bool has_backlog(const struct propagate *p) {
     return p->backlog != NULL && p->backlog->kept;
 }
 
-void propagate_to_replicas(struct propagate *p, uint32_t argc, const struct bytes *argv) {
-    if (!has_backlog(p))
+static bool makes_stream(const struct propagate *p) {
+    return has_backlog(p) && !p->follows;
+}
+
+/* Bytes of the stream that the log's reader need not execute. */
+static void note_sent(struct propagate *p, struct bytes sent) {
+    if (p->aof == NULL)
         return;
+    buf_clear(&p->note);
+    buf_append_text(&p->note, sent_prefix);
+    buf_append_bytes(&p->note, sent);
+    const struct bytes argv[] = {BYTES_LITERAL("PING"), buf_bytes(&p->note)};
+    aof_append_command(p->aof, 2, argv);
+    buf_shrink(&p->note, SCRATCH_KEEP_BYTES);
+}
+
+static struct bytes format(struct propagate *p, uint32_t argc, const struct bytes *argv) {
     buf_clear(&p->scratch);
-    aof_format_command(&p->scratch, argc, argv);
-    backlog_append(p->backlog, buf_bytes(&p->scratch));
     buf_shrink(&p->scratch, SCRATCH_KEEP_BYTES);
+    aof_format_command(&p->scratch, argc, argv);
+    return buf_bytes(&p->scratch);
+}
+
+void propagate_to_replicas(struct propagate *p, uint32_t argc, const struct bytes *argv) {
+    if (!makes_stream(p))
+        return;
+    struct bytes command = format(p, argc, argv);
+    backlog_append(p->backlog, command);
+    note_sent(p, command);
 }
 
 /* Is the reader elsewhere? Then it is in db from here on. */
@@ -63,31 +92,61 @@ static bool moves(int64_t *reader_db, uint32_t db) {
 
 static void select_db(struct propagate *p, uint32_t db) {
     bool log_moves = p->aof != NULL && moves(&p->log_db, db);
-    bool stream_moves = has_backlog(p) && moves(&p->backlog->db, db);
+    bool stream_moves = makes_stream(p) && moves(&p->backlog->db, db);
     if (!log_moves && !stream_moves)
         return;
     char digits[BYTES_I64_MAX];
     struct bytes argv[] = {BYTES_LITERAL("SELECT"), {digits, bytes_from_i64(digits, db)}};
-    if (log_moves)
+    if (p->aof != NULL)
         aof_append_command(p->aof, 2, argv);
-    if (stream_moves)
-        propagate_to_replicas(p, 2, argv);
+    if (makes_stream(p))
+        backlog_append(p->backlog, format(p, 2, argv));
+}
+
+/* What is executed here is in most cases byte by byte what came. Where it is not, the log has both. */
+static void log_received(struct propagate *p, uint32_t db, struct bytes commands) {
+    char text[PROPAGATE_MARK_BYTES], select[PROPAGATE_MARK_BYTES];
+    if (p->aof == NULL)
+        return;
+    if (!p->logged && p->log_db == (int64_t)db && bytes_equal(commands, p->received)) {
+        aof_append_raw(p->aof, commands);
+        p->logged = true;
+        return;
+    }
+    int select_len = 0;
+    if (moves(&p->log_db, db))
+        select_len = snprintf(select, sizeof select, "*2\r\n$6\r\nSELECT\r\n$%d\r\n%u\r\n",
+                              snprintf(NULL, 0, "%u", db), db);
+    int len = snprintf(text, sizeof text, "%s%zu", apart_prefix, (size_t)select_len + commands.len);
+    const struct bytes argv[] = {BYTES_LITERAL("PING"), {text, (size_t)len}};
+    aof_append_command(p->aof, 2, argv);
+    aof_append_raw(p->aof, bytes_of(select, (size_t)select_len));
+    aof_append_raw(p->aof, commands);
 }
 
 void propagate_command(struct propagate *p, uint32_t db, uint32_t argc, const struct bytes *argv) {
+    if (p->follows) {
+        log_received(p, db, format(p, argc, argv));
+        return;
+    }
     select_db(p, db);
     if (p->aof != NULL)
         aof_append_command(p->aof, argc, argv);
-    propagate_to_replicas(p, argc, argv);
+    if (makes_stream(p))
+        backlog_append(p->backlog, format(p, argc, argv));
 }
 
 void propagate_raw(struct propagate *p, uint32_t db, struct bytes commands) {
     if (commands.len == 0)
         return;
+    if (p->follows) {
+        log_received(p, db, commands);
+        return;
+    }
     select_db(p, db);
     if (p->aof != NULL)
         aof_append_raw(p->aof, commands);
-    if (has_backlog(p))
+    if (makes_stream(p))
         backlog_append(p->backlog, commands);
 }
 
@@ -101,44 +160,88 @@ void propagate_to(struct propagate *p, struct aof *aof) {
     p->log_db = BACKLOG_NO_DB;
 }
 
-void propagate_set_backlog(struct propagate *p, struct backlog *backlog) {
-    p->backlog = backlog;
+/* ---- another's stream ---- */
+void propagate_follow(struct propagate *p, bool follows) {
+    p->follows = follows;
+}
+
+void propagate_receive(struct propagate *p, struct bytes command) {
+    p->received = command;
+    p->logged = false;
+}
+
+void propagate_received(struct propagate *p, bool selects, uint32_t db) {
+    backlog_append(p->backlog, p->received);
+    p->backlog->db = db;
+    if (p->aof != NULL && selects) {
+        aof_append_raw(p->aof, p->received);
+        p->log_db = db;
+    } else if (!p->logged) {
+        note_sent(p, p->received);
+    }
+    p->received = (struct bytes){0};
 }
 
 bool propagate_makes(const struct propagate *p, const struct backlog *backlog) {
-    return p->backlog == backlog;
+    return p->backlog == backlog && !p->follows;
 }
 
-void propagate_mark(struct propagate *p, const struct backlog *backlog) {
+/* ---- notes in the log ---- */
+void propagate_mark(struct propagate *p, const struct backlog *backlog, uint64_t since) {
     char text[PROPAGATE_MARK_BYTES];
     if (p->aof == NULL)
         return;
     int len = snprintf(text, sizeof text, "%s%s:%" PRIu64 ":%" PRId64, mark_prefix, backlog->id,
                        backlog->end, backlog->db > 0 ? backlog->db : 0);
+    if (since >= backlog_begin(backlog) && since <= backlog->end)
+        len += snprintf(text + len, sizeof text - (size_t)len, ":%016" PRIx64,
+                        backlog_crc(backlog, since));
     const struct bytes argv[] = {BYTES_LITERAL("PING"), {text, (size_t)len}};
     aof_append_command(p->aof, 2, argv);
 }
 
-/* Is it PING with a text that begins so? text_r gets the rest. */
-static bool is_mark(uint32_t argc, const struct bytes *argv, const char *prefix,
-                    char text_r[PROPAGATE_MARK_BYTES]) {
+/* The text of a PING that begins so. */
+static bool is_note(uint32_t argc, const struct bytes *argv, const char *prefix,
+                    struct bytes *rest_r) {
     size_t len = strlen(prefix);
-    if (argc != 2 || !bytes_equal_nocase(argv[0], "ping") || argv[1].len >= PROPAGATE_MARK_BYTES ||
-        argv[1].len < len || memcmp(argv[1].ptr, prefix, len) != 0)
+    if (argc != 2 || !bytes_equal_nocase(argv[0], "ping") || argv[1].len < len ||
+        memcmp(argv[1].ptr, prefix, len) != 0)
         return false;
-    snprintf(text_r, PROPAGATE_MARK_BYTES, "%.*s", (int)(argv[1].len - len), argv[1].ptr + len);
+    *rest_r = bytes_of(argv[1].ptr + len, argv[1].len - len);
     return true;
 }
 
-bool propagate_mark_parse(uint32_t argc, const struct bytes *argv, struct rdb_origin *origin_r) {
+/* The same for short ones, terminated. */
+static bool is_mark(uint32_t argc, const struct bytes *argv, const char *prefix,
+                    char text_r[PROPAGATE_MARK_BYTES]) {
+    struct bytes rest;
+    if (!is_note(argc, argv, prefix, &rest) || rest.len >= PROPAGATE_MARK_BYTES)
+        return false;
+    snprintf(text_r, PROPAGATE_MARK_BYTES, "%.*s", (int)rest.len, rest.ptr);
+    return true;
+}
+
+bool propagate_mark_parse(uint32_t argc, const struct bytes *argv, struct propagate_mark *mark_r) {
     char text[PROPAGATE_MARK_BYTES];
+    struct rdb_origin *origin = &mark_r->origin;
     if (!is_mark(argc, argv, mark_prefix, text))
         return false;
-    if (sscanf(text, "%40[0-9a-f]:%" SCNu64 ":%u", origin_r->id, &origin_r->offset,
-               &origin_r->db) != 3 ||
-        strlen(origin_r->id) != sizeof origin_r->id - 1)
-        origin_r->id[0] = '\0';
+    int fields = sscanf(text, "%40[0-9a-fA-F]:%" SCNu64 ":%u:%16" SCNx64, origin->id,
+                        &origin->offset, &origin->db, &mark_r->crc);
+    mark_r->has_crc = fields == 4;
+    if (fields < 3 || strlen(origin->id) != sizeof origin->id - 1 ||
+        origin->offset > RDB_ORIGIN_OFFSET_MAX)
+        origin->id[0] = '\0';
     return true;
+}
+
+bool propagate_sent_parse(uint32_t argc, const struct bytes *argv, struct bytes *sent_r) {
+    return is_note(argc, argv, sent_prefix, sent_r);
+}
+
+bool propagate_apart_parse(uint32_t argc, const struct bytes *argv, uint64_t *bytes_r) {
+    struct bytes rest;
+    return is_note(argc, argv, apart_prefix, &rest) && bytes_to_u64(rest, bytes_r);
 }
 
 /* "PING part:<span>:<parts>", and "PING part:0:0" behind it. */

@@ -22,12 +22,30 @@ void propagate_raw(struct propagate *p, uint32_t db, struct bytes commands);
 void propagate_delete(struct propagate *p, uint32_t db, struct bytes key);
 /* A new log file begins, or (NULL) none takes anything: the next command repeats SELECT. */
 void propagate_to(struct propagate *p, struct aof *aof);
-/* Say in the log that what it holds up to here is the stream up to its end. */
-void propagate_mark(struct propagate *p, const struct backlog *backlog);
-/* Is this command of a log such a mark? Then *origin_r is where (without id if it makes no sense). */
-bool propagate_mark_parse(uint32_t argc, const struct bytes *argv, struct rdb_origin *origin_r);
-/* Of a replica: its primary's bytes make the stream, not what it executes. NULL: none. */
-void propagate_set_backlog(struct propagate *p, struct backlog *backlog);
+
+/* ---- notes in the log about the stream, each a PING with a text ---- */
+struct propagate_mark {
+    struct rdb_origin origin; /* without id if it makes no sense */
+    bool has_crc;             /* of the stream's bytes since the mark before, CRC-64: */
+    uint64_t crc;
+};
+/* Say in the log that what it holds up to here is the stream up to its end; since: where the last mark
+ * said so. "PING repl:<id>:<offset>:<db>[:<crc>]". */
+void propagate_mark(struct propagate *p, const struct backlog *backlog, uint64_t since);
+/* Is this command of a log such a mark? */
+bool propagate_mark_parse(uint32_t argc, const struct bytes *argv, struct propagate_mark *mark_r);
+/* "PING sent:<bytes>": these are the stream's, and no command of the log. */
+bool propagate_sent_parse(uint32_t argc, const struct bytes *argv, struct bytes *sent_r);
+/* "PING apart:<number>": so many bytes of commands that follow are the log's, and none of the stream. */
+bool propagate_apart_parse(uint32_t argc, const struct bytes *argv, uint64_t *bytes_r);
+
+/* ---- of a replica: its primary's bytes make the stream, not what it executes ---- */
+void propagate_follow(struct propagate *p, bool follows);
+/* Before one of its commands is run (or not) here; it must be there until propagate_received(). */
+void propagate_receive(struct propagate *p, struct bytes command);
+/* It was run, and is in the stream now, whose reader is in db. selects: it was a SELECT that changed that. */
+void propagate_received(struct propagate *p, bool selects, uint32_t db);
+
 /* Is what is executed here what makes this stream? */
 bool propagate_makes(const struct propagate *p, const struct backlog *backlog);
 /* What is propagated up to propagate_part_end() is this shard's part of a command over several shards, one of
@@ -37,7 +55,7 @@ void propagate_part_end(struct propagate *p);
 /* Is this command of a stream one of the two? Then *span_r and *parts_r say which; parts 0: the end. */
 bool propagate_part_parse(uint32_t argc, const struct bytes *argv, uint64_t *span_r,
                           uint64_t *parts_r);
-/* For replicas only: PING, REPLCONF GETACK. */
+/* For replicas only: PING, REPLCONF GETACK. The log has a note of it. */
 void propagate_to_replicas(struct propagate *p, uint32_t argc, const struct bytes *argv);
 
 #endif

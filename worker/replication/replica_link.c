@@ -60,6 +60,8 @@ static void leave(struct replica *r) {
         snapshot_pipe_go_on(p);
     else if (state == REPLICA_WAIT_FORK)
         primary_waits_no_more(p);
+    else if (state == REPLICA_CUT)
+        primary_cut_no_more(p);
 }
 
 void replica_free(struct replica **replica) {
@@ -224,6 +226,11 @@ void replica_sync(struct replica *r, struct primary *p, struct bytes id, int64_t
     count(r, METRIC_replica_full_syncs);
     if (!p->backlog.kept)
         backlog_keep(&p->backlog);
+    if (r->own) {
+        r->state = REPLICA_WAIT_CUT;
+        buf_append_text(&r->words, "\n"); /* it is told that it was heard: the cut waits for that */
+        return;
+    }
     r->state = REPLICA_WAIT_FORK;
     if (p->fork.backlog != NULL)
         replica_wait_for_file(
@@ -290,6 +297,19 @@ void replica_send_file(struct replica *r) {
     replica_write(r);
 }
 
+void replica_wait_for_cut(struct replica *r) {
+    r->file_offset = r->primary->backlog.end;
+    r->state = REPLICA_CUT;
+    backlog_cursor_close(&r->cursor);
+    backlog_cursor_open(&r->cursor, &r->primary->backlog, r->file_offset);
+}
+
+void replica_has_cut(struct replica *r) {
+    replica_announce(r, "$HERE");
+    replica_has_snapshot(r);
+    replica_write(r);
+}
+
 /* ---- writing ---- */
 /* Each returns the bytes written, or -1 with errno. */
 static ssize_t write_words(struct replica *r, size_t budget) {
@@ -335,9 +355,12 @@ static ssize_t write_piece(struct replica *r, size_t budget) {
     return n;
 }
 
+/* Not what this turn has made so far: the log has it first, so that a death costs nobody a snapshot. */
 static ssize_t write_stream(struct replica *r, size_t budget) {
     struct bytes piece = backlog_cursor_peek(&r->cursor);
-    ssize_t n = send(r->fd, piece.ptr, piece.len < budget ? piece.len : budget, MSG_NOSIGNAL);
+    uint64_t offered = r->primary->offered - r->cursor.offset;
+    size_t len = piece.len < offered ? piece.len : (size_t)offered;
+    ssize_t n = send(r->fd, piece.ptr, len < budget ? len : budget, MSG_NOSIGNAL);
     if (n > 0)
         backlog_cursor_advance(&r->cursor, (uint64_t)n);
     return n;
@@ -355,7 +378,7 @@ static write_function *next_to_write(const struct replica *r) {
     if (snapshot_pipe_waits_for(r))
         return write_piece;
     bool live = r->state == REPLICA_ONLINE && !r->holds_stream;
-    return live && r->cursor.offset < r->primary->backlog.end ? write_stream : NULL;
+    return live && r->cursor.offset < r->primary->offered ? write_stream : NULL;
 }
 
 void replica_write(struct replica *r) {
@@ -428,7 +451,8 @@ static bool over_output_limit(struct replica *r, uint64_t now_ms) {
 /* While it waits for a snapshot the replica must hear from us, or it takes us for dead. */
 static void keep_alive(struct replica *r, uint64_t now_ms) {
     uint64_t period_ms = (uint64_t)r->primary->config->repl_ping_replica_period * 1000;
-    bool waits = r->state == REPLICA_WAIT_FORK || r->state == REPLICA_WAIT_FILE;
+    bool waits = r->state == REPLICA_WAIT_FORK || r->state == REPLICA_WAIT_FILE ||
+                 r->state == REPLICA_WAIT_CUT || r->state == REPLICA_CUT;
     if (!waits || passed_ms(r->alive_ms, now_ms) < period_ms || r->words.len > 0)
         return;
     buf_append_text(&r->words, "\n");

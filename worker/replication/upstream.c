@@ -88,7 +88,7 @@ static void disconnect(struct upstream *u) {
         close(u->fd);
     }
     u->fd = -1;
-    u->refused = false;
+    u->refused = u->awaits_snapshot = false;
     u->in_transaction = u->offering = false;
     u->transaction_at = 0;
     u->synced = u->asked = u->executed = 0;
@@ -520,6 +520,7 @@ static int64_t seconds_since(uint64_t since_ms) {
 void upstream_view(const struct upstream *u, struct upstream_view *view_r) {
     *view_r = (struct upstream_view){
         .state = u->state,
+        .awaits_snapshot = u->awaits_snapshot,
         .host = u->host,
         .port = u->port,
         .id = u->id,

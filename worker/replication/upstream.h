@@ -64,7 +64,7 @@ struct upstream_hooks {
     /* The link is lost, or up. May be NULL. */
     void (*changed)(void *arg);
     /* A connected socket to a primary that asks for no password, instead of host and port: owned by the
-     * link. -1 with errno. NULL: connect. */
+     * link. -1 with errno. Such a one may write the snapshot to dir/temp-sync-TAG.rdb itself. NULL: connect. */
     int (*open)(void *arg);
 };
 
@@ -113,6 +113,7 @@ void upstream_cron(struct upstream *upstream);
 /* ---- what is told ---- */
 struct upstream_view {
     enum upstream_state state;
+    bool awaits_snapshot; /* PSYNC was heard, and the snapshot it needs is still to be made */
     const char *host;
     uint32_t port;
     const char *id;                             /* of the history that is followed, "" before */

@@ -1,6 +1,7 @@
 /* upstream_private.h - the link, for upstream.c (its life), upstream_sync.c (handshake and snapshot). */
 #ifndef REMUDA_REPLICATION_UPSTREAM_PRIVATE_H
 #define REMUDA_REPLICATION_UPSTREAM_PRIVATE_H
+#include "worker/persist/rdb_part.h"
 #include "worker/persist/snapshot_check.h"
 #include "worker/replication/upstream.h"
 
@@ -27,12 +28,13 @@ struct upstream {
     int fd; /* -1: none */
     ev_io readable, writable;
     struct buf in, out;
-    uint32_t step; /* of the handshake */
-    bool refused;  /* a command waits for upstream_go_on() */
-    bool probe;    /* only to ask what the primary is */
-    bool promote;  /* or to tell it to be one, once it said what it is */
+    uint32_t step;        /* of the handshake */
+    bool awaits_snapshot; /* the primary says that it has to be made */
+    bool refused;         /* a command waits for upstream_go_on() */
+    bool probe;           /* only to ask what the primary is */
+    bool promote;         /* or to tell it to be one, once it said what it is */
+    bool checks_size;     /* that it is a pool of so many workers */
     char role[16], run_id[REPLICATION_ID_BYTES];
-    bool checks_size; /* that it is a pool of so many workers */
     uint32_t workers;
     uint64_t info_bytes, pool_workers, pool_port; /* of the answer */
     struct resp_parser parser;

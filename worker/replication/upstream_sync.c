@@ -5,6 +5,8 @@
  *     +CONTINUE [id]            -> the stream
  *     +FULLRESYNC id offset     -> $<bytes> CR LF, the file, the stream
  *                               -> $EOF:<40 bytes> CR LF, the file, the 40 bytes, the stream
+ *                               -> $HERE CR LF, the stream: a shard of our own has written our file itself
+ *   An empty line that comes first says that the snapshot has to be made.
  */
 #include "worker/replication/upstream_private.h"
 
@@ -211,22 +213,20 @@ static bool heard_continue(struct upstream *u, struct bytes line) {
     return true;
 }
 
-/* Room for all that may come in the life of a stream. */
-#define OFFSET_MAX ((uint64_t)INT64_MAX / 2)
-
 static bool heard_full(struct upstream *u, struct bytes line) {
     struct bytes rest = bytes_of(line.ptr + 12, line.len - 12);
     uint64_t offset;
     const size_t id_len = REPLICATION_ID_BYTES - 1;
     if (rest.len < id_len + 2 || rest.ptr[id_len] != ' ' || !is_id(bytes_of(rest.ptr, id_len)) ||
         !bytes_to_u64(bytes_of(rest.ptr + id_len + 1, rest.len - id_len - 1), &offset) ||
-        offset > OFFSET_MAX) {
+        offset > RDB_ORIGIN_OFFSET_MAX) {
         refuse_line(u, "PSYNC", line);
         return false;
     }
     set_id(u, bytes_of(rest.ptr, id_len));
     u->offset = offset;
     u->id_is_new = true;
+    u->awaits_snapshot = false;
     u->full_syncs++;
     u->vain_syncs++;
     log_notice("Full resync from master %s:%u: %s:%" PRIu64, u->host, u->port, u->id, offset);
@@ -392,10 +392,20 @@ static bool parse_file_header(struct upstream *u, struct bytes line) {
            bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &u->file_total) && u->file_total > 0;
 }
 
+static void have_snapshot(struct upstream *u) {
+    upstream_set_state(u, UPSTREAM_LOADING);
+    log_notice("MASTER <-> REPLICA sync: Loading DB in memory");
+    u->hooks.snapshot(u->hooks.arg, u->temp);
+}
+
 static void take_file_header(struct upstream *u, struct bytes line) {
     char why[UPSTREAM_TEXT_BYTES];
     if (line.len == 0)
         return; /* a sign of life */
+    if (u->hooks.open != NULL && bytes_equal(line, BYTES_LITERAL("$HERE"))) {
+        have_snapshot(u);
+        return;
+    }
     if (!parse_file_header(u, line)) {
         refuse_line(u, "the snapshot's length", line);
         return;
@@ -443,9 +453,7 @@ bool upstream_snapshot_is_whole(const struct upstream *u) {
 static void file_is_whole(struct upstream *u) {
     close(u->file);
     u->file = -1;
-    upstream_set_state(u, UPSTREAM_LOADING);
-    log_notice("MASTER <-> REPLICA sync: Loading DB in memory");
-    u->hooks.snapshot(u->hooks.arg, u->temp);
+    have_snapshot(u);
 }
 
 /* How much of `in` is the file's; *used_r: with what ends it, if that is there. What may be the beginning of
@@ -513,6 +521,8 @@ void upstream_take(struct upstream *u) {
                 take_file_header(u, buf_bytes(&line));
             else if (line.len > 0 || u->info_bytes > 0)
                 take_answer(u, buf_bytes(&line));
+            else
+                u->awaits_snapshot = u->step == STEPS - 1;
         } else {
             break;
         }

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LOCK_PATIENCE_MIN_MS = 1000, CUT_PATIENCE_MS = 1000 };
+enum { LOCK_PATIENCE_MIN_MS = 1000, CUT_PATIENCE_MS = 1000, FORKS_PATIENCE_MS = 10000 };
 
 void gather_free(struct gather **gather) {
     struct gather *g = *gather;
@@ -103,7 +103,7 @@ static void tell_cut_end(struct router *r, const struct gather *g, struct bytes 
     uint64_t pause_us = clock_mono_us() - g->locking_since_us;
     if (error.len > 5)
         snprintf(text, sizeof(text), "%.*s", (int)strcspn(error.ptr + 5, "\r"), error.ptr + 5);
-    r->env->cut_locked(r->env->upper, g->cut.id, g->cut.try, pause_us, error.len > 0 ? text : NULL);
+    r->env->cut_locked(r->env->upper, &g->cut, pause_us, error.len > 0 ? text : NULL);
 }
 
 void gather_unlock(struct router *r, struct call *call) {
@@ -180,6 +180,8 @@ bool gather_is_locking(const struct gather *g) {
 }
 
 uint64_t gather_patience_ms(const struct gather *g) {
+    if (g->cut.id != 0 && g->phase == GATHER_MARKING && g->cut.kind == CUT_OF_FORKS)
+        return FORKS_PATIENCE_MS;
     if (g->cut.id != 0)
         return CUT_PATIENCE_MS;
     if (g->phase != GATHER_LOCKING)
@@ -548,12 +550,12 @@ static void gather_fetch(struct router *r, struct call *call) {
 
 /* ---- a consistent cut ---- */
 
-void router_cut(struct router *r, uint64_t cut, uint64_t try) {
+void router_cut(struct router *r, const struct cut_mark *mark) {
     static const struct bytes row[] = {{"REMUDA", 6}, {"SNAPSHOT", 8}};
     struct call *call = call_begin(r, NULL, &r->internal, command_lookup(row, 2, NULL), r->shards);
     struct gather *g = call->gather = mem_calloc(1, sizeof(*g));
     g->r = r;
-    g->cut = (struct cut_mark){cut, try};
+    g->cut = *mark;
     g->locking_since_us = clock_mono_us();
     g->shards = mem_calloc(r->shards, sizeof(*g->shards));
     g->shard_count = r->shards;
@@ -576,13 +578,13 @@ static void send_marks(struct router *r, struct call *call) {
 void gather_serve_mark(struct router *r, uint32_t peer, const struct relay_frame *request,
                        struct bytes body) {
     struct relay_frame frame = {.type = RELAY_MARKED, .token = request->token};
-    struct cut_mark cut;
+    struct cut_mark mark;
     struct buf out = {0};
     char why[300] = "malformed relay frame", line[340];
-    bool whole = body.len == sizeof(cut);
+    bool whole = body.len == sizeof(mark);
     if (whole)
-        memcpy(&cut, body.ptr, sizeof(cut));
-    if (!whole || r->env->cut_mark(r->env->upper, cut.id, cut.try, why, sizeof(why)) != 0) {
+        memcpy(&mark, body.ptr, sizeof(mark));
+    if (!whole || r->env->cut_mark(r->env->upper, &mark, why, sizeof(why)) != 0) {
         snprintf(line, sizeof(line), "-ERR shard %u: %s\r\n", r->self, why);
         buf_append_text(&out, line);
         frame.flags = RELAY_ERROR;

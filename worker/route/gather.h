@@ -14,15 +14,15 @@
  *
  * A consistent cut of the pool is the same over all shards, with no keys: once all are locked, none has
  * a command half done, and whoever saw a write answered saw it before; MARK and MARKED take the place
- * of WRITE_BACK and WRITTEN, and wait for no disk.
+ * of WRITE_BACK and WRITTEN, and wait for no disk. A mark is the end of a log's increment, or a fork.
  *
  * Ascending order means that no two coordinators ever wait for each other. A shard whose lock holder
  * dies unlocks itself; a coordinator that loses a shard unlocks the others and says so.
  *
  * Bodies. LOCK, FETCH: the keys, as arguments. LOCKED: per value { u32 argument, u32 db, i64 expire_ms, u32 len,
  * DUMP payload }, or with RELAY_ERROR the error line. WRITE_BACK: { u64 span, u64 parts } (see
- * propagate_part(); 1 part: it is all), per command { u32 db, u32 argc, argc times { u32 len, bytes } }; WRITTEN: empty, or the error line. MARK: { u64 cut, u64 try };
- * MARKED: empty, or the error line. */
+ * propagate_part(); 1 part: it is all), per command { u32 db, u32 argc, argc times { u32 len, bytes } }; WRITTEN: empty, or the error line. MARK: a
+ * struct cut_mark; MARKED: empty, or the error line. */
 #ifndef REMUDA_ROUTE_GATHER_H
 #define REMUDA_ROUTE_GATHER_H
 #include "worker/route/router_private.h"
@@ -66,10 +66,6 @@ void write_back_command(struct buf *out, uint32_t db, uint32_t argc, const struc
  * none is left out because another failed. Errors go to out. */
 bool write_back_run(struct router *r, struct bytes body, uint32_t count, bool batch,
                     struct buf *out);
-
-struct cut_mark { /* the body of MARK */
-    uint64_t id, try;
-};
 
 struct changed_key {
     uint32_t db;

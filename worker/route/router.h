@@ -85,8 +85,8 @@ void router_awake(struct router *router);
 void router_cron(struct router *router);
 void router_refresh_status(struct router *router);
 /* Lock all shards, let each mark the cut (env->cut_mark), unlock them. env->cut_locked() is told the end:
- * within a second or so, whatever happens. */
-void router_cut(struct router *router, uint64_t cut, uint64_t try);
+ * within a second or so, whatever happens; ten of them where the marks are forks. */
+void router_cut(struct router *router, const struct cut_mark *mark);
 /* Nothing is in flight to or from other shards. */
 bool router_idle(const struct router *router);
 

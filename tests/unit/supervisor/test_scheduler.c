@@ -132,6 +132,49 @@ static void test_a_big_one_keeps_no_small_one_back(void **state) {
     expect_wait(0, FORK_WAIT_MEMORY, 5000);
 }
 
+/* It waits until no other is out; those that come later do not overtake it, whatever the concurrency. */
+static void test_all_at_once_is_alone(void **state) {
+    assert_true(scheduler_want(&scheduler, 1, 1, FORK_ASKED, 0));
+    expect_grant(8, 1, 1);
+    assert_true(scheduler_want_all(&scheduler, 0, 7, FORK_ASKED, 0));
+    assert_true(scheduler_want(&scheduler, 2, 1, FORK_ASKED, 0));
+    expect_none(8);
+    expect_wait(1, FORK_WAIT_TURN, 0);
+    assert_true(scheduler_done(&scheduler, 1, 1));
+    expect_grant(8, 0, 7);
+    expect_none(8);
+    expect_wait(1, FORK_WAIT_TURN, 0);
+    assert_true(scheduler_done(&scheduler, 0, 7));
+    expect_grant(8, 2, 1);
+}
+
+/* Whoever asked before, or is more urgent, goes first; an asker that dies keeps back nobody. */
+static void test_all_at_once_takes_its_turn(void **state) {
+    assert_true(scheduler_want(&scheduler, 1, 1, FORK_ASKED, 0));
+    assert_true(scheduler_want_all(&scheduler, 0, 7, FORK_ASKED, 0));
+    assert_true(scheduler_want(&scheduler, 2, 1, FORK_ASKED, 0));
+    assert_true(scheduler_want(&scheduler, 3, 1, FORK_RESCUE, 0));
+    expect_grant(8, 3, 1);
+    expect_grant(8, 1, 1);
+    expect_none(8);
+    assert_true(scheduler_done(&scheduler, 1, 1));
+    expect_none(8);
+    assert_true(scheduler_done(&scheduler, 3, 1));
+    expect_grant(8, 0, 7);
+    scheduler_forget(&scheduler, 0);
+    expect_grant(8, 2, 1);
+}
+
+static void test_all_at_once_without_memory_keeps_nobody_back(void **state) {
+    assert_true(scheduler_want_all(&scheduler, 0, 7, FORK_ASKED, 5000));
+    assert_true(scheduler_want(&scheduler, 1, 1, FORK_ASKED, 100));
+    struct fork_wish *wish = scheduler_next(&scheduler, 8, 200);
+    assert_non_null(wish);
+    assert_int_equal(wish->process, 1);
+    assert_null(scheduler_next(&scheduler, 8, 200));
+    expect_wait(0, FORK_WAIT_MEMORY, 5100);
+}
+
 static void test_a_child_cannot_flood_the_queue(void **state) {
     for (uint64_t id = 1; id <= SCHEDULER_WISHES_PER_PROCESS; id++)
         assert_true(scheduler_want(&scheduler, 5, id, FORK_ASKED, 0));
@@ -153,6 +196,9 @@ int main(void) {
         cmocka_unit_test_setup(test_not_even_the_first_without_memory, clear),
         cmocka_unit_test_setup(test_those_out_are_counted_by_what_they_have_not_copied, clear),
         cmocka_unit_test_setup(test_a_big_one_keeps_no_small_one_back, clear),
+        cmocka_unit_test_setup(test_all_at_once_is_alone, clear),
+        cmocka_unit_test_setup(test_all_at_once_takes_its_turn, clear),
+        cmocka_unit_test_setup(test_all_at_once_without_memory_keeps_nobody_back, clear),
         cmocka_unit_test_setup(test_a_child_cannot_flood_the_queue, clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

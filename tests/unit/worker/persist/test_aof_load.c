@@ -12,9 +12,11 @@
 
 #include "shared/base/crc.h"
 
+enum { BEHIND = 1000 };
 static struct config *config;
 static struct keyspace *ks;
 static struct buf applied; /* words by spaces, commands by newlines */
+static struct buf seen;    /* the bytes of all commands, as they were read */
 
 static int setup(void **state) {
     static const uint64_t seed[2] = {1, 2};
@@ -27,6 +29,7 @@ static int teardown(void **state) {
     keyspace_free(&ks);
     config_free(&config);
     buf_free(&applied);
+    buf_free(&seen);
     return 0;
 }
 
@@ -47,6 +50,14 @@ static int on_apply(void *arg, uint32_t argc, const struct bytes *argv, char *er
     return 0;
 }
 
+static size_t whole; /* bytes of the file */
+
+static void on_read(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw,
+                    uint64_t left) {
+    assert_in_range(left - BEHIND, 1, whole - seen.len);
+    buf_append_bytes(&seen, raw);
+}
+
 static struct aof_loaded loaded;
 static char error[512];
 
@@ -55,9 +66,15 @@ static int load(struct bytes content, bool may_be_cut) {
     assert_non_null(file);
     assert_int_equal(write(fileno(file), content.ptr, content.len), content.len);
     lseek(fileno(file), 0, SEEK_SET);
-    struct aof_load_job job = {
-        .ks = ks, .config = config, .apply = on_apply, .may_be_cut = may_be_cut};
+    struct aof_load_job job = {.ks = ks,
+                               .config = config,
+                               .apply = on_apply,
+                               .read = on_read,
+                               .behind = BEHIND,
+                               .may_be_cut = may_be_cut};
+    whole = content.len;
     buf_clear(&applied);
+    buf_clear(&seen);
     error[0] = '\0';
     keyspace_flush_all(ks, false);
     int result = aof_load_fd(fileno(file), content.len, &job, &loaded, error, sizeof error);
@@ -277,9 +294,11 @@ static void transactions_are_whole_or_not_there(void **state) {
         assert_int_equal(loaded.end, before);
         assert_int_equal(loaded.commands, 1);
         assert_true(loaded.crc == crc64(0, log.data, before));
+        assert_true(bytes_equal(buf_bytes(&seen), bytes_of(log.data, before)));
     }
     assert_int_equal(load(buf_bytes(&log), false), 0);
     assert_int_equal(loaded.commands, 3);
+    assert_true(bytes_equal(buf_bytes(&seen), buf_bytes(&log))); /* MULTI and EXEC, too */
     assert_int_equal(load(bytes_of(log.data, inside), false), -1);
     assert_non_null(strstr(error, "incomplete transaction"));
     buf_free(&log);

@@ -192,6 +192,38 @@ static int load_bytes(struct shard *s, struct bytes content) {
     return result;
 }
 
+static struct rdb_origin found;
+
+static void expect_origin(const char *id, const char *offset, bool is_good) {
+    struct shard *s = shard_create();
+    char content[200], error[256];
+    int len =
+        snprintf(content, sizeof content, "REDIS0003\xfa%crepl-offset%c%s\xfa%crepl-id%c%s\xff", 11,
+                 (int)strlen(offset), offset, 7, (int)strlen(id), id);
+    shard_write_file(s, "dump.rdb", bytes_of(content, (size_t)len));
+    char path[512];
+    shard_path(s, "dump.rdb", path);
+    int fd = open(path, O_RDONLY);
+    struct rdb_loaded loaded;
+    struct rdb_load_job job = {.ks = NULL, .config = s->config};
+    assert_int_equal(rdb_load_fd(fd, (uint64_t)len, &job, &loaded, error, sizeof error), 0);
+    close(fd);
+    found = loaded.origin;
+    assert_string_equal(found.id, is_good ? id : "");
+    shard_free(&s);
+}
+
+static void a_place_that_makes_no_sense_is_none(void **state) {
+    static const char id[] = "0123456789abcdef0123456789abcdef01234567";
+    expect_origin(id, "17", true);
+    assert_int_equal(found.offset, 17);
+    expect_origin(id, "4611686018427387903", true);
+    expect_origin(id, "4611686018427387904", false);
+    expect_origin(id, "18446744073709551615", false);
+    expect_origin("0123", "17", false);
+    expect_origin("0123456789abcdef0123456789abcdef0123\r\n67", "17", false);
+}
+
 /* With the bytes of a value that a flipped length has let out. */
 static void an_end_before_the_end_is_found(void **state) {
     static const char text[] = "REDIS0010\x00\x01k\x01v\xff\0\0\0\0\0\0\0\0"
@@ -345,6 +377,7 @@ int main(void) {
         cmocka_unit_test(our_snapshot_is_loaded_by_redis),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(every_flipped_bit_is_found),
+        cmocka_unit_test(a_place_that_makes_no_sense_is_none),
         cmocka_unit_test(an_end_before_the_end_is_found),
         cmocka_unit_test(module_data_and_newer_opcodes_are_passed_over),
         cmocka_unit_test(nonsense_is_refused_with_its_place),

@@ -43,6 +43,12 @@ static void want_diskless(void *arg) {
 static void end_diskless(void *arg) {
     persist_diskless_end(((struct scene *)arg)->shard->persist);
 }
+static void end_cut(void *arg) {
+    persist_aside_end(((struct scene *)arg)->shard->persist);
+}
+static void on_aside_ended(void *arg, enum snapshot_end how) {
+    primary_cut_ended(the_scene->primary, how);
+}
 static void on_snapshot_forked(void *arg) {
     primary_snapshot_forked(the_scene->primary);
 }
@@ -65,7 +71,8 @@ struct scene *scene_open(void) {
                                   .want_snapshot = want_snapshot,
                                   .open_snapshot = open_snapshot,
                                   .want_diskless = want_diskless,
-                                  .end_diskless = end_diskless};
+                                  .end_diskless = end_diskless,
+                                  .end_cut = end_cut};
     the_scene = w;
     signal(SIGPIPE, SIG_IGN); /* as a worker does: sendfile() knows no MSG_NOSIGNAL */
     for (unsigned i = 0; i < PEERS; i++)
@@ -80,9 +87,13 @@ struct scene *scene_open(void) {
     of_persist->snapshot_ended = on_snapshot_ended;
     of_persist->diskless_forked = on_diskless_forked;
     of_persist->diskless_ended = on_diskless_ended;
+    of_persist->aside_ended = on_aside_ended;
     w->primary = primary_create(w->shard->loop, w->shard->config, w->shard->status, &hooks);
     w->primary->pinged_ms = clock_mono_ms();
-    propagate_set_backlog(w->shard->propagate, primary_backlog(w->primary));
+    propagate_free(&w->shard->propagate);
+    w->shard->propagate =
+        propagate_create(persist_aof(w->shard->persist), primary_backlog(w->primary));
+    w->shard->env.propagate = w->shard->propagate;
     primary_open(w->primary, w->shard->propagate);
     return w;
 }
@@ -119,6 +130,7 @@ static void hear(struct peer *peer) {
 }
 
 void scene_turn(struct scene *w) {
+    primary_mark(w->primary);
     primary_turn_end(w->primary);
     shard_turn(w->shard);
     for (unsigned i = 0; i < PEERS; i++) {
@@ -146,7 +158,7 @@ void scene_check_at(struct scene *w, uint64_t now_ms) {
 }
 
 /* ---- replicas ---- */
-struct peer *peer_connect(struct scene *w, const char *options) {
+static struct peer *connect_as(struct scene *w, const char *options, bool own) {
     int ends[2], room = SOCKET_BYTES;
     struct peer *peer = w->peers;
     char name[64], value[64];
@@ -158,10 +170,20 @@ struct peer *peer_connect(struct scene *w, const char *options) {
     setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     buf_free(&peer->got);
     *peer = (struct peer){.scene = w, .fd = ends[0], .their_fd = ends[1]};
-    peer->replica = replica_create(w->primary, peer, ends[0], "127.0.0.1:1234", false);
+    peer->replica = replica_create(w->primary, peer, ends[0], "127.0.0.1:1234", own);
     for (int used; sscanf(options, " %63s %63s%n", name, value, &used) == 2; options += used)
         assert_int_equal(replica_option(peer->replica, bytes_of_text(name), bytes_of_text(value)),
                          REPLICA_OPTION_TAKEN);
+    return peer;
+}
+
+struct peer *peer_connect(struct scene *w, const char *options) {
+    return connect_as(w, options, false);
+}
+
+struct peer *peer_join_own(struct scene *w) {
+    struct peer *peer = connect_as(w, "capa psync2", true);
+    peer_sync(peer, "?", -1);
     return peer;
 }
 

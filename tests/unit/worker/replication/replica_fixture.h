@@ -49,6 +49,8 @@ struct peer *peer_connect(struct scene *w, const char *options);
 void peer_sync(struct peer *peer, const char *id, int64_t offset);
 /* Both at once: PSYNC ? -1. */
 struct peer *peer_join(struct scene *w, const char *options);
+/* The same of the pool's merged stream. */
+struct peer *peer_join_own(struct scene *w);
 /* It closes its end. */
 void peer_leave(struct peer *peer);
 enum replica_state peer_state(const struct peer *peer);

@@ -312,9 +312,38 @@ static void test_backlog_ttl(void **state) {
     assert_true(s->kept);
     scene_pass(w);
     assert_true(s->kept);
+    propagate_follow(w->shard->propagate, true);
     w->primary->alone_since_ms -= 1000;
     scene_pass(w);
+    assert_true(s->kept); /* another's stream */
+    propagate_follow(w->shard->propagate, false);
+    scene_pass(w);
+    w->primary->alone_since_ms -= 1000;
+    char id[REPLICATION_ID_BYTES];
+    memcpy(id, s->id, sizeof id);
+    scene_pass(w);
     assert_false(s->kept);
+    /* What changes now is counted by nobody: who has the old history cannot go on. */
+    uint64_t end = s->end;
+    shard_run(w->shard, "SET uncounted 1");
+    join_online("");
+    assert_int_equal(s->end, end);
+    assert_false(backlog_continues(s, bytes_of_text(id), end));
+}
+
+/* What a turn has made is in the log before a replica gets it, also one that has waited for room in its socket. */
+static void test_the_log_comes_first(void **state) {
+    struct peer *peer = join_online("");
+    scene_turn(w);
+    size_t before = peer->got.len;
+    shard_run(w->shard, "SET a 1");
+    replica_write(peer->replica);
+    char byte;
+    assert_int_equal(recv(peer->their_fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+    scene_turn(w);
+    scene_turn(w);
+    assert_true(peer->got.len > before);
+    expect_stream(peer, SELECT_0 SET("a", "1"));
 }
 
 /* ---- replicas that leave ---- */
@@ -376,6 +405,31 @@ static void test_another_history(void **state) {
     peer_sync(peer, "0123456789012345678901234567890123456789", 78);
     assert_int_equal(peer_state(peer), REPLICA_ONLINE);
     shard_let_children_go(w->shard);
+}
+
+/* The primary we follow goes on under another id: what comes now is not of the history that replicas know. */
+static void test_another_name(void **state) {
+    static const char name[] = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
+    struct peer *online = join_online("capa psync2");
+    struct backlog *s = primary_backlog(w->primary);
+    char old[REPLICATION_ID_BYTES];
+    memcpy(old, s->id, sizeof old);
+    primary_rename(w->primary, old);
+    scene_turn(w);
+    assert_false(online->dropped);
+    primary_rename(w->primary, name);
+    scene_turn(w);
+    assert_true(online->dropped);
+    uint64_t end = s->end;
+    propagate_follow(w->shard->propagate, true);
+    primary_ask_acknowledge(w->primary);
+    scene_turn(w);
+    assert_int_equal(s->end, end); /* nothing of our own in another's stream */
+    propagate_receive(w->shard->propagate, bytes_of_text(SET("a", "1")));
+    propagate_received(w->shard->propagate, false, 0);
+    assert_true(backlog_continues(s, bytes_of_text(old), end));
+    assert_false(backlog_continues(s, bytes_of_text(old), s->end));
+    assert_true(backlog_continues(s, bytes_of_text(name), s->end));
 }
 
 /* ---- words ---- */
@@ -479,6 +533,8 @@ int main(void) {
         CASE(test_leaves_at_each_state),
         CASE(test_connection_breaks),
         CASE(test_another_history),
+        CASE(test_the_log_comes_first),
+        CASE(test_another_name),
         CASE(test_options),
         CASE(test_acknowledgements),
     };

@@ -135,6 +135,32 @@ static void parts_are_framed_for_replicas(void **state) {
     assert_false(parse_part("PING", "repl:1:2", &span, &parts));
 }
 
+static bool names_a_place(const char *text, struct propagate_mark *mark_r) {
+    const struct bytes argv[] = {BYTES_LITERAL("PING"), bytes_of_text(text)};
+    assert_true(propagate_mark_parse(2, argv, mark_r));
+    return mark_r->origin.id[0] != '\0';
+}
+
+static void marks_that_make_no_sense_name_no_place(void **state) {
+#define ID "0123456789abcdef0123456789abcdef01234567"
+    struct propagate_mark mark;
+    const struct bytes other[] = {BYTES_LITERAL("PING"), BYTES_LITERAL("rept:" ID ":1:0")};
+    assert_false(propagate_mark_parse(2, other, &mark));
+    assert_true(names_a_place("repl:" ID ":17:3:00000000000000ab", &mark));
+    assert_string_equal(mark.origin.id, ID);
+    assert_true(mark.origin.offset == 17 && mark.origin.db == 3 && mark.has_crc &&
+                mark.crc == 0xab);
+    assert_true(names_a_place("repl:" ID ":4611686018427387903:0", &mark));
+    assert_false(mark.has_crc);
+    assert_false(names_a_place("repl:" ID ":4611686018427387904:0", &mark));
+    assert_false(names_a_place("repl:" ID ":18446744073709551615:0:00000000000000ab", &mark));
+    assert_false(names_a_place("repl:" ID ":-1:0", &mark));
+    assert_false(names_a_place("repl:" ID ":1", &mark));
+    assert_false(names_a_place("repl:0123:1:0", &mark));
+    assert_false(names_a_place("repl:", &mark));
+#undef ID
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_first_command_selects_its_database, begin, end),
@@ -144,6 +170,7 @@ int main(void) {
                                         end),
         cmocka_unit_test(without_a_log_nothing_is_done),
         cmocka_unit_test(parts_are_framed_for_replicas),
+        cmocka_unit_test(marks_that_make_no_sense_name_no_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

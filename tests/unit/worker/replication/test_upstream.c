@@ -458,6 +458,49 @@ static void test_another_size(void **state) {
     end(&l);
 }
 
+static int open_to_shard(void *arg) {
+    struct link *l = arg;
+    struct sockaddr_in address;
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(getsockname(l->listener, (void *)&address, &len), 0);
+    assert_int_equal(connect(fd, (void *)&address, len), 0);
+    return fd;
+}
+
+/* A shard of our own says that the snapshot has to be made, then that it lies in our folder. No other primary
+ * may say so. */
+static void test_file_is_here(void **state) {
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_free(&l.upstream);
+    struct upstream_hooks hooks = {.arg = &l,
+                                   .snapshot = on_snapshot,
+                                   .continued = on_continued,
+                                   .command = on_command,
+                                   .open = open_to_shard};
+    struct upstream_where where = {.host = "shard", .dir = l.dir, .tag = "test"};
+    l.upstream = upstream_create(l.loop, l.config, &where, &hooks);
+    upstream_start(l.upstream, "", 0);
+    say(&l, SHAKEN, sizeof SHAKEN - 1);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_HANDSHAKE);
+    assert_false(view(&l).awaits_snapshot);
+    assert_int_equal(send(l.fd, "\n", 1, 0), 1);
+    TURN_UNTIL(&l, view(&l).awaits_snapshot);
+    static const char rest[] = "+FULLRESYNC " ID " 5\r\n$HERE\r\n*1\r\n$4\r\nPING\r\n";
+    send_all(&l, rest, sizeof rest - 1);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_LOADING);
+    assert_false(view(&l).awaits_snapshot);
+    assert_int_equal(l.snapshots, 1);
+    assert_int_equal(l.commands, 0);
+    upstream_loaded(l.upstream);
+    TURN_UNTIL(&l, l.commands == 1);
+    assert_int_equal(view(&l).offset, 5 + 14);
+    end(&l);
+    expect_failure(SHAKEN "+FULLRESYNC " ID " 5\r\n$HERE\r\n",
+                   "the snapshot's length was answered");
+}
+
 static void test_silence(void **state) {
     struct link l;
     begin(&l, false, "127.0.0.1");
@@ -506,6 +549,7 @@ int main(void) {
         cmocka_unit_test(test_huge_announcement),
         cmocka_unit_test(test_endless_transaction),
         cmocka_unit_test(test_another_size),
+        cmocka_unit_test(test_file_is_here),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_names_and_probes),
     };

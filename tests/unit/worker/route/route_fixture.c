@@ -42,25 +42,26 @@ static void monitor(void *upper, struct command_ctx *ctx, bool on) {
     router_monitor(s->router, ctx->client, on, ctx->session->port == SESSION_PUBLIC);
 }
 
-static int cut_mark(void *upper, uint64_t cut, uint64_t try, char *error_r, size_t error_bytes) {
+static int cut_mark(void *upper, const struct cut_mark *mark, char *error_r, size_t error_bytes) {
     struct route_shard *s = upper;
     if (s->refuse_mark) {
         snprintf(error_r, error_bytes, "%s", s->refuse_mark);
         return -1;
     }
-    s->marked_cut = cut;
-    s->marked_try = try;
+    s->marked_kind = mark->kind;
+    s->marked_cut = mark->id;
+    s->marked_try = mark->try;
     s->marks++;
     if (s->on_mark)
         s->on_mark(s);
     return 0;
 }
 
-static void cut_locked(void *upper, uint64_t cut, uint64_t try, uint64_t pause_us,
+static void cut_locked(void *upper, const struct cut_mark *mark, uint64_t pause_us,
                        const char *error) {
     struct route_shard *s = upper;
-    s->ended_cut = cut;
-    s->ended_try = try;
+    s->ended_cut = mark->id;
+    s->ended_try = mark->try;
     s->ends++;
     snprintf(s->cut_error, sizeof(s->cut_error), "%s", error ? error : "");
 }

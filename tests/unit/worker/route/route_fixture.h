@@ -17,7 +17,7 @@ struct route_shard {
     uint32_t generation;
     bool down;
     /* What it was asked to mark for a cut, and what it did. */
-    uint64_t marked_cut, marked_try, marks;
+    uint64_t marked_kind, marked_cut, marked_try, marks;
     const char *refuse_mark; /* NULL: it marks */
     void (*on_mark)(struct route_shard *shard);
     /* The end of a barrier that it ran. */

@@ -82,10 +82,19 @@ static void expect_unlocked(void) {
     }
 }
 
+static void cut(struct router *router, enum cut_kind kind, uint64_t id, uint64_t try) {
+    struct cut_mark mark = {.kind = kind, .id = id, .try = try};
+    router_cut(router, &mark);
+}
+
+static void cut_logs(struct router *router, uint64_t id, uint64_t try) {
+    cut(router, CUT_OF_LOGS, id, try);
+}
+
 /* ---- by hand ---- */
 
 static void all_mark_and_go_on(void **state) {
-    router_cut(pool->shard[1].router, 7, 2);
+    cut_logs(pool->shard[1].router, 7, 2);
     pool_turns(pool, 12);
     for (uint32_t i = 0; i < SHARDS; i++) {
         assert_int_equal(pool->shard[i].marks, 1);
@@ -100,7 +109,7 @@ static void all_mark_and_go_on(void **state) {
 }
 
 static void no_mark_before_all_are_locked(void **state) {
-    router_cut(pool->shard[0].router, 1, 1);
+    cut_logs(pool->shard[0].router, 1, 1);
     for (int i = 0; i < 30; i++) {
         pool_turn(pool, 0);
         pool_turn(pool, 1); /* the third does not move */
@@ -115,7 +124,7 @@ static void a_locked_shard_runs_no_command(void **state) {
     set_counters();
     struct route_client *c = client_create(pool, 1, SESSION_PUBLIC);
     char line[300];
-    router_cut(pool->shard[0].router, 1, 1);
+    cut_logs(pool->shard[0].router, 1, 1);
     for (int i = 0; i < 10; i++) {
         pool_turn(pool, 0);
         pool_turn(pool, 1); /* locked now; the third is not, so that the locks stay */
@@ -130,7 +139,7 @@ static void a_locked_shard_runs_no_command(void **state) {
 
 static void one_refusal_fails_the_cut(void **state) {
     pool->shard[2].refuse_mark = "no room";
-    router_cut(pool->shard[0].router, 3, 1);
+    cut_logs(pool->shard[0].router, 3, 1);
     pool_turns(pool, 12);
     assert_int_equal(pool->shard[0].ends, 1);
     assert_string_equal(pool->shard[0].cut_error, "shard 2: no room");
@@ -141,7 +150,7 @@ static void a_shard_that_dies_fails_the_cut(void **state) {
     for (int turns = 0; turns < 4; turns++) {
         struct route_shard *s = &pool->shard[0];
         uint64_t ends = s->ends;
-        router_cut(s->router, 3, 1);
+        cut_logs(s->router, 3, 1);
         for (int i = 0; i < turns; i++) {
             pool_turn(pool, 0);
             pool_turn(pool, 1);
@@ -164,7 +173,7 @@ static void a_shard_that_dies_fails_the_cut(void **state) {
 static void a_coordinator_that_dies_unlocks_all(void **state) {
     struct route_client *c = client_create(pool, 1, SESSION_PUBLIC);
     set_counters();
-    router_cut(pool->shard[0].router, 3, 1);
+    cut_logs(pool->shard[0].router, 3, 1);
     for (int i = 0; i < 10; i++) {
         pool_turn(pool, 0);
         pool_turn(pool, 1);
@@ -185,7 +194,7 @@ static void a_coordinator_that_dies_unlocks_all(void **state) {
 static void a_shard_that_hangs_is_given_up(void **state) {
     struct route_shard *s = &pool->shard[0];
     uint64_t from_ms = clock_mono_ms();
-    router_cut(s->router, 3, 1);
+    cut_logs(s->router, 3, 1);
     while (s->ends == 0 && clock_mono_ms() - from_ms < 20000) {
         pool_turn(pool, 0);
         pool_turn(pool, 1);
@@ -202,6 +211,27 @@ static void a_shard_that_hangs_is_given_up(void **state) {
     client_free(&c);
     pool_turns(pool, 6); /* what comes late finds nobody waiting */
     assert_int_equal(marks(), 0);
+    expect_unlocked();
+}
+
+/* A fork may take longer than a lock may be waited for. */
+static void forks_have_more_time(void **state) {
+    struct route_shard *s = &pool->shard[0];
+    cut(s->router, CUT_OF_FORKS, 3, 1);
+    for (uint64_t begun_ms = clock_mono_ms(); clock_mono_ms() - begun_ms < 1300;) {
+        pool_turn(pool, 0);
+        pool_turn(pool, 1);
+        if (s->marks == 0)
+            pool_turn(pool, 2); /* it does not answer once it is locked */
+        router_cron(s->router);
+        usleep(1000);
+    }
+    assert_int_equal(s->ends, 0);
+    assert_int_equal(s->marked_kind, CUT_OF_FORKS);
+    pool_turns(pool, 6);
+    assert_int_equal(marks(), SHARDS);
+    assert_int_equal(s->ends, 1);
+    assert_string_equal(s->cut_error, "");
     expect_unlocked();
 }
 
@@ -269,7 +299,7 @@ static void nothing_is_torn_and_causes_come_first(void **state) {
             move_on(&movers[rand() % TOKENS]);
             pool_turn(pool, (uint32_t)rand() % SHARDS);
         }
-        router_cut(by->router, cut, 1);
+        cut_logs(by->router, cut, 1);
         for (int i = 0; by->ends == ends && i < 100000; i++) {
             move_on(&movers[rand() % TOKENS]);
             pool_turn(pool, (uint32_t)rand() % SHARDS);
@@ -297,6 +327,7 @@ int main(void) {
         T(a_shard_that_dies_fails_the_cut),
         T(a_coordinator_that_dies_unlocks_all),
         T(a_shard_that_hangs_is_given_up),
+        T(forks_have_more_time),
         T(nothing_is_torn_and_causes_come_first),
     };
     log_set_level(LOG_WARNING + 1);

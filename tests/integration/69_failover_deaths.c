@@ -76,12 +76,12 @@ static void expect_places_changed(struct pool *pool[2]) {
 }
 
 /* ---- before the promotion: it comes to nothing ---- */
-static void test_first_worker_dies_early(void **state) {
+static void end_after_death(void (*die)(struct pool *pool)) {
     struct pool *pool[2];
     start(pool);
     for (enum step step = WAITS; step <= ASKS; step++) {
         pid_t holder = begin(pool, step, "");
-        pool_kill_worker(pool[0], 0, SIGKILL);
+        die(pool[0]);
         AWAIT(pair_failover_is(pool[0], "no-failover"));
         kill(holder, SIGCONT);
         AWAIT(pair_link_is_up(pool[1]) && pair_has_replicas(pool[0]));
@@ -90,18 +90,24 @@ static void test_first_worker_dies_early(void **state) {
     pair_end(pool);
 }
 
+static void kill_first_worker(struct pool *pool) {
+    pool_kill_worker(pool, 0, SIGKILL);
+}
+
+static void kill_other_worker(struct pool *pool) {
+    pool_kill_worker(pool, 1, SIGKILL);
+}
+
+static void stop_and_start(struct pool *pool) {
+    assert_int_equal(pool_stop(pool), 0);
+    pool_start_again(pool);
+}
+
+static void test_first_worker_dies_early(void **state) {
+    end_after_death(kill_first_worker);
+}
 static void test_supervisor_dies_early(void **state) {
-    struct pool *pool[2];
-    start(pool);
-    for (enum step step = WAITS; step <= ASKS; step++) {
-        pid_t holder = begin(pool, step, "");
-        pool_kill_supervisor(pool[0]);
-        assert_true(pair_failover_is(pool[0], "no-failover"));
-        kill(holder, SIGCONT);
-        AWAIT(pair_link_is_up(pool[1]) && pair_has_replicas(pool[0]));
-    }
-    expect_nothing_came(pool);
-    pair_end(pool);
+    end_after_death(pool_kill_supervisor);
 }
 
 static void test_target_does_not_answer(void **state) {
@@ -141,43 +147,56 @@ static void expect_refused(redisContext *c) {
     redisFree(c);
 }
 
-static void go_on_after_death(enum step step, int worker) {
+static void begin_writes(const struct pool *pool, redisContext *writer[PAIR_WORKERS]) {
+    for (unsigned i = 0; i < PAIR_WORKERS; i++)
+        writer[i] = begin_write(pool, i);
+}
+
+static void expect_all_refused(redisContext *writer[PAIR_WORKERS]) {
+    for (unsigned i = 0; i < PAIR_WORKERS; i++)
+        expect_refused(writer[i]);
+}
+
+static void go_on_after_death(void (*die)(struct pool *pool)) {
     struct pool *pool[2];
     redisContext *writer[PAIR_WORKERS];
     start(pool);
-    pid_t holder = begin(pool, step, "500");
-    for (unsigned i = 0; i < PAIR_WORKERS; i++)
-        writer[i] = begin_write(pool[0], i);
-    if (step == TURNS) {
-        pid_t pid = pool_worker_pid(pool[0], 0);
-        kill(pid, SIGKILL);
-        kill(holder, SIGCONT); /* it starts the next */
-        pool_await_worker(pool[0], 0, pid);
-    } else if (worker >= 0) {
-        pool_kill_worker(pool[0], (unsigned)worker, SIGKILL);
-        assert_true(is_at(pool, step));
-    } else {
-        pool_kill_supervisor(pool[0]);
-        assert_true(is_at(pool, step));
-    }
+    pid_t holder = begin(pool, PROMOTES, "500");
+    begin_writes(pool[0], writer);
+    die(pool[0]);
+    assert_true(is_at(pool, PROMOTES));
     kill(holder, SIGCONT);
-    for (unsigned i = 0; i < PAIR_WORKERS; i++)
-        expect_refused(writer[i]);
+    expect_all_refused(writer);
     expect_places_changed(pool);
     pair_end(pool);
 }
 
 static void test_first_worker_dies_late(void **state) {
-    go_on_after_death(PROMOTES, 0);
+    go_on_after_death(kill_first_worker);
 }
 static void test_other_worker_dies_late(void **state) {
-    go_on_after_death(PROMOTES, 1);
+    go_on_after_death(kill_other_worker);
 }
 static void test_supervisor_dies_late(void **state) {
-    go_on_after_death(PROMOTES, -1);
+    go_on_after_death(pool_kill_supervisor);
 }
+static void test_stop_and_start_late(void **state) {
+    go_on_after_death(stop_and_start);
+}
+
+/* The target is the primary, and the worker that knows dies; the supervisor then starts the next. */
 static void test_first_worker_dies_turning(void **state) {
-    go_on_after_death(TURNS, 0);
+    struct pool *pool[2];
+    redisContext *writer[PAIR_WORKERS];
+    start(pool);
+    pid_t pid = pool_worker_pid(pool[0], 0), holder = begin(pool, TURNS, "");
+    begin_writes(pool[0], writer);
+    kill(pid, SIGKILL);
+    kill(holder, SIGCONT);
+    pool_await_worker(pool[0], 0, pid);
+    expect_all_refused(writer);
+    expect_places_changed(pool);
+    pair_end(pool);
 }
 
 /* The target is the primary, and nobody here knows but the note. */
@@ -291,13 +310,13 @@ static void test_restart_afterwards(void **state) {
 #define TEST(name) cmocka_unit_test_teardown(test_##name, pools_cleanup)
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(first_worker_dies_early),   TEST(supervisor_dies_early),
-        TEST(target_does_not_answer),    TEST(first_worker_dies_late),
-        TEST(other_worker_dies_late),    TEST(supervisor_dies_late),
-        TEST(first_worker_dies_turning), TEST(supervisor_dies_turning),
-        TEST(worker_hangs_turning),      TEST(target_is_lost),
-        TEST(target_begins_anew),        TEST(worker_of_target_dies),
-        TEST(restart_afterwards),
+        TEST(first_worker_dies_early), TEST(supervisor_dies_early),
+        TEST(target_does_not_answer),  TEST(first_worker_dies_late),
+        TEST(other_worker_dies_late),  TEST(supervisor_dies_late),
+        TEST(stop_and_start_late),     TEST(first_worker_dies_turning),
+        TEST(supervisor_dies_turning), TEST(worker_hangs_turning),
+        TEST(target_is_lost),          TEST(target_begins_anew),
+        TEST(worker_of_target_dies),   TEST(restart_afterwards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,6 +43,24 @@ static void test_to_redis(void **state) {
     pool_end(&pool);
 }
 
+/* Who follows several shards as one stream is told why it cannot be the target. */
+static void test_merged_stream(void **state) {
+    oracle_needed();
+    struct pool *pool = pool_start(&(struct pool_options){.workers = 3});
+    struct oracle *oracle = oracle_start(NULL, NULL);
+    fill_and_follow(pool->port, oracle->port, pool->port, random_seed());
+    AWAIT(link_is_up(oracle->port) && pool_sum(pool, "merged_replicas") == 1);
+    redisContext *c = client_connect(pool->port);
+    expect_error(c, "ERR FAILOVER target follows the merged stream of the pool",
+                 "FAILOVER TO 127.0.0.1 %d", oracle->port);
+    expect_error(c, "ERR FAILOVER finds no replica that follows every shard", "FAILOVER");
+    assert_true(field_is(pool->port, "role", "master"));
+    expect_text(c, "OK", "SET last word");
+    redisFree(c);
+    oracle_end(&oracle);
+    pool_end(&pool);
+}
+
 static void test_from_redis(void **state) {
     oracle_needed();
     for (unsigned workers = 1; workers <= 3; workers += 2) {
@@ -66,6 +84,7 @@ static void test_from_redis(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_to_redis, pools_cleanup),
+        cmocka_unit_test_teardown(test_merged_stream, pools_cleanup),
         cmocka_unit_test_teardown(test_from_redis, pools_cleanup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,6 +115,19 @@ static struct links count_links(const struct segment *segment, const struct fail
     return count;
 }
 
+/* One server that follows the whole pool has no stream that a shard could go on with. */
+static bool follows_merged(const struct segment *segment, const struct failover_order *order) {
+    static struct replication_table table;
+    (void)replication_page_read(segment_replication(segment, 0), &table);
+    for (uint32_t n = 0; n < links_shown(table.replicas); n++) {
+        const struct replica_line *line = &table.replica[n];
+        if (line->merged && line->port == order->port &&
+            strcasecmp(line->address, order->host) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool failover_target_has_all(const struct segment *segment, const struct failover_order *order) {
     return count_links(segment, order).level == segment->workers;
 }
@@ -139,6 +152,8 @@ static const char *find_target(const struct segment *segment, struct options *o)
                    ? NULL
                    : "ERR FAILOVER finds no replica that follows every shard of this pool";
     struct links links = count_links(segment, &o->order);
+    if (follows_merged(segment, &o->order))
+        return "ERR FAILOVER target follows the merged stream of the pool, not each of its shards";
     if (links.found < segment->workers)
         return "ERR FAILOVER target HOST and PORT is not a replica.";
     return links.online < segment->workers ? "ERR FAILOVER target replica is not online." : NULL;
@@ -149,14 +164,18 @@ static const char *begin(struct command_ctx *ctx, struct options *o) {
         return "ERR FAILOVER already in progress.";
     if (ctx_config(ctx)->replicaof[0] != '\0')
         return "ERR FAILOVER is not valid when server is a replica.";
-    o->order.replicas = ctx->env->segment != NULL ? count_replicas(ctx->env->segment) : 0;
-    if (o->order.replicas == 0)
+    const struct segment *segment = ctx->env->segment;
+    o->order.replicas = segment != NULL ? count_replicas(segment) : 0;
+    if (o->order.replicas == 0 &&
+        (segment == NULL || segment_sum(segment, METRIC_merged_replicas) == 0))
         return "ERR FAILOVER requires connected replicas.";
     if (o->order.force && (!o->to || o->timeout_ms == 0))
         return "ERR FAILOVER with force option requires both a timeout and target HOST and IP.";
-    const char *error = find_target(ctx->env->segment, o);
+    const char *error = find_target(segment, o);
     if (error != NULL)
         return error;
+    if (o->order.replicas == 0) /* they came just now */
+        return "ERR FAILOVER target replica is not online.";
     o->order.timeout_ms = (uint64_t)o->timeout_ms;
     return ctx->env->failover(ctx->env->upper, &o->order);
 }

@@ -41,6 +41,36 @@ static void assert_still_primary(const struct pool *pool) {
     redisFree(c);
 }
 
+/* Who waits for keys of several shards and is told of one takes nothing while its own worker pauses. */
+static void test_paused_while_told(void **state) {
+    struct pool *pool = pool_start(&(struct pool_options){.workers = PAIR_WORKERS});
+    const char *home = pool_key(pool, 0, 0), *from = pool_key(pool, 1, 0),
+               *to = pool_key(pool, 2, 0);
+    redisContext *c = pool_connect(pool), *other = pool_connect(pool);
+    redisContext *node[] = {pool_connect_worker(pool, 0), pool_connect_worker(pool, 1)};
+    redisReply *reply;
+    expect_nil(c, "GET %s", home); /* both are worker 0's from here on */
+    expect_nil(other, "GET %s", home);
+    redisAppendCommand(c, "BLMOVE %s %s LEFT LEFT 0", from, to);
+    for (int written = 0; !written;)
+        assert_int_equal(redisBufferWrite(c, &written), REDIS_OK);
+    AWAIT(pool_number(pool, "workers.0.metrics.blocked_clients") == 1);
+    expect_text(node[0], "OK", "CLIENT PAUSE 60000 WRITE");
+    expect_integer(node[1], 1, "RPUSH %s value", from);
+    for (unsigned i = 0; i < 100; i++) /* what worker 1 said before comes before its answer */
+        expect_integer(other, 1, "LLEN %s", from);
+    expect_text(node[0], "OK", "CLIENT UNPAUSE");
+    assert_int_equal(redisGetReply(c, (void **)&reply), REDIS_OK);
+    assert_string_equal(reply->str, "value");
+    freeReplyObject(reply);
+    expect_integer(other, 1, "LLEN %s", to);
+    for (unsigned i = 0; i < 2; i++)
+        redisFree(node[i]);
+    redisFree(other);
+    redisFree(c);
+    pool_end(&pool);
+}
+
 /* Each worker's own port says what the public one does. */
 static void expect_state(const struct pool *pool, const char *state) {
     for (unsigned i = 0; i < pool->workers; i++) {
@@ -250,6 +280,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_comes_to_nothing, pools_cleanup),
         cmocka_unit_test_teardown(test_writes_in_flight, pools_cleanup),
         cmocka_unit_test_teardown(test_blocked_clients, pools_cleanup),
+        cmocka_unit_test_teardown(test_paused_while_told, pools_cleanup),
         cmocka_unit_test_teardown(test_what_is_shown_meanwhile, pools_cleanup),
         cmocka_unit_test_teardown(test_strangers, pools_cleanup),
         cmocka_unit_test_teardown(test_deaths, pools_cleanup),

@@ -150,11 +150,12 @@ static bool on_asked_again(struct failover *f, bool is_primary, const char *run_
     if (is_primary && is_ours(f, run_id))
         answer(f, IS_PRIMARY, "");
     else if (is_primary)
-        answer(f, LATER,
-               "it is a primary, but was started anew and may not have what is here: look, and say "
-               "FAILOVER ABORT");
+        answer(
+            f, LATER,
+            "it is a primary, but was started anew and may not have what is here: FAILOVER ABORT "
+            "takes writes here again; CONFIG SET replicaof, and then ABORT, follows it");
     else if (!failover_target_has_all(&f->w->segment, &f->order))
-        answer(f, LATER, "it does not have all of this pool's data yet");
+        answer(f, LATER, "it is a replica that does not have all of this pool's data");
     else if (!commit(f, run_id))
         f->answer = LATER;
     else

@@ -11,7 +11,10 @@
  * Up to ASKING it can come to nothing: at a time-out, ABORT, or a death, writes go on here. From PROMOTING on the
  * target may be a primary and only its answer, or ABORT, ends the pause: it lies in the segment and the note, so
  * that neither a worker that begins anew nor a pool that is started again takes a write meanwhile. Whoever finds
- * the note asks the target, and goes on with what it answers.
+ * the note asks the target, and goes on with what it answers. TIMEOUT is for what comes before, as in Redis.
+ *
+ * What is left: a target that was told and does not answer can be told nothing else. If it comes back after an
+ * ABORT it may become a primary beside this one; the log says so.
  *
  * One worker does it, FAILOVER_SHARD, by saying to the router what an operator would say. Known in layer 9 only. */
 #ifndef REMUDA_FAILOVER_H

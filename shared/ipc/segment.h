@@ -4,7 +4,8 @@
  *   replication pages: workers | doorbells | rings N x (N-1)
  *
  * Offsets, never pointers. Who writes what: the header and slot map the supervisor before any child
- * starts (`failover` from then on one worker); a status page its process; ring i->j its writer i (tail, data) and its reader j (head). */
+ * starts, but `failover` one worker; a status page its process; ring i->j its writer i (tail, data) and its
+ * reader j (head). */
 #ifndef REMUDA_IPC_SEGMENT_H
 #define REMUDA_IPC_SEGMENT_H
 #include "shared/ipc/doorbell.h"

@@ -246,10 +246,13 @@ static void test_target_is_lost(void **state) {
     pair_end(pool);
 }
 
-/* Started again as a primary by its configuration: what it has is not known, and it is not followed. */
+/* Started again as a primary by its configuration: what it has is not known, and it is not followed until the
+ * operator says so. */
 static void test_target_begins_anew(void **state) {
     struct pool *pool[2];
+    char target[40];
     start(pool);
+    snprintf(target, sizeof(target), "127.0.0.1 %d", pool[1]->port);
     begin(pool, PROMOTES, "");
     pool_kill_supervisor(pool[1]);
     assert_true(pair_role_is(pool[1], "master"));
@@ -258,8 +261,15 @@ static void test_target_begins_anew(void **state) {
     redisContext *c = pool_connect(pool[0]);
     expect_text(c, "OK", "FAILOVER ABORT");
     redisFree(c);
+    AWAIT(pair_failover_is(pool[0], "no-failover"));
     pair_follow(pool[1], pool[0]);
-    expect_nothing_came(pool);
+    begin(pool, PROMOTES, "");
+    pool_kill_supervisor(pool[1]);
+    c = pool_connect(pool[0]);
+    expect_text(c, "OK", "CONFIG SET replicaof %s", target);
+    expect_text(c, "OK", "FAILOVER ABORT");
+    redisFree(c);
+    expect_places_changed(pool);
     pair_end(pool);
 }
 

@@ -87,19 +87,19 @@ struct router {
     struct list free_calls;
     uint32_t free_calls_count;
 
+    const _Atomic uint32_t *failover; /* of the segment */
     struct lock_state lock;
     struct list stalled;  /* struct pipeline */
     bool full[SHARD_MAX]; /* some stalled because too much waits for this shard */
     bool any_full;
-    struct list held;                 /* struct held */
-    struct list loopback;             /* struct parked: gather's messages to this shard itself */
-    struct blocked *blocked;          /* who waits for keys of this shard */
-    uint32_t waiting;                 /* clients of ours that wait, for keys of any shard */
-    uint32_t waiting_parts;           /* of their calls, each at a shard */
-    uint64_t pause_until_ms;          /* CLIENT PAUSE, monotonic; 0: none */
-    bool pause_all;                   /* reads too */
-    const _Atomic uint32_t *failover; /* of the segment: its pause; and as it was last looked at */
-    bool failover_seen;
+    struct list held;         /* struct held */
+    struct list loopback;     /* struct parked: gather's messages to this shard itself */
+    struct blocked *blocked;  /* who waits for keys of this shard */
+    uint32_t waiting;         /* clients of ours that wait, for keys of any shard */
+    uint32_t waiting_parts;   /* of their calls, each at a shard */
+    uint64_t pause_until_ms;  /* CLIENT PAUSE, monotonic; 0: none */
+    bool pause_all;           /* reads too */
+    bool failover_seen;       /* the pause of a failover was on when it was last looked at */
     struct list monitors;     /* struct pipeline: clients of ours that watch */
     bool fed[SHARD_MAX];      /* shards with clients that watch the pool */
     bool monitored;           /* any of both */

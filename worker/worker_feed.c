@@ -42,6 +42,11 @@ static void cut(void *arg, uint64_t run, uint64_t try) {
     router_cut(w->router, &mark);
 }
 
+static void tell_runs(void *arg, uint32_t count) {
+    struct worker *w = arg;
+    status_set(w->status, METRIC_merged_runs, count);
+}
+
 /* Of a pool of one the only shard's stream is the pool's. */
 void worker_feed_open(struct worker *w) {
     if (w->segment.workers < 2 || w->env.shard != FEED_SHARD)
@@ -52,7 +57,8 @@ void worker_feed_open(struct worker *w) {
                                .open = open_link,
                                .fork_want = want_forks,
                                .fork_done = forks_done,
-                               .cut = cut};
+                               .cut = cut,
+                               .runs = tell_runs};
     worker_path(w, FEED_SHARD, NULL, dir);
     w->feed = feed_create(w->loop, dir, w->config, w->segment.workers, &hooks);
     w->env.feed = w->feed;

@@ -33,12 +33,13 @@ enum relay_type {
 };
 
 enum relay_flags {
-    RELAY_MORE = 1,     /* more records of this message follow */
-    RELAY_RESP3 = 2,    /* the client speaks RESP3 */
-    RELAY_NOREPLY = 4,  /* nobody waits for the bytes; an empty reply is still sent */
-    RELAY_NOTOUCH = 8,  /* CLIENT NO-TOUCH */
-    RELAY_ERROR = 16,   /* reply: it is an error (for counters) */
-    RELAY_UPSTREAM = 32 /* of a link to a primary: it is accepted already */
+    RELAY_MORE = 1,      /* more records of this message follow */
+    RELAY_RESP3 = 2,     /* the client speaks RESP3 */
+    RELAY_NOREPLY = 4,   /* nobody waits for the bytes; an empty reply is still sent */
+    RELAY_NOTOUCH = 8,   /* CLIENT NO-TOUCH */
+    RELAY_ERROR = 16,    /* reply: it is an error (for counters) */
+    RELAY_UPSTREAM = 32, /* of a link to a primary: it is accepted already */
+    RELAY_PART = 64      /* of a command over several shards: the last argument says which */
 };
 
 struct relay_frame {

@@ -123,6 +123,35 @@ static void test_smallest_count_of_all_shards(void **state) {
     pool_end(&pool);
 }
 
+/* On the public port one follows all shards at once. */
+static void test_of_the_merged_stream(void **state) {
+    struct pool *pool = pool_start(NULL);
+    redisContext *c = pool_connect(pool);
+    int fd = raw_connect(pool->port);
+    raw_send_text(fd, "PSYNC ? -1\r\n");
+    AWAIT(strstr(info_field(c, "replication", "merged0_replica0"), "state=online") != NULL);
+    for (unsigned i = 0; i < WORKERS; i++)
+        expect_text(c, "OK", "SET %s v", pool_key(pool, i, 0));
+    raw_send_text(fd, "REPLCONF ACK 0\r\n");
+    expect_integer(c, 0, "WAIT 1 50");
+    raw_send_text(fd, "REPLCONF ACK " EVERYTHING "\r\n");
+    expect_integer(c, 1, "WAIT 1 0");
+    expect_integer(c, 1, "WAIT 2 50");
+    expect_waitaof(c, 0, 0, "WAITAOF 0 1 50");
+    raw_send_text(fd, "REPLCONF ACK " EVERYTHING " FACK " EVERYTHING "\r\n");
+    expect_waitaof(c, 0, 1, "WAITAOF 0 1 0");
+    redisContext *worker = pool_connect_worker(pool, 1);
+    expect_integer(worker, 1, "WAIT 1 0");
+    /* A shard whose link was cut is told again. */
+    expect_integer(worker, 1, "CLIENT KILL TYPE replica");
+    expect_text(c, "OK", "SET %s w", pool_key(pool, 1, 0));
+    expect_integer(c, 1, "WAIT 1 0");
+    redisFree(worker);
+    redisFree(c);
+    close(fd);
+    pool_end(&pool);
+}
+
 static void test_waits_that_end_otherwise(void **state) {
     struct pool *pool = pool_start(&(struct pool_options){.deaths = true});
     redisContext *c = pool_connect(pool), *other = pool_connect(pool);
@@ -183,6 +212,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_arguments, pools_cleanup),
         cmocka_unit_test_teardown(test_smallest_count_of_all_shards, pools_cleanup),
+        cmocka_unit_test_teardown(test_of_the_merged_stream, pools_cleanup),
         cmocka_unit_test_teardown(test_waits_that_end_otherwise, pools_cleanup),
         cmocka_unit_test_teardown(test_a_pool_that_follows, pools_cleanup),
     };

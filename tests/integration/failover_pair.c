@@ -37,11 +37,18 @@ bool pair_has_replicas(const struct pool *pool) {
     return all;
 }
 
+/* After a full sync a log begins anew; until then the death of a worker takes what came since. */
+static bool logs_are_on(const struct pool *pool) {
+    return pool_sum(pool, "aof_enabled") == PAIR_WORKERS &&
+           pool_sum(pool, "aof_rewrite_in_progress") + pool_sum(pool, "aof_rewrite_scheduled") == 0;
+}
+
 void pair_follow(struct pool *replica, struct pool *primary) {
     redisContext *c = pool_connect(replica);
     expect_text(c, "OK", "REPLICAOF 127.0.0.1 %d", primary->port);
     redisFree(c);
     AWAIT(pair_link_is_up(replica) && pair_has_replicas(primary));
+    AWAIT(logs_are_on(replica));
 }
 
 void pair_start(struct pool *pool[2]) {

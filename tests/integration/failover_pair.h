@@ -8,7 +8,7 @@ enum { PAIR_WORKERS = 3 };
 /* pool[1] follows pool[0], by REPLICAOF. No heartbeat kills what a test has stopped. */
 void pair_start(struct pool *pool[2]);
 void pair_end(struct pool *pool[2]);
-/* REPLICAOF, and wait until it has everything. */
+/* REPLICAOF, and wait until it has everything, and logs it. */
 void pair_follow(struct pool *replica, struct pool *primary);
 /* This pool is a replica and its links are up. / So many workers have all their replicas online. */
 bool pair_link_is_up(const struct pool *pool);

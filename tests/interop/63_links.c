@@ -168,19 +168,21 @@ static uint64_t write_much(int port, unsigned round, unsigned megabytes) {
     return longest_ms;
 }
 
-/* It is let go when it owes more than the limit, costs no more than that, and comes again when it can. */
-static void test_slow_replica(void **state) {
-    enum { HARD = 4 << 20, SPARE = 8 << 20, LONGEST_MS = 5000 };
-    struct pool *primary = pool_start(&(struct pool_options){
+static struct pool *pool_of_limited_output(void) {
+    return pool_start(&(struct pool_options){
         .workers = 2,
         .options = {"--bind", "127.0.0.1", "--client-output-buffer-limit", "slave 4mb 4mb 60"}});
-    struct pool *pool = pool_of(2);
-    struct follower f = {.port = pool->port, .pool = pool};
+}
+
+/* It is let go when it owes more than the limit, costs no more than that, and comes again when it can. links: that
+ * it has to the primary. */
+static void slow_follower(struct pool *primary, const struct follower *f, unsigned links) {
+    enum { HARD = 4 << 20, SPARE = 8 << 20, LONGEST_MS = 5000 };
     struct proxy *proxy = proxy_of(primary);
     uint64_t longest_ms = 0, took_ms;
     write_much(primary->port, 0, 1);
-    follow(pool->port, PROXY_HOST, primary->port);
-    AWAIT(link_is_up(pool->port));
+    follow(f->port, PROXY_HOST, primary->port);
+    AWAIT(link_is_up(f->port));
     int64_t before = pool_sum(primary, "used_memory_bytes");
     proxy_throttle(proxy, 20000);
     for (unsigned round = 1; round <= 12; round++) {
@@ -195,16 +197,30 @@ static void test_slow_replica(void **state) {
     proxy_throttle(proxy, 0);
     proxy_stall_after(proxy, PROXY_ALL);
     proxy_cut(proxy); /* what a follower would find out by repl-timeout */
-    AWAIT(follower_full_syncs(&f) >= 4);
-    await_last_words(primary->port, pool->port);
-    AWAIT(link_is_up(pool->port));
-    int64_t full = follower_full_syncs(&f);
+    AWAIT(follower_full_syncs(f) >= 2 * links);
+    await_last_words(primary->port, f->port);
+    AWAIT(link_is_up(f->port));
+    int64_t full = follower_full_syncs(f);
     say_more(primary->port, 1, 200);
-    assert_follows("follower", primary->port, &f);
-    assert_int_equal(follower_full_syncs(&f), full);
-    assert_in_range(full, 2, 2 * 6);
+    assert_follows("follower", primary->port, f);
+    assert_int_equal(follower_full_syncs(f), full);
+    assert_in_range(full, 2, 6 * links);
     proxy_end(&proxy);
+}
+
+static void test_slow_replica(void **state) {
+    struct pool *primary = pool_of_limited_output(), *pool = pool_of(2);
+    slow_follower(primary, &(struct follower){.port = pool->port, .pool = pool}, 2);
     pool_end(&pool);
+    pool_end(&primary);
+}
+
+static void test_slow_merged_replica(void **state) {
+    oracle_needed();
+    struct pool *primary = pool_of_limited_output();
+    struct oracle *redis = oracle_start(NULL, NULL);
+    slow_follower(primary, &(struct follower){.port = redis->port, .dir = redis->dir}, 1);
+    oracle_end(&redis);
     pool_end(&primary);
 }
 
@@ -330,27 +346,55 @@ static void test_replica_user(void **state) {
     oracle_end(&redis);
 }
 
-/* Its shards are others than those that are followed: no key may be missed in silence. */
-static void test_primary_of_another_size(void **state) {
-    struct pool *primary = pool_of(2), *pool = pool_of(2);
-    struct follower f = {.port = pool->port, .pool = pool};
-    say_more(primary->port, 1, 100);
+/* Its shards are others than those that were followed: it is followed as what it is now, without help, and so
+ * is who follows it. */
+static void resize(unsigned workers, const unsigned *sizes, unsigned count) {
+    struct pool *primary = pool_of(sizes[0]), *pool = pool_of(workers), *last = pool_of(workers);
     follow(pool->port, "127.0.0.1", primary->port);
-    AWAIT(link_is_up(pool->port));
-    assert_follows("follower", primary->port, &f);
-    assert_int_equal(pool_stop(primary), 0);
-    primary->workers = 3;
-    pool_start_again(primary);
-    AWAIT(has_trouble(pool, "the master has 3 workers now, not 2"));
-    assert_false(link_is_up(pool->port));
-    dataset_assert_equal("primary", primary->port, "follower", pool->port, EXPIRY_EXACT);
-    stop_following(pool->port);
-    say_more(primary->port, 2, 100);
-    follow(pool->port, "127.0.0.1", primary->port);
-    AWAIT(link_is_up(pool->port));
-    assert_follows("follower", primary->port, &f);
+    follow(last->port, "127.0.0.1", pool->port);
+    for (unsigned i = 0; i < count; i++) {
+        say_more(primary->port, i, 100);
+        await_equal(primary->port, pool->port);
+        await_equal(primary->port, last->port);
+        /* Worker to worker, or not. */
+        int64_t links = sizes[i] == workers ? workers : sizes[i] > 1 ? sizes[i] : 1;
+        assert_int_equal(pool_sum(pool, "primary_links"), links);
+        assert_int_equal(pool_stop(primary), 0);
+        primary->workers = i + 1 < count ? sizes[i + 1] : 1;
+        pool_start_again(primary);
+    }
+    await_equal(primary->port, pool->port);
+    pool_end(&last);
     pool_end(&pool);
     pool_end(&primary);
+}
+
+static void test_primary_of_another_size(void **state) {
+    resize(2, (const unsigned[]){2, 3, 2, 1}, 4);
+}
+/* One of its workers has no link, then all have. */
+static void test_primary_grows_to_our_size(void **state) {
+    resize(3, (const unsigned[]){2, 3}, 2);
+}
+
+/* In the place of a pool there is a redis-server. */
+static void test_primary_becomes_redis(void **state) {
+    oracle_needed();
+    struct oracle *redis = oracle_start(NULL, NULL);
+    struct pool *primary = pool_of(2), *pool = pool_of(2);
+    follow(pool->port, "127.0.0.1", primary->port);
+    say_more(primary->port, 1, 100);
+    await_equal(primary->port, pool->port);
+    say_more(redis->port, 2, 100);
+    assert_int_equal(pool_stop(primary), 0);
+    redisContext *c = client_connect(redis->port);
+    expect_text(c, "OK", "CONFIG SET port %d", primary->port);
+    redisFree(c);
+    redis->port = primary->port;
+    await_equal(redis->port, pool->port);
+    pool_end(&pool);
+    pool_end(&primary);
+    oracle_end(&redis);
 }
 
 int main(void) {
@@ -362,11 +406,14 @@ int main(void) {
         cmocka_unit_test_teardown(test_cut_shard_to_redis, pools_cleanup),
         cmocka_unit_test_teardown(test_cut_snapshots, pools_cleanup),
         cmocka_unit_test_teardown(test_slow_replica, pools_cleanup),
+        cmocka_unit_test_teardown(test_slow_merged_replica, pools_cleanup),
         cmocka_unit_test_teardown(test_stalled_snapshot, pools_cleanup),
         cmocka_unit_test_teardown(test_ipv6, pools_cleanup),
         cmocka_unit_test_teardown(test_passwords, pools_cleanup),
         cmocka_unit_test_teardown(test_replica_user, pools_cleanup),
         cmocka_unit_test_teardown(test_primary_of_another_size, pools_cleanup),
+        cmocka_unit_test_teardown(test_primary_grows_to_our_size, pools_cleanup),
+        cmocka_unit_test_teardown(test_primary_becomes_redis, pools_cleanup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

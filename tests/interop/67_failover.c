@@ -48,7 +48,7 @@ static void test_merged_stream(void **state) {
     oracle_needed();
     struct pool *pool = pool_start(&(struct pool_options){.workers = 3});
     struct oracle *oracle = oracle_start(NULL, NULL);
-    fill_and_follow(pool->port, oracle->port, pool->port, random_seed());
+    follow(oracle->port, "127.0.0.1", pool->port);
     AWAIT(link_is_up(oracle->port) && pool_sum(pool, "merged_replicas") == 1);
     redisContext *c = client_connect(pool->port);
     expect_error(c, "ERR FAILOVER target follows the merged stream of the pool",

@@ -40,6 +40,9 @@ struct feed_hooks {
     /* Lock all shards, have each fork for its link (feed_part_name() says where to), unlock them:
      * feed_cut_ended() tells, within a bounded time. */
     void (*cut)(void *arg, uint64_t run, uint64_t try);
+    /* So many runs there are: while there is one, commands over several shards shall be marked (propagate_part())
+     * in all shards' streams. */
+    void (*runs)(void *arg, uint32_t count);
 };
 
 /* Where the shard's child writes its part, in the folder of feed_create(). */

@@ -10,13 +10,27 @@
 #include "worker/replication/primary.h"
 #include "worker/replication/upstream.h"
 
-enum { FEED_REASON_BYTES = 200 };
+enum { FEED_REASON_BYTES = 200, FEED_MARKS = 64 };
 
 enum feed_state {
     FEED_GATHERING, /* the shards' snapshots come in */
     FEED_MERGING,
     FEED_LIVE,
     FEED_BROKEN /* a gap: its replicas must begin anew */
+};
+
+/* Who has so much of our stream has so much of a shard's. */
+struct feed_mark {
+    uint64_t theirs, ours;
+};
+
+/* ---- feed_ack.c ---- */
+struct feed_marks {
+    struct feed_mark at[FEED_MARKS]; /* ascending */
+    uint32_t count;
+    bool asked; /* the shard wants to know who has its stream up to asked_at */
+    uint64_t asked_at;
+    struct buf told; /* to the shard, on this connection */
 };
 
 struct feed_link {
@@ -27,23 +41,39 @@ struct feed_link {
     uint32_t opened,
         opened_at_cut; /* how often: the shard forks for the connection of that moment */
     bool in_transaction;
+    bool up;    /* the stream comes in */
+    bool go_on; /* offer again what was refused */
     /* feed_hold.c */
     struct buf held; /* a command of whole databases, "": none */
     bool passed;     /* it was said: go on behind it */
-    struct feed_span
-        *span;    /* whose part has come: nothing behind it is taken before the others have */
-    bool in_part; /* it is coming */
-    bool go_on;   /* offer again what was refused */
+    struct feed_group
+        *group; /* it has said a part of it: what is behind that comes later, or is of it, too */
+    struct feed_span *part; /* is coming; NULL: none is */
+    bool more;              /* of the same, behind this one */
+    bool
+        lost; /* it did not say in time what others waited for: until it says a part nobody waits for it */
+    struct feed_marks marks;
+    uint64_t *said; /* by kind and coordinator: the number of the newest part */
 };
 
 /* A command over several shards, of which each says its part. */
 struct feed_span {
     struct list link;
-    uint64_t number, parts, begun, arrived;
-    bool said;       /* and not whole: kept to know the parts that come late */
-    struct buf text; /* MULTI and the parts that have come, as they will be said */
+    uint64_t number, missing[2]; /* one bit a shard */
+    struct feed_group *group;
+};
+
+/* What is said in one piece: a command over several shards, or several that cross each other. */
+struct feed_group {
+    struct list link;
+    struct buf text; /* MULTI and what has come, as it will be said */
     int64_t db;      /* of its last command */
-    uint32_t age;    /* tenths of a second */
+    size_t first_at; /* in the text: where the first begins */
+    uint64_t commands;
+    uint32_t spans, age; /* tenths of a second */
+    uint32_t missing;    /* parts */
+    bool seen;           /* by who looks for a circle */
+    uint32_t needs[];    /* by shard: parts of its that are missing */
 };
 
 /* On the thread that waits for the disk; touches nothing but itself. */
@@ -70,8 +100,10 @@ struct feed_run {
     struct feed_merge merge;
     bool merging; /* the thread is at work */
     uint32_t cut_tries;
-    uint64_t cut_after_ms; /* the next one, not before */
-    struct list spans;     /* not whole yet */
+    uint64_t cut_after_ms;     /* the next one, not before */
+    struct list spans, groups; /* not said yet */
+    bool acknowledged;         /* a replica has more, or is gone */
+    uint32_t crons;
     uint32_t held_for; /* tenths of a second that a command has waited although all links are up */
 };
 
@@ -116,9 +148,22 @@ enum feed_held {
 /* A command of this link's stream: is it one that must wait for other links, or come with theirs? */
 enum feed_held feed_hold(struct feed_link *link, uint32_t argc, const struct bytes *argv,
                          struct bytes raw);
+/* Nobody need wait for what this link has to say: it is not up any more. */
+void feed_hold_down(struct feed_link *link);
 /* Ten times a second: what waits too long. */
 void feed_hold_cron(struct feed_run *run, bool all_up);
+void feed_hold_begin(struct feed_run *run);
 void feed_hold_free(struct feed_run *run);
+
+/* ---- feed_ack.c ---- */
+/* The link's shard wants to know who has what it has said so far. */
+void feed_ack_asked(struct feed_link *link);
+/* The connection is lost. */
+void feed_ack_down(struct feed_link *link);
+/* Ask the replicas, tell the shards. Before the stream is handed out. */
+void feed_ack_turn_end(struct feed_run *run);
+/* Once a second, as replicas acknowledge unasked, too. */
+void feed_ack_cron(struct feed_run *run);
 
 /* ---- feed_run.c ---- */
 struct feed_run *feed_run_create(struct feed *feed);

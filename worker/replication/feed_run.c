@@ -8,6 +8,7 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/publish.h"
+#include "worker/persist/discard.h"
 #include "worker/persist/rdb_merge.h"
 
 #include <errno.h>
@@ -16,6 +17,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { CRON_HZ = 10 };
 
 static void path_of(const struct feed_run *run, const char *name, char path_r[2048]) {
     snprintf(path_r, 2048, "%s/%s", run->feed->dir, name);
@@ -26,7 +29,7 @@ static void remove_file(const struct feed_run *run, char name[FEED_NAME_BYTES]) 
     if (name[0] == '\0')
         return;
     path_of(run, name, path);
-    unlink(path);
+    discard_file(path);
     name[0] = '\0';
 }
 
@@ -101,6 +104,9 @@ void feed_run_part_came(struct feed_run *run) {
         return;
     feed_cut_end(run);
     for (uint32_t i = 0; i < run->feed->shards; i++) {
+        char path[2048];
+        path_of(run, run->links[i].snapshot, path);
+        run->links[i].db = rdb_stream_db(path); /* a replica cannot say it in its stream */
         upstream_loaded(run->links[i].upstream);
         run->links[i].go_on = true;
     }
@@ -141,13 +147,25 @@ static void drop(void *arg, void *client) {
     run->feed->hooks.drop(run->feed->hooks.arg, client);
 }
 
+static void on_acknowledged(void *arg) {
+    struct feed_run *run = arg;
+    run->acknowledged = true;
+}
+
 /* ---- the stream ---- */
+static bool is_question(uint32_t argc, const struct bytes *argv) {
+    return argc == 3 && bytes_equal_nocase(argv[0], "replconf") &&
+           bytes_equal_nocase(argv[1], "getack");
+}
+
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct feed_link *link = arg;
     struct feed_run *run = link->run;
     if (run->state == FEED_BROKEN || run->state == FEED_GATHERING)
         return false;
     enum feed_held held = feed_hold(link, argc, argv, raw);
+    if (held == FEED_TAKEN && is_question(argc, argv))
+        feed_ack_asked(link);
     if (held != FEED_PASS)
         return held == FEED_TAKEN;
     if (bytes_equal_nocase(argv[0], "multi"))
@@ -156,6 +174,16 @@ static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struc
         link->in_transaction = false;
     propagate_raw(run->propagate, link->db, raw);
     return true;
+}
+
+static void on_changed(void *arg) {
+    struct feed_link *link = arg;
+    link->up = upstream_is_up(link->upstream);
+    link->run->acknowledged = true; /* it is told anew */
+    if (link->up)
+        return;
+    feed_hold_down(link);
+    feed_ack_down(link);
 }
 
 /* ---- life ---- */
@@ -177,24 +205,40 @@ static void open_links(struct feed_run *run) {
                                        .snapshot = on_snapshot,
                                        .continued = on_continued,
                                        .command = on_command,
+                                       .changed = on_changed,
                                        .open = open_link};
         struct upstream_where where = {.host = "shard", .port = i, .dir = f->dir, .tag = tag};
         link->upstream = upstream_create(f->loop, f->config, &where, &hooks);
     }
+    feed_hold_begin(run);
     for (uint32_t i = 0; i < f->shards; i++)
         upstream_start(run->links[i].upstream, "", 0);
 }
 
+/* From before the first snapshot on, commands over several shards are marked. */
+static void tell_runs(const struct feed *f) {
+    uint32_t count = 0;
+    LIST_EACH(node, &f->runs)
+    count++;
+    f->hooks.runs(f->hooks.arg, count);
+}
+
 struct feed_run *feed_run_create(struct feed *f) {
     struct feed_run *run = mem_calloc(1, sizeof *run);
-    struct primary_hooks hooks = {
-        .arg = run, .drop = drop, .want_snapshot = want_snapshot, .open_snapshot = open_merged};
+    const struct bytes ping = BYTES_LITERAL("PING");
+    struct primary_hooks hooks = {.arg = run,
+                                  .drop = drop,
+                                  .acknowledged = on_acknowledged,
+                                  .want_snapshot = want_snapshot,
+                                  .open_snapshot = open_merged};
     run->feed = f;
     run->number = ++f->numbers;
     run->primary = primary_create(f->loop, f->config, NULL, &hooks);
     run->propagate = propagate_create(NULL, primary_backlog(run->primary));
     primary_open(run->primary, run->propagate);
     backlog_keep(primary_backlog(run->primary));
+    /* Who has acknowledged nothing has not loaded the snapshot: nothing is at offset 0. */
+    propagate_to_replicas(run->propagate, 1, &ping);
     primary_snapshot_forked(run->primary);
     run->merge.run = run;
     run->merge.dir = f->dir;
@@ -204,8 +248,8 @@ struct feed_run *feed_run_create(struct feed *f) {
     run->merge.job.done = merged;
     snprintf(run->merge.out, sizeof run->merge.out, "temp-feed-%u.rdb", (unsigned)run->number);
     run->links = mem_calloc(f->shards, sizeof *run->links);
-    list_init(&run->spans);
     list_push_back(&f->runs, &run->link);
+    tell_runs(f);
     log_notice("Merging the streams of %u shards for a replica of the pool", f->shards);
     open_links(run);
     return run;
@@ -213,9 +257,11 @@ struct feed_run *feed_run_create(struct feed *f) {
 
 void feed_run_free(struct feed_run *run) {
     list_remove(&run->link);
+    tell_runs(run->feed);
     feed_cut_end(run);
     for (uint32_t i = 0; i < run->feed->shards; i++) {
         upstream_free(&run->links[i].upstream);
+        feed_ack_down(&run->links[i]);
         feed_part_name(run->number, i, run->links[i].snapshot); /* of a child that died, too */
         remove_file(run, run->links[i].snapshot);
     }
@@ -229,14 +275,25 @@ void feed_run_free(struct feed_run *run) {
 }
 
 /* ---- the loop ---- */
-void feed_run_turn_end(struct feed_run *run) {
+/* What one says lets others go on: not before the next turn, which may be far. */
+static bool go_on(struct feed_run *run) {
+    bool any = false;
     for (uint32_t i = 0; i < run->feed->shards && run->state != FEED_BROKEN; i++) {
         struct feed_link *link = &run->links[i];
         if (!link->go_on)
             continue;
         link->go_on = false;
+        any = true;
         upstream_go_on(link->upstream);
     }
+    return any;
+}
+
+void feed_run_turn_end(struct feed_run *run) {
+    while (go_on(run))
+        ;
+    if (run->state != FEED_BROKEN)
+        feed_ack_turn_end(run);
     primary_turn_end(run->primary);
 }
 
@@ -264,6 +321,8 @@ void feed_run_cron(struct feed_run *run) {
         upstream_cron(run->links[i].upstream);
     check_links(run);
     feed_cut_cron(run);
+    if (++run->crons % CRON_HZ == 0)
+        feed_ack_cron(run);
     primary_cron(run->primary);
 }
 

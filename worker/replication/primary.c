@@ -109,6 +109,13 @@ bool primary_origin(const struct primary *p, struct rdb_origin *origin_r) {
     return true;
 }
 
+void primary_seal(struct primary *p) {
+    if (!p->backlog.kept)
+        p->marked = p->backlog.end;
+    backlog_keep(&p->backlog);
+    p->marked_id[0] = '\0'; /* so that primary_mark() has something to say */
+}
+
 /* ---- the shared snapshot ---- */
 static uint32_t waiting(const struct primary *p, enum replica_state state) {
     uint32_t count = 0;
@@ -349,11 +356,29 @@ uint32_t primary_good_replicas(const struct primary *p) {
     return p->good;
 }
 
+/* An offset of 0 is of a time when nothing was kept: who has that in its snapshot, but has not said so, is not
+ * counted. */
+static bool has(const struct replica *r, uint64_t offset, bool on_disk) {
+    if (!is_online(r))
+        return false;
+    return on_disk ? r->acked_synced > 0 && r->acked_synced >= offset
+                   : r->acknowledges && r->acked >= offset;
+}
+
+static uint32_t merged_that_have(const struct replica *r, uint64_t offset, bool on_disk) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->merged_count; i++) {
+        const struct merged_ack *ack = &r->merged[i];
+        count += on_disk ? ack->synced > 0 && ack->synced >= offset : ack->offset >= offset;
+    }
+    return count;
+}
+
 uint32_t primary_acknowledged(const struct primary *p, uint64_t offset, bool on_disk) {
     uint32_t count = 0;
     LIST_EACH(node, &p->replicas) {
         const struct replica *r = primary_replica_of(node);
-        count += is_online(r) && (on_disk ? r->acked_synced : r->acked) >= offset;
+        count += has(r, offset, on_disk) + merged_that_have(r, offset, on_disk);
     }
     return count;
 }
@@ -389,6 +414,7 @@ void primary_each(const struct primary *p,
             .state = states[r->state],
             .is_online = r->state == REPLICA_ONLINE,
             .offset = r->acked,
+            .synced = r->acked_synced,
             .behind_bytes = behind(r),
             .lag_s = r->state == REPLICA_ONLINE ? (int64_t)((now_ms - r->acked_ms) / 1000) : 0};
         found(arg, &view);

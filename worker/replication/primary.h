@@ -65,6 +65,8 @@ void primary_branch_off(struct primary *primary);
 void primary_restore(struct primary *primary, struct refill *loaded, bool as_primary);
 /* Where the data stand now; false if nobody would know. */
 bool primary_origin(const struct primary *primary, struct rdb_origin *origin_r);
+/* From here on somebody would, and the log is told at the end of the turn. */
+void primary_seal(struct primary *primary);
 
 /* ---- a replica's connection ---- */
 /* For a connection that says REPLCONF or PSYNC; client is the client layer's own. own: the pool's merged
@@ -72,7 +74,8 @@ bool primary_origin(const struct primary *primary, struct rdb_origin *origin_r);
 struct replica *replica_create(struct primary *primary, void *client, int fd, const char *peer,
                                bool own);
 void replica_free(struct replica **replica);
-/* REPLCONF name value. */
+/* REPLCONF name value. merged-acks, of the pool's own merged stream only: "offset:synced,...", what its replicas
+ * have of ours. They are acknowledgements, too. */
 enum replica_option {
     REPLICA_OPTION_TAKEN,
     REPLICA_OPTION_UNKNOWN,
@@ -129,6 +132,7 @@ struct replica_view {
     const char *state;          /* as INFO says: wait_bgsave, send_bulk, online */
     bool is_online;
     uint64_t offset;       /* acknowledged */
+    uint64_t synced;       /* on its disk, as it says */
     uint64_t behind_bytes; /* of the stream, if it is online */
     int64_t lag_s;         /* since the last acknowledgement */
 };

@@ -50,6 +50,11 @@ struct primary {
     bool still; /* no pings */
 };
 
+/* What a replica of the merged stream has of ours. */
+struct merged_ack {
+    uint64_t offset, synced;
+};
+
 struct replica {
     struct list link;
     struct primary *primary;
@@ -77,7 +82,10 @@ struct replica {
     bool ends;              /* when all words are sent */
     uint64_t excused_bytes; /* of the stream, piled up while others held up the snapshot */
     uint64_t asked_ms;      /* when it said PSYNC */
+    bool acknowledges;      /* it has said that it has something: its snapshot is loaded */
     uint64_t acked, acked_synced;
+    struct merged_ack *merged; /* of the pool's own merged stream: its replicas */
+    uint32_t merged_count;
     uint64_t acked_ms, alive_ms; /* last acknowledgement; when something was last written */
     uint64_t over_soft_limit_since_ms;
 };

@@ -244,23 +244,58 @@ bool propagate_apart_parse(uint32_t argc, const struct bytes *argv, uint64_t *by
     return is_note(argc, argv, apart_prefix, &rest) && bytes_to_u64(rest, bytes_r);
 }
 
-/* "PING part:<span>:<parts>", and "PING part:0:0" behind it. */
+/* "PING part:<number>:<shards 0 to 63>:<shards 64 to 127>:<more>", all in hexadecimal. */
 static const char part_prefix[] = "part:";
 
-void propagate_part(struct propagate *p, uint64_t span, uint64_t parts) {
+/* Two of them go with every command, so they are made and read by hand. */
+static char *put_hex(char *at, uint64_t value, char behind) {
+    for (int shift = value != 0 ? (63 - __builtin_clzll(value)) / 4 * 4 : 0; shift >= 0; shift -= 4)
+        *at++ = "0123456789abcdef"[value >> shift & 15];
+    *at++ = behind;
+    return at;
+}
+
+void propagate_part(struct propagate *p, const struct propagate_part *part) {
     char text[PROPAGATE_MARK_BYTES];
-    int len = snprintf(text, sizeof text, "%s%" PRIx64 ":%" PRIu64, part_prefix, span, parts);
-    const struct bytes argv[] = {BYTES_LITERAL("PING"), {text, (size_t)len}};
+    memcpy(text, part_prefix, strlen(part_prefix));
+    char *at = put_hex(text + strlen(part_prefix), part->number, ':');
+    at = put_hex(at, part->shards[0], ':');
+    at = put_hex(at, part->shards[1], ':');
+    *at++ = part->more ? '1' : '0';
+    const struct bytes argv[] = {BYTES_LITERAL("PING"), {text, (size_t)(at - text)}};
     propagate_to_replicas(p, 2, argv);
 }
 
 void propagate_part_end(struct propagate *p) {
-    propagate_part(p, 0, 0);
+    propagate_part(p, &(struct propagate_part){0});
 }
 
-bool propagate_part_parse(uint32_t argc, const struct bytes *argv, uint64_t *span_r,
-                          uint64_t *parts_r) {
-    char text[PROPAGATE_MARK_BYTES];
-    return is_mark(argc, argv, part_prefix, text) &&
-           sscanf(text, "%" SCNx64 ":%" SCNu64, span_r, parts_r) == 2;
+/* Up to a ':', or the end. */
+static bool take_hex(struct bytes *text, uint64_t *value_r) {
+    size_t digits = 0;
+    *value_r = 0;
+    for (; text->len > 0 && text->ptr[0] != ':'; text->ptr++, text->len--) {
+        unsigned char c = (unsigned char)text->ptr[0];
+        unsigned digit = c >= 'a' ? c - 'a' + 10U : c - '0' + 0U;
+        if (digit > 15 || ++digits > 16 || (c > '9' && c < 'a'))
+            return false;
+        *value_r = *value_r << 4 | digit;
+    }
+    if (text->len > 0)
+        *text = bytes_of(text->ptr + 1, text->len - 1);
+    return digits > 0;
+}
+
+bool propagate_part_parse(uint32_t argc, const struct bytes *argv, struct propagate_part *part_r) {
+    size_t prefix = strlen(part_prefix);
+    uint64_t more;
+    if (argc != 2 || argv[1].len < prefix || memcmp(argv[1].ptr, part_prefix, prefix) != 0 ||
+        !bytes_equal_nocase(argv[0], "ping"))
+        return false;
+    struct bytes text = bytes_of(argv[1].ptr + prefix, argv[1].len - prefix);
+    if (!take_hex(&text, &part_r->number) || !take_hex(&text, &part_r->shards[0]) ||
+        !take_hex(&text, &part_r->shards[1]) || !take_hex(&text, &more) || text.len > 0)
+        return false;
+    part_r->more = more != 0;
+    return true;
 }

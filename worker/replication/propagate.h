@@ -48,13 +48,27 @@ void propagate_received(struct propagate *p, bool selects, uint32_t db);
 
 /* Is what is executed here what makes this stream? */
 bool propagate_makes(const struct propagate *p, const struct backlog *backlog);
-/* What is propagated up to propagate_part_end() is this shard's part of a command over several shards, one of
- * `parts` that bear the same number. For who merges the streams of all shards; others see a PING. */
-void propagate_part(struct propagate *p, uint64_t span, uint64_t parts);
+/* One shard's part of a command over several shards. */
+struct propagate_part {
+    uint64_t number;    /* all parts of a command bear the same; see worker/route/parts.c */
+    uint64_t shards[2]; /* one bit each, those that say a part, even one without changes */
+    bool more;          /* this shard will say another */
+};
+/* What is propagated up to propagate_part_end() is such a part. For who merges the streams of all shards;
+ * others see a PING. */
+void propagate_part(struct propagate *p, const struct propagate_part *part);
 void propagate_part_end(struct propagate *p);
-/* Is this command of a stream one of the two? Then *span_r and *parts_r say which; parts 0: the end. */
-bool propagate_part_parse(uint32_t argc, const struct bytes *argv, uint64_t *span_r,
-                          uint64_t *parts_r);
+static inline bool propagate_part_is_any(const struct propagate_part *part) {
+    return (part->shards[0] | part->shards[1]) != 0;
+}
+static inline void propagate_part_add(struct propagate_part *part, uint32_t shard) {
+    part->shards[shard / 64] |= UINT64_C(1) << shard % 64;
+}
+static inline bool propagate_part_has(const struct propagate_part *part, uint32_t shard) {
+    return part->shards[shard / 64] >> shard % 64 & 1;
+}
+/* Is this command of a stream one of the two? The end is a part of no shard. */
+bool propagate_part_parse(uint32_t argc, const struct bytes *argv, struct propagate_part *part_r);
 /* For replicas only: PING, REPLCONF GETACK. The log has a note of it. */
 void propagate_to_replicas(struct propagate *p, uint32_t argc, const struct bytes *argv);
 

@@ -10,8 +10,10 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "worker/persist/aof.h"
+#include "worker/persist/discard.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sendfile.h>
@@ -44,8 +46,7 @@ struct replica *replica_create(struct primary *primary, void *client, int fd, co
 }
 
 static void close_file(struct replica *r) {
-    if (r->file >= 0)
-        close(r->file);
+    discard_fd(r->file); /* a merged snapshot has no name any more */
     r->file = -1;
 }
 
@@ -75,6 +76,7 @@ void replica_free(struct replica **replica) {
     list_remove(&r->link);
     close_file(r);
     buf_free(&r->words);
+    mem_free(r->merged);
     if (attached) {
         log_notice("Connection with replica %s:%u lost.", r->address, r->port);
         primary_refresh(p);
@@ -123,6 +125,23 @@ static enum replica_option set_snapshot_only(struct replica *r, struct bytes val
     return REPLICA_OPTION_TAKEN;
 }
 
+static enum replica_option set_merged_acks(struct replica *r, struct bytes value) {
+    struct merged_ack ack;
+    uint32_t count = 0;
+    char *text = mem_alloc(value.len + 1), *save = NULL;
+    memcpy(text, value.ptr, value.len);
+    text[value.len] = '\0';
+    r->merged = mem_realloc(r->merged, (value.len + 1) * sizeof *r->merged);
+    for (char *one = strtok_r(text, ",", &save); one != NULL; one = strtok_r(NULL, ",", &save))
+        if (sscanf(one, "%" SCNu64 ":%" SCNu64, &ack.offset, &ack.synced) == 2)
+            r->merged[count++] = ack;
+    r->merged_count = count;
+    mem_free(text);
+    if (r->primary->hooks.acknowledged != NULL)
+        r->primary->hooks.acknowledged(r->primary->hooks.arg);
+    return REPLICA_OPTION_TAKEN;
+}
+
 enum replica_option replica_option(struct replica *r, struct bytes name, struct bytes value) {
     if (bytes_equal_nocase(name, "listening-port"))
         return set_port(&r->port, value);
@@ -132,6 +151,8 @@ enum replica_option replica_option(struct replica *r, struct bytes name, struct 
         return set_address(r, value);
     if (bytes_equal_nocase(name, "rdb-only"))
         return set_snapshot_only(r, value);
+    if (r->own && bytes_equal_nocase(name, "merged-acks"))
+        return set_merged_acks(r, value);
     if (bytes_equal_nocase(name, "rdb-filter-only"))
         return REPLICA_OPTION_NO_FILTER;
     if (!bytes_equal_nocase(name, "capa"))
@@ -189,6 +210,7 @@ static void continue_from(struct replica *r, uint64_t offset) {
         "starting from offset %llu.",
         r->address, r->port, (unsigned long long)(s->end - offset), (unsigned long long)offset + 1);
     r->acked = offset;
+    r->acknowledges = true;
     go_online(r);
 }
 
@@ -255,6 +277,7 @@ void replica_acknowledge(struct replica *r, uint64_t offset, uint64_t synced_off
     if (r->state != REPLICA_ONLINE)
         return;
     r->acked_ms = clock_mono_ms();
+    r->acknowledges = true;
     if (offset > r->acked)
         r->acked = offset;
     if (synced_offset > r->acked_synced)

@@ -14,6 +14,8 @@ struct request {
     size_t out_start; /* of the reply in ctx->reply.out */
     bool not_begun;   /* too much waits for a shard: offer the command again */
     bool derives;     /* more keys follow from what its keys hold */
+    struct propagate_part
+        part; /* of several shards that run it each for itself; of none: they need not be told */
 };
 
 /* ---- here ---- */
@@ -78,6 +80,8 @@ static void send_part(struct request *q, struct part *part, uint32_t shard,
                       const struct bytes *argv, uint32_t argc) {
     struct relay_frame frame = request_frame(q);
     frame.argc = argc;
+    if (propagate_part_is_any(&q->part))
+        frame.flags |= RELAY_PART;
     part_send(q->r, part, shard, frame, argv, (struct bytes){0});
     /* The ring is full: no more from this client until there is room again. */
     if (!part->published && link_is_up(q->r->links, shard))
@@ -110,7 +114,7 @@ static void run_own_part(struct request *q, struct part *part, const struct byte
         router_context(q->r, q->session, q->ctx->cmd, argv, argc, &part->reply);
     ctx.may_block = true;
     buf_clear(&part->reply);
-    execute(&ctx);
+    parts_execute(q->r, &ctx, &q->part);
     router_made_here(q->r, q->p);
     if (ctx.waiter)
         wait_part_here(q->r, part, &ctx);
@@ -179,6 +183,14 @@ static void run_scan(struct request *q) {
     mem_free(argv);
 }
 
+/* Could it be sent to another shard, whatever its keys are, and so many bytes with it? */
+static bool may_travel(const struct command_ctx *ctx, uint64_t more) {
+    uint64_t bytes = more;
+    for (uint32_t i = 0; i < ctx->argc; i++)
+        bytes += sizeof(uint32_t) + ctx->argv[i].len;
+    return bytes <= LINK_BODY_MAX;
+}
+
 /* ---- keys of several shards ---- */
 
 /* How keys and what belongs to them lie in the arguments, from the first key on. */
@@ -200,6 +212,27 @@ static uint32_t share_of(const struct request *q, const struct split *split, con
             for (uint32_t j = 0; j < inner && owners[i] == shard; j++)
                 argv_r[n++] = q->ctx->argv[positions[i] + k * split->apart + j];
     return n;
+}
+
+/* Each shard's part of a write says of what it is one. One that waits is not: its parts are run when each has
+ * found something. */
+static void number_parts(struct request *q, const uint32_t count[SHARD_MAX]) {
+    uint32_t flags = q->ctx->cmd->flags;
+    if (!(flags & CMD_WRITE) || (flags & CMD_BLOCKING) || !parts_are_wanted(q->r) ||
+        !may_travel(q->ctx, sizeof(uint32_t) + sizeof(q->part)))
+        return;
+    q->part = parts_number(q->r, PARTS_SPLIT);
+    for (uint32_t i = 0; i < q->r->shards; i++)
+        if (count[i] > 0)
+            propagate_part_add(&q->part, i);
+}
+
+/* argv has room for one more. */
+static void send_share(struct request *q, struct part *part, uint32_t shard, struct bytes *argv,
+                       uint32_t argc) {
+    if (propagate_part_is_any(&q->part))
+        argv[argc++] = parts_argument(&q->part);
+    send_part(q, part, shard, argv, argc);
 }
 
 /* Split by key: each shard gets the command with its own keys. */
@@ -227,7 +260,8 @@ static void run_split(struct request *q, const struct split *split) {
         call_barrier(call);
     if (q->ctx->cmd->span == SPAN_STREAMS)
         frame_append(&call->args, keys, argv + r->positions[0]);
-    struct bytes *sub = mem_alloc(q->ctx->argc * sizeof(*sub));
+    number_parts(q, count);
+    struct bytes *sub = mem_alloc((q->ctx->argc + 1) * sizeof(*sub));
     int32_t own = -1;
     for (int32_t shard = 0; shard < (int32_t)r->shards + 1; shard++) {
         /* Our own share comes last, so that the others work meanwhile. */
@@ -236,7 +270,7 @@ static void run_split(struct request *q, const struct split *split) {
             continue;
         uint32_t n = share_of(q, split, owners, target, sub);
         if (target != r->self)
-            send_part(q, &call->parts[part_of[target]], target, sub, n);
+            send_share(q, &call->parts[part_of[target]], target, sub, n);
         else
             own = (int32_t)n;
     }
@@ -328,17 +362,9 @@ static void run_keyed(struct request *q) {
     run_at(q, shard);
 }
 
-/* Could it be sent to another shard, whatever its keys are? */
-static bool may_travel(const struct command_ctx *ctx) {
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < ctx->argc; i++)
-        bytes += sizeof(uint32_t) + ctx->argv[i].len;
-    return bytes <= LINK_BODY_MAX;
-}
-
 static void run(struct request *q) {
     enum command_span span = q->ctx->cmd->span;
-    if (q->r->shards > 1 && q->session->port != SESSION_NODE && !may_travel(q->ctx)) {
+    if (q->r->shards > 1 && q->session->port != SESSION_NODE && !may_travel(q->ctx, 0)) {
         reply_error_format(&q->ctx->reply,
                            "ERR the command is longer than what may pass between shards, %d bytes",
                            LINK_BODY_MAX);
@@ -371,7 +397,7 @@ bool router_command(struct router *r, struct pipeline *p, struct session *sessio
     struct command_ctx ctx = router_context(r, session, NULL, argv, argc, out);
     ctx.client = p;
     ctx.may_block = true;
-    struct request q = {r, p, session, &ctx, out->len, false, false};
+    struct request q = {.r = r, .p = p, .session = session, .ctx = &ctx, .out_start = out->len};
     enum session_reply_mode mode = session->reply_mode;
     bool admitted = admit(&ctx) == ADMIT_OK;
     if (admitted && r->lock.held && ctx.cmd->span != SPAN_LOCAL) {

@@ -339,16 +339,22 @@ static struct gather_shard *shard_of_key(struct router *r, struct gather *g, str
 
 /* Every shard's part says of what it is one, so that who reads all their streams can put it together. */
 static void number_parts(struct router *r, struct gather *g) {
-    struct write_back head = {.span = (uint64_t)r->self << 56 |
-                                      (uint64_t)(r->env->generation & 0xffffff) << 32 | ++r->spans};
-    for (uint32_t i = 0; i < g->shard_count; i++)
-        head.parts += (g->shards[i].store_count > 0) + (g->shards[i].delete_count > 0);
+    struct propagate_part part = parts_number(r, PARTS_LOCKED);
+    uint32_t parts = 0;
     for (uint32_t i = 0; i < g->shard_count; i++) {
+        const struct gather_shard *shard = &g->shards[i];
+        parts += (shard->store_count > 0) + (shard->delete_count > 0);
+        if (shard->store_count + shard->delete_count > 0)
+            propagate_part_add(&part, shard->shard);
+    }
+    for (uint32_t i = 0; i < g->shard_count && parts > 1; i++) {
         struct gather_shard *shard = &g->shards[i];
+        part.more = shard->delete_count > 0;
         if (shard->store_count > 0)
-            memcpy(shard->stores.data, &head, sizeof(head));
+            memcpy(shard->stores.data, &part, sizeof(part));
+        part.more = false;
         if (shard->delete_count > 0)
-            memcpy(shard->deletes.data, &head, sizeof(head));
+            memcpy(shard->deletes.data, &part, sizeof(part));
     }
 }
 

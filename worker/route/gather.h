@@ -20,8 +20,8 @@
  * dies unlocks itself; a coordinator that loses a shard unlocks the others and says so.
  *
  * Bodies. LOCK, FETCH: the keys, as arguments. LOCKED: per value { u32 argument, u32 db, i64 expire_ms, u32 len,
- * DUMP payload }, or with RELAY_ERROR the error line. WRITE_BACK: { u64 span, u64 parts } (see
- * propagate_part(); 1 part: it is all), per command { u32 db, u32 argc, argc times { u32 len, bytes } }; WRITTEN: empty, or the error line. MARK: a
+ * DUMP payload }, or with RELAY_ERROR the error line. WRITE_BACK: struct propagate_part (of no shard: it is all),
+ * per command { u32 db, u32 argc, argc times { u32 len, bytes } }; WRITTEN: empty, or the error line. MARK: a
  * struct cut_mark; MARKED: empty, or the error line. */
 #ifndef REMUDA_ROUTE_GATHER_H
 #define REMUDA_ROUTE_GATHER_H
@@ -53,10 +53,6 @@ struct gather_shard {
 /* A key that follows from what others hold. */
 struct derived_key {
     size_t at, len; /* in gather.derived_text */
-};
-
-struct write_back { /* the body of WRITE_BACK begins with it */
-    uint64_t span, parts;
 };
 
 /* ---- write_back.c ---- */

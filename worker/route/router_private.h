@@ -3,6 +3,7 @@
 #define REMUDA_ROUTE_ROUTER_PRIVATE_H
 #include "worker/command/blocked.h"
 #include "worker/persist/persist.h"
+#include "worker/replication/propagate.h"
 #include "worker/route/link.h"
 #include "worker/route/router.h"
 
@@ -83,7 +84,7 @@ struct router {
 
     struct part **slab; /* by slot; NULL: free */
     uint32_t slab_size, *slab_free, slab_free_count, next_sequence;
-    uint32_t spans; /* numbers given to commands over several shards */
+    uint32_t numbers[2]; /* given to commands over several shards, by enum parts_kind */
     struct list free_calls;
     uint32_t free_calls_count;
 
@@ -165,6 +166,21 @@ void router_wake_stalled(struct router *r, uint32_t waits_for);
 /* Positions of all keys of a call, in the router's scratch; -1 if the arguments are malformed. */
 int32_t router_key_positions(struct router *r, const struct command *cmd, const struct bytes *argv,
                              uint32_t argc);
+
+/* ---- parts.c ---- */
+/* Does anybody put the shards' streams together? Else no part need bear a number. */
+bool parts_are_wanted(const struct router *r);
+/* A part with the next number, of no shard yet. Numbers of one kind and coordinator come to each shard in
+ * ascending order: what a shard has not said of an older command, it will not say any more. */
+enum parts_kind { PARTS_SPLIT, PARTS_LOCKED };
+struct propagate_part parts_number(struct router *r, enum parts_kind kind);
+/* In a request with RELAY_PART it is the last argument. */
+struct bytes parts_argument(const struct propagate_part *part);
+/* Take it from there, if there is one; false: it makes no sense. */
+bool parts_take(const struct relay_frame *frame, const struct bytes *argv, uint32_t *argc,
+                struct propagate_part *part_r);
+/* execute(), as this part (of no shard: of none). */
+void parts_execute(struct router *r, struct command_ctx *ctx, const struct propagate_part *part);
 
 /* ---- prefetch.c ---- */
 /* A link's hook: these records come next. */

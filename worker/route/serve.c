@@ -35,17 +35,18 @@ static void serve_request(struct router *r, uint32_t peer, const struct relay_fr
     const struct command *cmd =
         frame->command < command_count ? &command_rows[frame->command] : NULL;
     const struct bytes *argv = frame_arguments(r, frame->argc, body);
+    struct propagate_part part;
+    uint32_t argc = frame->argc;
+    bool whole = parts_take(frame, argv, &argc, &part);
     s->resp = frame->flags & RELAY_RESP3 ? 3 : 2;
     s->no_touch = frame->flags & RELAY_NOTOUCH;
     s->upstream = frame->flags & RELAY_UPSTREAM;
-    if (s->upstream && r->env->look_at_primary != NULL)
-        r->env->look_at_primary(r->env->upper);
     s->db = frame->db;
     s->of_peer = peer;
     s->of_token = frame->token;
-    struct command_ctx ctx = router_context(r, s, cmd, argv, frame->argc, out);
+    struct command_ctx ctx = router_context(r, s, cmd, argv, argc, out);
     ctx.may_block = true;
-    if (!cmd || !cmd->handler || !argv || !command_arity_ok(cmd, frame->argc) ||
+    if (!cmd || !cmd->handler || !argv || !whole || !command_arity_ok(cmd, argc) ||
         frame->db >= keyspace_databases(r->ks)) {
         log_warning("Relay frame from shard %u refused: it makes no command", peer);
         reply_error(&ctx.reply, "ERR malformed relay frame");
@@ -54,7 +55,7 @@ static void serve_request(struct router *r, uint32_t peer, const struct relay_fr
     } else if (cmd->span == SPAN_REFRESH) {
         r->env->refresh_status(r->env->upper);
     } else {
-        execute(&ctx);
+        parts_execute(r, &ctx, &part);
         r->served++;
     }
     if (ctx.waiter)
@@ -72,6 +73,8 @@ static bool is_lock_holder(const struct router *r, uint32_t peer, const struct r
 /* Run what is new, or what comes out of the parking place. */
 static void serve_now(struct router *r, uint32_t peer, const struct relay_frame *frame,
                       struct bytes body) {
+    if ((frame->flags & RELAY_UPSTREAM) && r->env->look_at_primary != NULL)
+        r->env->look_at_primary(r->env->upper);
     if (frame->type == RELAY_REQUEST)
         serve_request(r, peer, frame, body);
     else if (frame->type == RELAY_BATCH)

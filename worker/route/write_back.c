@@ -1,11 +1,9 @@
 /* write_back.c - commands that come from a lock's holder, or as a batch: run at the keys' owner, and logged there. */
 #include "worker/route/gather.h"
 
-#include "worker/replication/propagate.h"
-
 void write_back_command(struct buf *out, uint32_t db, uint32_t argc, const struct bytes *argv) {
     if (out->len == 0)
-        buf_append(out, &(struct write_back){0}, sizeof(struct write_back));
+        buf_append(out, &(struct propagate_part){0}, sizeof(struct propagate_part));
     buf_append(out, &db, sizeof(db));
     buf_append(out, &argc, sizeof(argc));
     frame_append(out, argc, argv);
@@ -57,7 +55,7 @@ static bool write_back_one(struct router *r, struct bytes *body, struct buf *out
 bool write_back_run(struct router *r, struct bytes body, uint32_t count, bool batch,
                     struct buf *out) {
     const struct bytes multi = BYTES_LITERAL("MULTI"), exec = BYTES_LITERAL("EXEC");
-    struct write_back head = {0};
+    struct propagate_part head = {0};
     if (body.len < sizeof(head))
         return false;
     memcpy(&head, body.ptr, sizeof(head));
@@ -65,10 +63,10 @@ bool write_back_run(struct router *r, struct bytes body, uint32_t count, bool ba
     uint32_t db = 0;
     if (rest.len >= sizeof(db))
         memcpy(&db, rest.ptr, sizeof(db)); /* of the first command */
-    bool is_part = head.parts > 1 && r->env->propagate != NULL, ok = true;
+    bool is_part = propagate_part_is_any(&head) && r->env->propagate != NULL, ok = true;
     bool is_framed = batch && r->env->propagate != NULL;
     if (is_part)
-        propagate_part(r->env->propagate, head.span, head.parts);
+        propagate_part(r->env->propagate, &head);
     if (is_framed)
         propagate_command(r->env->propagate, db, 1, &multi);
     r->internal.upstream = batch;

@@ -209,7 +209,8 @@ static void write_one(struct world *w) {
     if (draw(w, 6) == 0) {
         struct buf raw = {0};
         aof_format_command(&raw, 3, set);
-        propagate_part(w->propagate, draw(w, 1000), 2);
+        propagate_part(w->propagate,
+                       &(struct propagate_part){.number = draw(w, 1000), .shards = {3}});
         propagate_raw(w->propagate, w->db, buf_bytes(&raw));
         propagate_part_end(w->propagate);
         buf_free(&raw);

@@ -102,37 +102,51 @@ static void without_a_log_nothing_is_done(void **state) {
     assert_null(p);
 }
 
-static bool parse_part(const char *name, const char *text, uint64_t *span, uint64_t *parts) {
+static bool parse_part(const char *name, const char *text, struct propagate_part *part_r) {
     const struct bytes argv[] = {bytes_of_text(name), bytes_of_text(text)};
-    return propagate_part_parse(2, argv, span, parts);
+    return propagate_part_parse(2, argv, part_r);
 }
 
 static void parts_are_framed_for_replicas(void **state) {
     struct backlog backlog;
-    uint64_t span = 0, parts = 0;
+    struct propagate_part part = {.number = 0xab00000000000012, .more = true};
     backlog_init(&backlog);
     backlog_keep(&backlog);
     struct propagate *p = propagate_create(NULL, &backlog);
-    propagate_part(p, 0xab00000000000012, 3);
+    propagate_part_add(&part, 0);
+    propagate_part_add(&part, 5);
+    propagate_part_add(&part, 127);
+    propagate_part(p, &part);
     propagate_part_end(p);
     struct backlog_cursor cursor = {0};
     backlog_cursor_open(&cursor, &backlog, 0);
     struct bytes said = backlog_cursor_peek(&cursor);
-    static const char want[] = "*2\r\n$4\r\nPING\r\n$23\r\npart:ab00000000000012:3\r\n"
-                               "*2\r\n$4\r\nPING\r\n$8\r\npart:0:0\r\n";
+    static const char want[] =
+        "*2\r\n$4\r\nPING\r\n$43\r\npart:ab00000000000012:21:8000000000000000:1\r\n"
+        "*2\r\n$4\r\nPING\r\n$12\r\npart:0:0:0:0\r\n";
     assert_int_equal(said.len, sizeof want - 1);
     assert_memory_equal(said.ptr, want, said.len);
     backlog_cursor_close(&cursor);
     propagate_free(&p);
     backlog_free(&backlog);
-    assert_true(parse_part("PING", "part:ab00000000000012:3", &span, &parts));
-    assert_true(span == 0xab00000000000012 && parts == 3);
-    assert_true(parse_part("ping", "part:0:0", &span, &parts));
-    assert_true(parts == 0);
-    assert_false(parse_part("ECHO", "part:1:2", &span, &parts));
-    assert_false(parse_part("PING", "part:", &span, &parts));
-    assert_false(parse_part("PING", "part:1", &span, &parts));
-    assert_false(parse_part("PING", "repl:1:2", &span, &parts));
+    assert_true(parse_part("PING", "part:ab00000000000012:21:8000000000000000:1", &part));
+    assert_true(part.number == 0xab00000000000012 && part.more);
+    assert_true(propagate_part_has(&part, 0) && propagate_part_has(&part, 5) &&
+                propagate_part_has(&part, 127));
+    assert_false(propagate_part_has(&part, 1) || propagate_part_has(&part, 64));
+    assert_true(parse_part("ping", "part:0:0:0:0", &part));
+    assert_false(propagate_part_is_any(&part));
+    assert_false(parse_part("ECHO", "part:1:2:0:0", &part));
+    assert_false(parse_part("PING", "part:", &part));
+    assert_false(parse_part("PING", "part:1", &part));
+    assert_false(parse_part("PING", "part:1:2:0:", &part));
+    assert_false(parse_part("PING", "part:1:2:0:0:0", &part));
+    assert_false(parse_part("PING", "part:1::0:0", &part));
+    assert_false(parse_part("PING", "part:1:/:0:0", &part));
+    assert_false(parse_part("PING", "part:1:A:0:0", &part));
+    assert_false(parse_part("PING", "part:1:g:0:0", &part));
+    assert_false(parse_part("PING", "part:11111111111111111:1:0:0", &part));
+    assert_false(parse_part("PING", "repl:1:2:0:0", &part));
 }
 
 static bool names_a_place(const char *text, struct propagate_mark *mark_r) {

@@ -72,7 +72,8 @@ static void make(struct scene *s) {
     case 0: propagate_to_replicas(s->propagate, 3, getack); break;
     case 1: propagate_delete(s->propagate, db, BYTES_LITERAL("key")); break;
     case 2:
-        propagate_part(s->propagate, draw(s, 1000), 2);
+        propagate_part(s->propagate,
+                       &(struct propagate_part){.number = draw(s, 1000), .shards = {3}});
         propagate_raw(s->propagate, db, BYTES_LITERAL("*1\r\n$1\r\nA\r\n*1\r\n$1\r\nB\r\n"));
         propagate_part_end(s->propagate);
         break;

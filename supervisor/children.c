@@ -11,6 +11,7 @@
 #include "shared/base/log.h"
 #include "shared/base/panic.h"
 #include "shared/ipc/handover.h"
+#include "supervisor/failover.h"
 #include "supervisor/reap.h"
 #include "supervisor/spawn.h"
 #include "supervisor/vitals.h"
@@ -347,6 +348,7 @@ static void pass_on_clients(struct child *child) {
 static void fail_child(struct child *child, const char *why) {
     log_warning("%s has failed and is not started again: %s", child_name(child), why);
     child_set_state(child, CHILD_FAILED);
+    failover_child_failed(child);
     resume_child_gone(child);
     pass_on_clients(child);
     supervisor_check_ready(child->supervisor);

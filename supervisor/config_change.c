@@ -13,6 +13,7 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
+#include "supervisor/failover.h"
 #include "supervisor/file_process.h"
 #include "supervisor/sdnotify.h"
 #include <errno.h>
@@ -355,7 +356,8 @@ static struct config *read_again(const struct supervisor *s) {
     char text[CONFIG_ERROR_BYTES];
     struct config *config = config_create();
     if (config_load(config, s->start.config_path, s->start.option_count, s->start.options, text) ==
-        0)
+            0 &&
+        failover_configure(config, text, sizeof(text)) == 0)
         return config;
     log_warning("The reload changed nothing: %s", text);
     config_free(&config);

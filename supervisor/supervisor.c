@@ -8,6 +8,7 @@
 #include "shared/base/mem.h"
 #include "supervisor/announce.h"
 #include "supervisor/datadir.h"
+#include "supervisor/failover.h"
 #include "supervisor/move.h"
 #include "supervisor/redistribute.h"
 #include "supervisor/sdnotify.h"
@@ -195,7 +196,7 @@ static int set_up(struct supervisor *s, char *error_r) {
     static setup_fn *const steps[] = {
         setup_paths,     setup_user,      setup_log,     setup_datadir,    setup_workers,
         setup_files,     setup_listeners, setup_pidfile, setup_privileges, setup_resume,
-        setup_pool_file, setup_snapshots, setup_segment, setup_wiring,
+        setup_pool_file, setup_snapshots, setup_segment, failover_setup,   setup_wiring,
     };
     int result = 0;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && result == 0; i++)

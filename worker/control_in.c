@@ -28,6 +28,8 @@ static void apply_config(struct worker *w, char error_r[CONFIG_ERROR_BYTES]) {
     if (!w->env.loading && persist_config_changed(w->persist, error_r, CONFIG_ERROR_BYTES) != 0)
         log_warning("%s", error_r);
     follow_configure(w->follow);
+    if (w->failover != NULL)
+        failover_configured(w->failover);
 }
 
 /* The supervisor has checked the lines as a whole; ours is the same table, so this cannot fail. */
@@ -37,6 +39,7 @@ static void on_config(struct worker *w, const struct control_header *order, stru
         log_warning("Configuration order refused: %s", error);
     w->config_revision = order->number;
     apply_config(w, error);
+    status_set(w->status, METRIC_config_revision, w->config_revision);
     control_report(w, CONTROL_REPORT_CONFIG_APPLIED, order->id, order->number,
                    bytes_of_text(error));
 }

@@ -1,4 +1,5 @@
 /* follow.c - whom this worker follows, and how: begun, changed and ended with the option replicaof. */
+#include "worker/command/blocked.h"
 #include "worker/follow_private.h"
 
 #include "shared/base/clock.h"
@@ -316,6 +317,8 @@ void follow_configure(struct follow *f) {
     } else {
         follow_shard_end(f);
     }
+    if (!was_replica && is_followed(f))
+        blocked_end_all(f->w->env.blocked);
     if (was_replica && !is_followed(f))
         log_notice("MASTER MODE enabled");
     if (follow_is_marked(f)) {

@@ -251,6 +251,7 @@ int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
     list_init(&w->primaries);
     w->status = segment_status(&w->segment, shard);
     atomic_store(&w->status->pid, (uint32_t)getpid());
+    w->config_revision = status_get(w->status, METRIC_config_revision); /* of what it began with */
     struct keyspace_hooks hooks = {
         .arg = w, .expired = on_removed, .evicted = on_removed, .field_expired = on_field_removed};
     w->ks = keyspace_create((uint32_t)w->config->databases, w->segment.header->hash_seed, &hooks);
@@ -305,6 +306,7 @@ static void report_ready(struct worker *w) {
 }
 
 int worker_run(struct worker *w) {
+    char error[512];
     int code = load(w);
     if (code != 0)
         return code;
@@ -312,6 +314,8 @@ int worker_run(struct worker *w) {
     worker_refresh_status(w);
     worker_set_state(w, CHILD_UP);
     follow_configure(w->follow);
+    if (w->failover != NULL && failover_resume(w->failover, error, sizeof error) != 0)
+        return fail(w, EXIT_LOAD_FAILED, error);
     clients_open_handover(w->clients);
     report_ready(w);
     ev_run(w->loop, 0);

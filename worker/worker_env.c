@@ -74,7 +74,7 @@ static const char *begin_failover(void *upper, const struct failover_order *orde
     return failover_begin(w->failover, order);
 }
 
-static bool abort_failover(void *upper) {
+static const char *abort_failover(void *upper) {
     struct worker *w = upper;
     return failover_abort(w->failover);
 }

@@ -62,7 +62,7 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *prepare, int events) 
         failover_turn(w->failover);
     look_at_waits(w);
     clients_turn_begin(w->clients);
-    if (w->config->maxmemory > 0 && w->config->replicaof[0] == '\0')
+    if (w->config->maxmemory > 0 && w->config->replicaof[0] == '\0' && !router_is_paused(w->router))
         memory_relieve(&w->env, w->ks);
     worker_send(w);
     worker_heartbeat(w);
@@ -87,6 +87,9 @@ static void after_sleep(struct ev_loop *loop, ev_check *check, int events) {
     persist_turn_begin(w->persist);
     router_awake(w->router);
     keyspace_set_now(w->ks, clock_wall_ms());
+    /* Nothing may lengthen the stream that the target of a failover has all of. */
+    keyspace_set_replica(w->ks, w->config->replicaof[0] != '\0' ||
+                                    atomic_load(&w->segment.header->failover) == FAILOVER_IS_ON);
     w->more_work = router_turn_begin(w->router);
     follow_look(w->follow);
     status_beat(w->status);

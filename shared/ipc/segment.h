@@ -4,10 +4,12 @@
  *   replication pages: workers | doorbells | rings N x (N-1)
  *
  * Offsets, never pointers. Who writes what: the header and slot map the supervisor before any child
- * starts; a status page its process; ring i->j its writer i (tail, data) and its reader j (head). */
+ * starts, but `failover` one worker; a status page its process; ring i->j its writer i (tail, data) and its
+ * reader j (head). */
 #ifndef REMUDA_IPC_SEGMENT_H
 #define REMUDA_IPC_SEGMENT_H
 #include "shared/ipc/doorbell.h"
+#include "shared/ipc/failover_note.h"
 #include "shared/ipc/latency_page.h"
 #include "shared/ipc/replication_page.h"
 #include "shared/ipc/ring.h"
@@ -36,6 +38,8 @@ struct segment_header {
     uint64_t hash_seed[2]; /* keys the hash tables, the same in all processes of one run */
     _Atomic uint64_t next_client_id;  /* CLIENT ID: one sequence for the whole pool */
     _Atomic uint64_t next_slowlog_id; /* SLOWLOG: the same */
+    /* enum failover_progress, looked at with every command. Outlives the worker that does the failover. */
+    _Alignas(64) _Atomic uint32_t failover;
 };
 
 struct segment {

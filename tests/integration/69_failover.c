@@ -1,107 +1,35 @@
 /* 69_failover.c - FAILOVER: two pools change places under load and nothing acknowledged is lost; what comes to
  * nothing leaves the primary as it was. */
-#include "tests/integration/pool_fixture.h"
+#include "tests/integration/failover_pair.h"
 
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
-
-enum { WORKERS = 3, COUNTERS = 4 };
-
-static bool link_is_up(const struct pool *pool) {
-    redisContext *c = pool_connect(pool);
-    bool up = strcmp(info_field(c, "replication", "role"), "slave") == 0 &&
-              strcmp(info_field(c, "replication", "master_link_status"), "up") == 0;
-    redisFree(c);
-    return up;
-}
-
-static bool has_replicas(const struct pool *pool) {
-    bool all = true;
-    for (unsigned i = 0; i < WORKERS; i++)
-        all = all &&
-              strcmp(pool_text(pool, "workers.%u.replication.replicas.0.state", i), "online") == 0;
-    return all;
-}
-
-static void make_pair(struct pool *pool[2]) {
-    for (unsigned i = 0; i < 2; i++)
-        pool[i] = pool_start(&(struct pool_options){
-            .workers = WORKERS,
-            .options = {"--appendonly", "yes", "--save", "", "--heartbeat-timeout", "60000"}});
-    redisContext *c = pool_connect(pool[1]);
-    expect_text(c, "OK", "REPLICAOF 127.0.0.1 %d", pool[0]->port);
-    redisFree(c);
-    AWAIT(link_is_up(pool[1]) && has_replicas(pool[0]));
-}
-
-/* Counts up until it is refused, as the pool is no primary any more. */
-struct counter {
-    pthread_t thread;
-    int port;
-    unsigned number;
-    int64_t acknowledged;
-    _Atomic int64_t count;
-    bool refused;
-};
-
-static void *count_up(void *arg) {
-    struct counter *k = arg;
-    redisContext *c = client_try_connect(k->port);
-    redisReply *reply;
-    while ((reply = redisCommand(c, "INCR counter:%u", k->number)) != NULL &&
-           reply->type == REDIS_REPLY_INTEGER) {
-        atomic_store(&k->count, k->acknowledged = reply->integer);
-        freeReplyObject(reply);
-    }
-    k->refused = reply != NULL && strncmp(reply->str, "READONLY", 8) == 0;
-    freeReplyObject(reply);
-    redisFree(c);
-    return NULL;
-}
 
 /* named: the target is, else it is found. */
 static void change_places(struct pool *primary, struct pool *replica, bool named) {
-    static struct counter counters[COUNTERS]; /* a failed test leaves the threads */
     int64_t full = pool_sum(primary, "primary_full_syncs");
-    for (unsigned i = 0; i < COUNTERS; i++) {
-        counters[i] = (struct counter){.port = primary->port, .number = i};
-        assert_int_equal(pthread_create(&counters[i].thread, NULL, count_up, &counters[i]), 0);
-    }
-    for (unsigned i = 0; i < COUNTERS; i++)
-        AWAIT(atomic_load(&counters[i].count) > 100);
+    counters_start(primary);
     redisContext *c = pool_connect(primary);
     if (named)
         expect_text(c, "OK", "FAILOVER TO 127.0.0.1 %d TIMEOUT 30000", replica->port);
     else
         expect_text(c, "OK", "FAILOVER");
-    for (unsigned i = 0; i < COUNTERS; i++)
-        pthread_join(counters[i].thread, NULL);
-    AWAIT(link_is_up(primary));
-    redisContext *r = pool_connect(replica);
-    assert_string_equal(info_field(r, "replication", "role"), "master");
-    for (unsigned i = 0; i < COUNTERS; i++) {
-        assert_true(counters[i].refused);
-        redisReply *reply = expect_reply(r, "GET counter:%u", i);
-        assert_int_equal(atoll(reply->str), counters[i].acknowledged);
-        freeReplyObject(reply);
-        expect_integer(r, 1, "DEL counter:%u", i);
-    }
-    AWAIT(strcmp(info_field(c, "replication", "master_failover_state"), "no-failover") == 0);
-    assert_int_equal(pool_sum(primary, "primary_full_syncs"), full);
-    redisFree(r);
     redisFree(c);
+    counters_join();
+    AWAIT(pair_link_is_up(primary));
+    assert_true(pair_role_is(replica, "master"));
+    counters_check(replica, true);
+    AWAIT(pair_failover_is(primary, "no-failover"));
+    assert_int_equal(pool_sum(primary, "primary_full_syncs"), full);
 }
 
 static void test_there_and_back(void **state) {
     struct pool *pool[2];
-    make_pair(pool);
+    pair_start(pool);
     for (unsigned i = 0; i < 4; i++) {
         change_places(pool[i % 2], pool[1 - i % 2], i < 2);
-        AWAIT(has_replicas(pool[1 - i % 2]));
+        AWAIT(pair_has_replicas(pool[1 - i % 2]));
     }
-    pool_end(&pool[1]);
-    pool_end(&pool[0]);
+    pair_end(pool);
 }
 
 static void assert_still_primary(const struct pool *pool) {
@@ -113,10 +41,50 @@ static void assert_still_primary(const struct pool *pool) {
     redisFree(c);
 }
 
+/* Who waits for keys of several shards and is told of one takes nothing while its own worker pauses. */
+static void test_paused_while_told(void **state) {
+    struct pool *pool = pool_start(&(struct pool_options){.workers = PAIR_WORKERS});
+    const char *home = pool_key(pool, 0, 0), *from = pool_key(pool, 1, 0),
+               *to = pool_key(pool, 2, 0);
+    redisContext *c = pool_connect(pool), *other = pool_connect(pool);
+    redisContext *node[] = {pool_connect_worker(pool, 0), pool_connect_worker(pool, 1)};
+    redisReply *reply;
+    expect_nil(c, "GET %s", home); /* both are worker 0's from here on */
+    expect_nil(other, "GET %s", home);
+    redisAppendCommand(c, "BLMOVE %s %s LEFT LEFT 0", from, to);
+    for (int written = 0; !written;)
+        assert_int_equal(redisBufferWrite(c, &written), REDIS_OK);
+    AWAIT(pool_number(pool, "workers.0.metrics.blocked_clients") == 1);
+    expect_text(node[0], "OK", "CLIENT PAUSE 60000 WRITE");
+    expect_integer(node[1], 1, "RPUSH %s value", from);
+    for (unsigned i = 0; i < 100; i++) /* what worker 1 said before comes before its answer */
+        expect_integer(other, 1, "LLEN %s", from);
+    expect_text(node[0], "OK", "CLIENT UNPAUSE");
+    assert_int_equal(redisGetReply(c, (void **)&reply), REDIS_OK);
+    assert_string_equal(reply->str, "value");
+    freeReplyObject(reply);
+    expect_integer(other, 1, "LLEN %s", to);
+    for (unsigned i = 0; i < 2; i++)
+        redisFree(node[i]);
+    redisFree(other);
+    redisFree(c);
+    pool_end(&pool);
+}
+
+/* Each worker's own port says what the public one does. */
+static void expect_state(const struct pool *pool, const char *state) {
+    for (unsigned i = 0; i < pool->workers; i++) {
+        redisContext *c = pool_connect_worker(pool, i);
+        assert_string_equal(info_field(c, "replication", "master_failover_state"), state);
+        redisFree(c);
+    }
+    assert_true(pair_failover_is(pool, state));
+}
+
 /* A replica that does not take the stream: time runs out, or the operator ends it. */
 static void test_comes_to_nothing(void **state) {
     struct pool *pool[2];
-    make_pair(pool);
+    pair_start(pool);
     redisContext *c = pool_connect(pool[0]);
     pid_t sleeper = pool_worker_pid(pool[1], 1);
     kill(sleeper, SIGSTOP);
@@ -126,20 +94,20 @@ static void test_comes_to_nothing(void **state) {
     assert_still_primary(pool[0]);
     expect_text(c, "OK", "FAILOVER TO 127.0.0.1 %d", pool[1]->port);
     AWAIT(strcmp(info_field(c, "replication", "master_failover_state"), "waiting-for-sync") == 0);
+    expect_state(pool[0], "waiting-for-sync");
     expect_error(c, "ERR FAILOVER already in progress.", "FAILOVER TO 127.0.0.1 %d", pool[1]->port);
     expect_text(c, "OK", "FAILOVER ABORT");
     assert_still_primary(pool[0]);
     kill(sleeper, SIGCONT);
     redisFree(c);
     change_places(pool[0], pool[1], true);
-    pool_end(&pool[1]);
-    pool_end(&pool[0]);
+    pair_end(pool);
 }
 
 /* A write on its way to its shard is seen: until it is there FAILOVER takes no stream's end for the end. */
 static void test_writes_in_flight(void **state) {
-    struct pool *pool = pool_start(
-        &(struct pool_options){.workers = WORKERS, .options = {"--heartbeat-timeout", "60000"}});
+    struct pool *pool = pool_start(&(struct pool_options){
+        .workers = PAIR_WORKERS, .options = {"--heartbeat-timeout", "60000"}});
     redisContext *c = pool_connect(pool);
     redisReply *reply;
     expect_text(c, "OK", "SET %s here", pool_key(pool, 0, 0));
@@ -158,10 +126,80 @@ static void test_writes_in_flight(void **state) {
     pool_end(&pool);
 }
 
+/* Who waits for keys must not take them from what is a replica then; nor does it keep a failover waiting. */
+static void test_blocked_clients(void **state) {
+    struct pool *pool[2];
+    pair_start(pool);
+    const char *key[] = {pool_key(pool[0], 0, 0), pool_key(pool[0], 1, 0), pool_key(pool[0], 2, 0)};
+    redisContext *waiting[4];
+    for (unsigned i = 0; i < 4; i++)
+        waiting[i] = pool_connect(pool[0]);
+    redisAppendCommand(waiting[0], "BLPOP %s 0", key[0]);
+    redisAppendCommand(waiting[1], "BLMOVE %s %s LEFT LEFT 0", key[1], key[2]);
+    redisAppendCommand(waiting[2], "XREAD BLOCK 0 STREAMS s:%s s:%s 0 0", key[0], key[1]);
+    redisAppendCommand(waiting[3], "WAIT 5 0");
+    for (unsigned i = 0; i < 4; i++)
+        for (int written = 0; !written;)
+            assert_int_equal(redisBufferWrite(waiting[i], &written), REDIS_OK);
+    AWAIT(pool_sum(pool[0], "blocked_clients") == 4);
+    redisContext *c = pool_connect(pool[0]);
+    expect_text(c, "OK", "FAILOVER");
+    for (unsigned i = 0; i < 4; i++) {
+        redisReply *reply;
+        if (redisGetReply(waiting[i], (void **)&reply) != REDIS_OK)
+            fail_msg("client %u still waits", i);
+        assert_string_equal(reply->str, "UNBLOCKED force unblock from blocking operation, instance "
+                                        "state changed (master -> replica?)");
+        freeReplyObject(reply);
+        redisFree(waiting[i]);
+    }
+    AWAIT(pair_failover_is(pool[0], "no-failover") && pair_link_is_up(pool[0]));
+    redisContext *r = pool_connect(pool[1]);
+    for (unsigned i = 0; i < 3; i++)
+        expect_integer(r, 1, "RPUSH %s value", key[i]);
+    for (unsigned i = 0; i < 3; i++)
+        AWAIT(ask_integer(c, "LLEN %s", key[i]) == 1);
+    redisFree(r);
+    redisFree(c);
+    pair_end(pool);
+}
+
+/* A key past its time stays and is hidden while the failover is on: its DEL would make the stream longer than what
+ * the target has. CLIENT UNPAUSE does not end that. */
+static void test_what_is_shown_meanwhile(void **state) {
+    struct pool *pool[2];
+    pair_start(pool);
+    redisContext *c = pool_connect(pool[0]), *other = pool_connect(pool[0]);
+    pid_t holder = pool_front_pid(pool[1]);
+    expect_state(pool[0], "no-failover");
+    expect_text(c, "OK", "SET brief value PX 500");
+    kill(holder, SIGSTOP);
+    expect_text(c, "OK", "FAILOVER TO 127.0.0.1 %d", pool[1]->port);
+    AWAIT(pair_failover_is(pool[0], "failover-in-progress"));
+    expect_state(pool[0], "failover-in-progress");
+    AWAIT(ask_integer(c, "EXISTS brief") == 0);
+    expect_integer(c, 1, "DBSIZE");
+    expect_text(c, "OK", "CLIENT UNPAUSE");
+    redisAppendCommand(other, "SET key value");
+    for (int written = 0; !written;)
+        assert_int_equal(redisBufferWrite(other, &written), REDIS_OK);
+    expect_integer(c, 0, "EXISTS key");
+    kill(holder, SIGCONT);
+    AWAIT(pair_failover_is(pool[0], "no-failover") && pair_link_is_up(pool[0]));
+    assert_int_equal(pool_sum(pool[0], "primary_full_syncs"), 0);
+    redisReply *reply;
+    assert_int_equal(redisGetReply(other, (void **)&reply), REDIS_OK);
+    assert_string_equal(reply->str, "READONLY You can't write against a read only replica.");
+    freeReplyObject(reply);
+    redisFree(other);
+    redisFree(c);
+    pair_end(pool);
+}
+
 /* Whoever is no replica of every shard is not told to become a primary, nor followed. */
 static void test_strangers(void **state) {
-    struct pool *pool[2], *stranger = pool_start(&(struct pool_options){.workers = WORKERS});
-    make_pair(pool);
+    struct pool *pool[2], *stranger = pool_start(&(struct pool_options){.workers = PAIR_WORKERS});
+    pair_start(pool);
     redisContext *c = pool_connect(pool[0]);
     const int ports[] = {stranger->port, pool[0]->port, pool[1]->worker_port, 1};
     expect_text(c, "OK", "SET key value");
@@ -174,8 +212,7 @@ static void test_strangers(void **state) {
     assert_still_primary(pool[0]);
     redisFree(c);
     pool_end(&stranger);
-    pool_end(&pool[1]);
-    pool_end(&pool[0]);
+    pair_end(pool);
 }
 
 static void await_waiting(redisContext *c, const struct pool *target, pid_t sleeper) {
@@ -189,7 +226,7 @@ static void await_waiting(redisContext *c, const struct pool *target, pid_t slee
 /* Of the target, and of a worker of our own, which begins again and knows of no pause. */
 static void test_deaths(void **state) {
     struct pool *pool[2];
-    make_pair(pool);
+    pair_start(pool);
     pool[0]->options.deaths = pool[1]->options.deaths = true;
     redisContext *c = pool_connect(pool[0]);
     await_waiting(c, pool[1], pool_worker_pid(pool[1], 1));
@@ -200,7 +237,7 @@ static void test_deaths(void **state) {
     redisContext *r = pool_connect(pool[1]);
     expect_text(r, "OK", "REPLICAOF 127.0.0.1 %d", pool[0]->port);
     redisFree(r);
-    AWAIT(link_is_up(pool[1]) && has_replicas(pool[0]));
+    AWAIT(pair_link_is_up(pool[1]) && pair_has_replicas(pool[0]));
     redisFree(c);
     c = pool_connect(pool[0]);
     pid_t sleeper = pool_worker_pid(pool[1], 1);
@@ -212,14 +249,13 @@ static void test_deaths(void **state) {
     r = pool_connect(pool[1]);
     assert_string_equal(info_field(r, "replication", "role"), "slave");
     redisFree(r);
-    AWAIT(link_is_up(pool[1]) && has_replicas(pool[0]));
+    AWAIT(pair_link_is_up(pool[1]) && pair_has_replicas(pool[0]));
     change_places(pool[0], pool[1], true);
-    pool_end(&pool[1]);
-    pool_end(&pool[0]);
+    pair_end(pool);
 }
 
 static void test_refusals(void **state) {
-    struct pool *pool = pool_start(&(struct pool_options){.workers = WORKERS});
+    struct pool *pool = pool_start(&(struct pool_options){.workers = PAIR_WORKERS});
     redisContext *c = pool_connect(pool), *node = pool_connect_worker(pool, 1);
     expect_error(node, "ERR FAILOVER not allowed in cluster mode.", "FAILOVER");
     expect_error(c, "ERR FAILOVER requires connected replicas.", "FAILOVER");
@@ -243,6 +279,9 @@ int main(void) {
         cmocka_unit_test_teardown(test_there_and_back, pools_cleanup),
         cmocka_unit_test_teardown(test_comes_to_nothing, pools_cleanup),
         cmocka_unit_test_teardown(test_writes_in_flight, pools_cleanup),
+        cmocka_unit_test_teardown(test_blocked_clients, pools_cleanup),
+        cmocka_unit_test_teardown(test_paused_while_told, pools_cleanup),
+        cmocka_unit_test_teardown(test_what_is_shown_meanwhile, pools_cleanup),
         cmocka_unit_test_teardown(test_strangers, pools_cleanup),
         cmocka_unit_test_teardown(test_deaths, pools_cleanup),
         cmocka_unit_test_teardown(test_refusals, pools_cleanup),

@@ -419,6 +419,9 @@ static void end_wait(struct blocked *b, struct waiter *w, enum unblock_how how) 
     }
     if (how == UNBLOCK_TIMEOUT)
         reply_null_array(&reply);
+    else if (how == UNBLOCK_NEW_ROLE)
+        reply_error(&reply, "UNBLOCKED force unblock from blocking operation, instance state "
+                            "changed (master -> replica?)");
     else
         reply_error(&reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
     answer(b, w, &reply);
@@ -429,6 +432,22 @@ bool blocked_end(struct blocked *b, struct waiter_id id, enum unblock_how how) {
     if (w)
         end_wait(b, w, how);
     return w != NULL;
+}
+
+/* Who is only told of a key is the call of a client that ends elsewhere. */
+static struct waiter *first_client(const struct blocked *b) {
+    LIST_EACH(at, &b->all) {
+        struct waiter *w = LIST_ENTRY(at, struct waiter, link);
+        if (w->cmd != NULL)
+            return w;
+    }
+    return NULL;
+}
+
+void blocked_end_all(struct blocked *b) {
+    struct waiter *w;
+    while ((w = first_client(b)) != NULL) /* the end of one may take others with it */
+        end_wait(b, w, UNBLOCK_NEW_ROLE);
 }
 
 void blocked_end_peer(struct blocked *b, uint32_t peer, enum unblock_how how) {

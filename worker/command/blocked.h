@@ -46,7 +46,7 @@ struct waiter_id {
     uint32_t peer;
     uint64_t token;
 };
-enum unblock_how { UNBLOCK_TIMEOUT, UNBLOCK_ERROR, UNBLOCK_FORGET };
+enum unblock_how { UNBLOCK_TIMEOUT, UNBLOCK_ERROR, UNBLOCK_FORGET, UNBLOCK_NEW_ROLE };
 
 struct blocked_hooks {
     void *arg;
@@ -78,6 +78,8 @@ void blocked_await(struct blocked *blocked, uint32_t db, struct await_what what,
 bool blocked_end(struct blocked *blocked, struct waiter_id id, enum unblock_how how);
 /* The same for all clients of a shard. */
 void blocked_end_peer(struct blocked *blocked, uint32_t peer, enum unblock_how how);
+/* The shard is a replica from now on: what its clients wait for is not for them to take. */
+void blocked_end_all(struct blocked *blocked);
 /* While held (the shard is locked) nobody is served; what became ready waits for the release. */
 void blocked_hold(struct blocked *blocked, bool hold);
 /* Serve all whose keys are ready. Cheap if none is: but ask env->keys_ready first. */

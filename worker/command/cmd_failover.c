@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-enum { DEFAULT_TIMEOUT_MS = 60000 };
-
 struct options {
     bool abort, to;
     struct failover_order order;
@@ -89,14 +87,17 @@ static bool is_online(const struct replica_line *line) {
     return strcmp(line->state, "online") == 0;
 }
 
-/* How many shards are followed by this pool, and how many of these links are online. Only links that the
- * replication pages show are seen. */
-static void count_links(const struct segment *segment, const struct failover_order *order,
-                        uint32_t *links_r, uint32_t *online_r) {
+/* How many shards are followed by the target, how many of these links are online, and have got everything. */
+struct links {
+    uint32_t found, online, level;
+};
+
+/* Only links that the replication pages show are seen. */
+static struct links count_links(const struct segment *segment, const struct failover_order *order) {
     static struct replication_table table;
-    *links_r = *online_r = 0;
+    struct links count = {0};
     for (uint32_t i = 0; i < segment->workers; i++) {
-        bool found = false, online = false;
+        bool found = false, online = false, level = false;
         (void)replication_page_read(segment_replication(segment, i), &table);
         for (uint32_t n = 0; n < links_shown(table.replicas); n++) {
             const struct replica_line *line = &table.replica[n];
@@ -105,51 +106,77 @@ static void count_links(const struct segment *segment, const struct failover_ord
                 continue;
             found = true;
             online |= is_online(line);
+            level |= is_online(line) && line->behind_bytes == 0;
         }
-        *links_r += found;
-        *online_r += online;
+        count.found += found;
+        count.online += online;
+        count.level += level;
     }
+    return count;
+}
+
+/* One server that follows the whole pool has no stream that a shard could go on with. */
+static bool follows_merged(const struct segment *segment, const struct failover_order *order) {
+    static struct replication_table table;
+    (void)replication_page_read(segment_replication(segment, 0), &table);
+    for (uint32_t n = 0; n < links_shown(table.replicas); n++) {
+        const struct replica_line *line = &table.replica[n];
+        if (line->merged && line->port == order->port &&
+            strcasecmp(line->address, order->host) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool failover_target_has_all(const struct segment *segment, const struct failover_order *order) {
+    return count_links(segment, order).level == segment->workers;
 }
 
 /* The first of shard 0's that follows all shards. */
 static bool choose_target(const struct segment *segment, struct failover_order *order) {
     static struct replication_table table;
-    uint32_t links, online;
     (void)replication_page_read(segment_replication(segment, 0), &table);
     for (uint32_t n = 0; n < links_shown(table.replicas); n++) {
         order->port = target_port(segment, &table.replica[n]);
         snprintf(order->host, sizeof order->host, "%s", table.replica[n].address);
-        count_links(segment, order, &links, &online);
-        if (order->port != 0 && !table.replica[n].merged && online == segment->workers)
+        if (order->port != 0 && !table.replica[n].merged &&
+            count_links(segment, order).online == segment->workers)
             return true;
     }
     return false;
 }
 
 static const char *find_target(const struct segment *segment, struct options *o) {
-    uint32_t links, online;
     if (!o->to)
         return choose_target(segment, &o->order)
                    ? NULL
                    : "ERR FAILOVER finds no replica that follows every shard of this pool";
-    count_links(segment, &o->order, &links, &online);
-    if (links < segment->workers)
+    struct links links = count_links(segment, &o->order);
+    if (follows_merged(segment, &o->order))
+        return "ERR FAILOVER target follows the merged stream of the pool, not each of its shards";
+    if (links.found < segment->workers)
         return "ERR FAILOVER target HOST and PORT is not a replica.";
-    return online < segment->workers ? "ERR FAILOVER target replica is not online." : NULL;
+    return links.online < segment->workers ? "ERR FAILOVER target replica is not online." : NULL;
 }
 
 static const char *begin(struct command_ctx *ctx, struct options *o) {
+    if (failover_progress(ctx->env->segment) != FAILOVER_IS_OFF)
+        return "ERR FAILOVER already in progress.";
     if (ctx_config(ctx)->replicaof[0] != '\0')
         return "ERR FAILOVER is not valid when server is a replica.";
-    o->order.replicas = ctx->env->segment != NULL ? count_replicas(ctx->env->segment) : 0;
-    if (o->order.replicas == 0)
+    const struct segment *segment = ctx->env->segment;
+    o->order.replicas = segment != NULL ? count_replicas(segment) : 0;
+    if (o->order.replicas == 0 &&
+        (segment == NULL || segment_sum(segment, METRIC_merged_replicas) == 0))
         return "ERR FAILOVER requires connected replicas.";
     if (o->order.force && (!o->to || o->timeout_ms == 0))
         return "ERR FAILOVER with force option requires both a timeout and target HOST and IP.";
-    const char *error = find_target(ctx->env->segment, o);
+    const char *error = find_target(segment, o);
     if (error != NULL)
         return error;
-    o->order.timeout_ms = o->timeout_ms > 0 ? (uint64_t)o->timeout_ms : DEFAULT_TIMEOUT_MS;
+    if (o->order.replicas == 0) /* they came just now */
+        return "ERR FAILOVER target replica is not online.";
+    o->order.timeout_ms = (uint64_t)o->timeout_ms;
     return ctx->env->failover(ctx->env->upper, &o->order);
 }
 
@@ -163,7 +190,7 @@ void cmd_failover(struct command_ctx *ctx) {
     if (!parse(ctx, &o))
         return;
     if (ctx->env->shard == FAILOVER_SHARD && o.abort)
-        error = ctx->env->failover_abort(ctx->env->upper) ? NULL : "ERR No failover in progress.";
+        error = ctx->env->failover_abort(ctx->env->upper);
     else if (ctx->env->shard == FAILOVER_SHARD)
         error = begin(ctx, &o);
     if (error != NULL)
@@ -172,10 +199,15 @@ void cmd_failover(struct command_ctx *ctx) {
         reply_ok(&ctx->reply);
 }
 
+enum failover_progress failover_progress(const struct segment *segment) {
+    return segment != NULL ? (enum failover_progress)atomic_load(&segment->header->failover)
+                           : FAILOVER_IS_OFF;
+}
+
 const char *failover_state_name(const struct segment *segment) {
     static const char *const names[] = {[FAILOVER_IS_OFF] = "no-failover",
                                         [FAILOVER_WAITS_FOR_SYNC] = "waiting-for-sync",
                                         [FAILOVER_IS_ON] = "failover-in-progress"};
-    uint64_t state = segment != NULL ? segment_sum(segment, METRIC_failover_state) : 0;
-    return names[state < sizeof names / sizeof *names ? state : FAILOVER_IS_ON];
+    uint32_t progress = failover_progress(segment);
+    return names[progress < sizeof names / sizeof *names ? progress : FAILOVER_IS_ON];
 }

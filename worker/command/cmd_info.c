@@ -485,7 +485,7 @@ static void section_replication(const struct info *info) {
     bool is_whole_pool = segment != NULL && segment->workers == 1;
     put_role(info);
     if ((!info->pool || is_whole_pool) && primary != NULL) {
-        replication_info(primary, ctx_config(info->ctx), info->out);
+        replication_info(info->ctx, info->out);
         return;
     }
     put(info, "connected_slaves",

@@ -140,6 +140,11 @@ void cmd_psync(struct command_ctx *ctx) {
         reply_error(&ctx->reply, reply_err_not_integer);
         return;
     }
+    /* A redis-server would hand over and follow us; at an error it stays the primary. */
+    if (ctx->argc > 3 && bytes_equal_nocase(ctx->argv[3], "failover")) {
+        reply_error(&ctx->reply, "ERR PSYNC FAILOVER is not supported: say REPLICAOF NO ONE here");
+        return;
+    }
     begin(ctx, ctx->argv[1], offset, false);
 }
 
@@ -154,6 +159,11 @@ void cmd_replicaof(struct command_ctx *ctx) {
     uint64_t port;
     if (ctx_is_node(ctx)) {
         reply_error(&ctx->reply, "ERR REPLICAOF not allowed in cluster mode.");
+        return;
+    }
+    if (failover_progress(ctx->env->segment) != FAILOVER_IS_OFF &&
+        ctx->session->port != SESSION_INTERNAL) {
+        reply_error(&ctx->reply, "ERR REPLICAOF not allowed while failing over.");
         return;
     }
     if (!bytes_equal_nocase(ctx->argv[1], "no") || !bytes_equal_nocase(ctx->argv[2], "one")) {
@@ -236,7 +246,9 @@ static void info_line(void *arg, const struct replica_view *view) {
                lines->count++, view->address, view->port, view->state, view->offset, view->lag_s);
 }
 
-void replication_info(const struct primary *primary, const struct config *config, struct buf *out) {
+void replication_info(const struct command_ctx *ctx, struct buf *out) {
+    const struct primary *primary = ctx->env->primary;
+    const struct config *config = ctx_config(ctx);
     const struct backlog *s = primary_backlog_of(primary);
     struct info_lines lines = {out, 0};
     buf_printf(out, "connected_slaves:%u\r\n", primary_replicas(primary));
@@ -244,9 +256,10 @@ void replication_info(const struct primary *primary, const struct config *config
         buf_printf(out, "min_slaves_good_slaves:%u\r\n", primary_good_replicas(primary));
     primary_each(primary, info_line, &lines);
     buf_printf(out,
-               "master_failover_state:no-failover\r\nmaster_replid:%s\r\nmaster_replid2:%s\r\n"
+               "master_failover_state:%s\r\nmaster_replid:%s\r\nmaster_replid2:%s\r\n"
                "master_repl_offset:%" PRIu64 "\r\nsecond_repl_offset:%" PRId64 "\r\n",
-               s->id, s->previous_id[0] ? s->previous_id : no_id, s->end,
+               failover_state_name(ctx->env->segment), s->id,
+               s->previous_id[0] ? s->previous_id : no_id, s->end,
                s->previous_id[0] ? (int64_t)s->previous_end + 1 : -1);
     buf_printf(out,
                "repl_backlog_active:%d\r\nrepl_backlog_size:%" PRId64

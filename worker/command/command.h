@@ -127,15 +127,16 @@ int32_t command_key_positions(const struct command *c, const struct bytes *argv,
                               uint32_t *positions, uint32_t max);
 
 /* ---- what a handler may ask of the layers above it: callbacks, so that includes point down ---- */
-enum { FAILOVER_SHARD = 0 }; /* does what FAILOVER says */
-enum failover_progress { FAILOVER_IS_OFF, FAILOVER_WAITS_FOR_SYNC, FAILOVER_IS_ON };
 struct failover_order {
-    char host[256];
-    uint32_t port;     /* of the target pool, the public one */
-    uint32_t replicas; /* that every shard waits for */
-    uint64_t timeout_ms;
-    bool force; /* promote the target even if it has not got everything */
+    char host[FAILOVER_HOST_BYTES];
+    uint32_t port;       /* of the target pool, the public one */
+    uint32_t replicas;   /* that every shard waits for */
+    uint64_t timeout_ms; /* until the target is told to be a primary; 0: for ever */
+    bool force;          /* promote the target even if it has not got everything */
 };
+/* cmd_failover.c: is each shard followed by this target, which has acknowledged all there is? As the
+ * replication pages show it. */
+bool failover_target_has_all(const struct segment *segment, const struct failover_order *order);
 /* A moment of the whole pool: what each shard does while all are locked. */
 enum cut_kind {
     CUT_OF_LOGS,
@@ -184,10 +185,9 @@ struct command_env {
     bool (*unblock_session)(void *upper, struct session *session, bool with_error);
     /* CLIENT PAUSE until then, monotonic; 0: UNPAUSE. */
     void (*pause)(void *upper, uint64_t until_mono_ms, bool all);
-    /* FAILOVER, at FAILOVER_SHARD: NULL if it has begun, or the error. / ABORT: false if there is none that can
-     * be. */
+    /* FAILOVER, at FAILOVER_SHARD: NULL if it has begun, or the error. / ABORT: the same. */
     const char *(*failover)(void *upper, const struct failover_order *order);
-    bool (*failover_abort)(void *upper);
+    const char *(*failover_abort)(void *upper);
     /* MONITOR, and its end (RESET). */
     void (*monitor)(void *upper, struct command_ctx *ctx, bool on);
     /* A command run for a client of elsewhere was slow: the body of its entry (slowlog.h). */

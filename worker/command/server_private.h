@@ -62,12 +62,12 @@ struct bytes command_key_flags(const struct command *c, uint32_t argc, uint32_t 
 void reply_words_as_set(struct reply *r, struct bytes list, char separator);
 
 /* ---- cmd_replication.c ---- */
-struct primary;
-/* The lines of INFO replication for this shard. */
-void replication_info(const struct primary *primary, const struct config *config, struct buf *out);
+/* The lines of INFO replication for this shard, which has a primary. */
+void replication_info(const struct command_ctx *ctx, struct buf *out);
 
 /* ---- cmd_failover.c ---- */
-/* What INFO says of a failover of the pool. */
+/* segment may be NULL. / What INFO says of it. */
+enum failover_progress failover_progress(const struct segment *segment);
 const char *failover_state_name(const struct segment *segment);
 
 /* ---- command_docs.c ---- */

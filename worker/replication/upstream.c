@@ -495,11 +495,10 @@ void upstream_pull(struct upstream *u) {
              ioctl(u->fd, FIONREAD, &waiting) == 0 && waiting > 0);
 }
 
-void upstream_probed(struct upstream *u) {
+void upstream_rest(struct upstream *u) {
     u->trouble[0] = '\0';
     upstream_set_state(u, UPSTREAM_IDLE);
     ev_io_stop(u->loop, &u->readable);
-    u->hooks.probed(u->hooks.arg, (uint32_t)u->pool_workers, (uint32_t)u->pool_port);
 }
 
 /* ---- cron ---- */

@@ -57,6 +57,11 @@ struct upstream_hooks {
     /* The answer to a probe: how many workers a pool has and the first one's port; 0 and 0: it is a
      * server by itself. The link is IDLE again. NULL unless where.probe is set. */
     void (*probed)(void *arg, uint32_t workers, uint32_t worker_port);
+    /* With where.promote: the server is a primary or a replica, of this run id ("": not told). True: say to it
+     * that it be a primary; false: the link is IDLE. / It was said, and answered: error NULL, or its words.
+     * IDLE. A link that fails between the two begins again, and asks again. */
+    bool (*asked)(void *arg, bool is_primary, const char *run_id);
+    void (*promoted)(void *arg, const char *error);
     /* upstream_check() finds that it is something else now. The link fails. May be NULL. */
     void (*is_another)(void *arg, uint32_t workers, uint32_t worker_port);
     /* The link is lost, or up. May be NULL. */
@@ -75,7 +80,7 @@ struct upstream_where {
     /* Temporary files go to dir/temp-sync-TAG.rdb */
     const char *dir, *tag;
     bool probe;   /* only ask what the primary is; asked again until it answers */
-    bool promote; /* a probe that asks nothing but says REPLICAOF NO ONE */
+    bool promote; /* a probe that asks for the role, and may say REPLICAOF NO ONE */
 };
 
 /* loop: struct ev_loop. config is live. The texts of where are copied. Nothing happens before

@@ -33,8 +33,9 @@ struct upstream {
     bool refused;         /* a command waits for upstream_go_on() */
     bool held;            /* none is offered */
     bool probe;           /* only to ask what the primary is */
-    bool promote;         /* or to tell it to be one */
+    bool promote;         /* or to tell it to be one, once it said what it is */
     bool checks;          /* that it is a pool of so many workers, from this port on */
+    char role[16], run_id[REPLICATION_ID_BYTES];
     uint32_t workers, worker_port;
     uint64_t info_bytes, pool_workers, pool_port; /* of the answer */
     struct resp_parser parser;
@@ -72,7 +73,8 @@ struct upstream {
 void upstream_say(struct upstream *u, uint32_t argc, const struct bytes *argv);
 void upstream_set_state(struct upstream *u, enum upstream_state state);
 void upstream_begin_stream(struct upstream *u);
-void upstream_probed(struct upstream *u);
+/* IDLE: what was to be known is known. */
+void upstream_rest(struct upstream *u);
 
 /* ---- upstream_sync.c ---- */
 /* The connection is there: begin to talk. */

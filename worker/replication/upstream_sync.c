@@ -45,6 +45,17 @@ static bool say_auth(struct upstream *u) {
     return true;
 }
 
+static bool say_role(struct upstream *u) {
+    if (!u->promote)
+        return false;
+    u->info_bytes = 0;
+    u->role[0] = u->run_id[0] = '\0';
+    upstream_say(u, 3,
+                 (const struct bytes[]){BYTES_LITERAL("INFO"), BYTES_LITERAL("server"),
+                                        BYTES_LITERAL("replication")});
+    return true;
+}
+
 static bool say_promotion(struct upstream *u) {
     if (!u->promote)
         return false;
@@ -158,10 +169,10 @@ static bool heard_auth(struct upstream *u, struct bytes line) {
 }
 
 static bool heard_promotion(struct upstream *u, struct bytes line) {
-    if (begins(line, "+"))
-        upstream_probed(u);
-    else
-        refuse_line(u, "REPLICAOF NO ONE", line);
+    char error[UPSTREAM_TEXT_BYTES];
+    snprintf(error, sizeof error, "%.*s", (int)(line.len < 100 ? line.len : 100), line.ptr);
+    upstream_rest(u);
+    u->hooks.promoted(u->hooks.arg, begins(line, "+") ? NULL : error);
     return false;
 }
 
@@ -247,7 +258,8 @@ static bool heard_what_it_is(struct upstream *u) {
     if (u->pool_workers > SHARD_MAX || u->pool_port + u->pool_workers > UINT16_MAX) {
         upstream_fail(u, false, "it says that it is a pool, of a size that cannot be");
     } else if (u->probe) {
-        upstream_probed(u);
+        upstream_rest(u);
+        u->hooks.probed(u->hooks.arg, (uint32_t)u->pool_workers, (uint32_t)u->pool_port);
     } else if (u->pool_workers != u->workers || u->pool_port != u->worker_port) {
         snprintf(why, sizeof why,
                  "the master has %" PRIu64 " workers now, not %u, from port %" PRIu64 " on, not %u",
@@ -261,11 +273,23 @@ static bool heard_what_it_is(struct upstream *u) {
     return false;
 }
 
-/* Lines of a bulk string, whose length comes first and counts their ends. */
-static bool heard_info(struct upstream *u, struct bytes line) {
-    /* Who may synchronize need not be allowed INFO: then it is followed as a server by itself. */
-    if (u->info_bytes == 0 && begins(line, "-NOPERM"))
-        return heard_what_it_is(u);
+static void take_word(struct bytes line, const char *name, char *word_r, size_t bytes) {
+    size_t len = strlen(name);
+    if (begins(line, name))
+        snprintf(word_r, bytes, "%.*s", (int)(line.len - len), line.ptr + len);
+}
+
+static void take_info(struct upstream *u, struct bytes line) {
+    take_field(line, "pool_workers:", &u->pool_workers);
+    take_field(line, "pool_worker_port_base:", &u->pool_port);
+    take_word(line, "role:", u->role, sizeof u->role);
+    take_word(line, "run_id:", u->run_id, sizeof u->run_id);
+    if (u->run_id[0] != '\0' && !is_id(bytes_of_text(u->run_id)))
+        u->run_id[0] = '\0';
+}
+
+/* Lines of a bulk string, whose length comes first and counts their ends. True: that was the last. */
+static bool ends_info(struct upstream *u, struct bytes line) {
     if (u->info_bytes == 0) {
         uint64_t len;
         if (!begins(line, "$") || !bytes_to_u64(bytes_of(line.ptr + 1, line.len - 1), &len) ||
@@ -276,19 +300,41 @@ static bool heard_info(struct upstream *u, struct bytes line) {
         u->info_bytes = len + 2;
         return false;
     }
-    take_field(line, "pool_workers:", &u->pool_workers);
-    take_field(line, "pool_worker_port_base:", &u->pool_port);
+    take_info(u, line);
     u->info_bytes -= line.len + 2 < u->info_bytes ? line.len + 2 : u->info_bytes;
-    return u->info_bytes == 0 && heard_what_it_is(u);
+    return u->info_bytes == 0;
+}
+
+static bool heard_info(struct upstream *u, struct bytes line) {
+    /* Who may synchronize need not be allowed INFO: then it is followed as a server by itself. */
+    if (u->info_bytes == 0 && begins(line, "-NOPERM"))
+        return heard_what_it_is(u);
+    return ends_info(u, line) && heard_what_it_is(u);
+}
+
+static bool heard_role(struct upstream *u, struct bytes line) {
+    if (!ends_info(u, line))
+        return false;
+    bool is_primary = strcmp(u->role, "master") == 0;
+    if (!is_primary && strcmp(u->role, "slave") != 0) {
+        upstream_fail(u, false, "it does not say whether it is a master");
+        return false;
+    }
+    if (u->hooks.asked(u->hooks.arg, is_primary, u->run_id))
+        return true;
+    upstream_rest(u);
+    return false;
 }
 
 static const struct handshake_step {
     bool (*say)(struct upstream *u); /* false: nothing to say, go on */
     bool (*heard)(struct upstream *u, struct bytes line);
 } steps[] = {
-    {say_ping, heard_pong},   {say_auth, heard_auth},           {say_promotion, heard_promotion},
-    {say_port, heard_option}, {say_public_port, heard_option},  {say_address, heard_option},
-    {say_info, heard_info},   {say_capabilities, heard_option}, {say_psync_if_meant, heard_psync},
+    {say_ping, heard_pong},           {say_auth, heard_auth},
+    {say_role, heard_role},           {say_promotion, heard_promotion},
+    {say_port, heard_option},         {say_public_port, heard_option},
+    {say_address, heard_option},      {say_info, heard_info},
+    {say_capabilities, heard_option}, {say_psync_if_meant, heard_psync},
 };
 enum { STEPS = sizeof steps / sizeof *steps };
 

@@ -1,6 +1,6 @@
 /* call.c - commands in flight: order of replies, tokens of the frames that are awaited, and what
  * becomes of them when a shard dies. */
-#include "worker/route/router_private.h"
+#include "worker/route/gather.h"
 
 #include "shared/base/clock.h"
 #include "shared/base/mem.h"
@@ -382,7 +382,11 @@ static void part_timeout(struct router *r, struct part *part) {
 }
 
 /* A lock that does not come must not keep those that are held already for ever. */
-static void lock_timeout(struct router *r, struct call *call, uint32_t shard) {
+static void look_at_gather(struct router *r, struct call *call, uint32_t shard) {
+    if (call->gather->told) {
+        gather_wait_told(r, call);
+        return;
+    }
     uint64_t patience_ms = gather_patience_ms(call->gather);
     if (patience_ms > 0 && clock_mono_ms() - call->started_ms >= patience_ms)
         gather_lock_refused(r, call, shard);
@@ -397,6 +401,6 @@ void calls_check_waiting(struct router *r) {
         if (part->peer != r->self && !link_is_up(r->links, part->peer))
             part_timeout(r, part);
         else if (part->call->gather)
-            lock_timeout(r, part->call, part->peer);
+            look_at_gather(r, part->call, part->peer);
     }
 }

@@ -404,7 +404,7 @@ bool router_command(struct router *r, struct pipeline *p, struct session *sessio
         router_stall(r, p, r->self);
         return false;
     }
-    if (__builtin_expect(r->pause_until_ms != 0, 0) && admitted && pause_holds(r, ctx.cmd)) {
+    if (__builtin_expect(pause_is_on(r), 0) && admitted && pause_holds(r, session, ctx.cmd)) {
         pause_stall(r, p);
         return false;
     }

@@ -620,7 +620,7 @@ void gather_answer(struct router *r, struct part *part, const struct relay_frame
     uint32_t index = (uint32_t)(part - call->parts);
     bool locking = g->phase == GATHER_LOCKING, fetching = g->phase == GATHER_FETCHING;
     if (g->phase == GATHER_WAITING && frame->type == RELAY_REPLY) {
-        gather_wait_over(r, call);
+        gather_wait_told(r, call);
         return;
     }
     if (frame->type != (locking || fetching          ? RELAY_LOCKED

@@ -89,6 +89,7 @@ struct gather {
     bool batch;          /* stores are there, nothing is gathered */
     uint64_t locking_since_us;
     bool waited; /* it found nothing once, and is to end at until_ms */
+    bool told;   /* a key is ready, but writes pause */
     uint64_t until_ms;
 };
 
@@ -101,8 +102,8 @@ void gather_end(struct router *r, struct call *call, struct bytes reply);
 /* ---- gather_wait.c ---- */
 /* The handler found nothing and waits: so does the call, unlocked, until a key is ready. */
 void gather_wait(struct router *r, struct call *call, struct command_ctx *ctx);
-/* A key is: lock and run again. */
-void gather_wait_over(struct router *r, struct call *call);
+/* A key is: lock and run again, at the end of a pause that holds it. */
+void gather_wait_told(struct router *r, struct call *call);
 /* The handler is about to run: from here on no timeout ends the call. */
 void gather_wait_pause(struct router *r, struct call *call);
 /* The call ends, for whatever reason. */

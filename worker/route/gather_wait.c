@@ -59,13 +59,21 @@ static void cancel_awaits(struct router *r, struct call *call) {
     }
 }
 
-void gather_wait_over(struct router *r, struct call *call) {
+/* One of the keys is ready: all over again. */
+static void begin_again(struct router *r, struct call *call) {
     struct gather *g = call->gather;
+    g->told = false;
     cancel_awaits(r, call);
     for (uint32_t i = 0; i < g->shard_count; i++)
         buf_clear(&g->shards[i].operands);
     call->started_ms = clock_mono_ms();
     gather_lock(r, call);
+}
+
+void gather_wait_told(struct router *r, struct call *call) {
+    call->gather->told = true;
+    if (!pause_is_on(r) || !pause_holds(r, &r->internal, call->cmd))
+        begin_again(r, call);
 }
 
 void gather_wait_pause(struct router *r, struct call *call) {

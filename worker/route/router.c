@@ -257,11 +257,9 @@ bool router_turn_begin(struct router *r) {
     r->serving_since_us = 0;
     if (r->env->keys_ready)
         blocked_serve(r->blocked);
-    if (router_next_ms(r) != 0) {
-        uint64_t now_ms = clock_mono_ms();
-        blocked_expire(r->blocked, now_ms);
-        pause_check(r, now_ms);
-    }
+    if (router_next_ms(r) != 0)
+        blocked_expire(r->blocked, clock_mono_ms());
+    pause_check(r);
     serve_parked(r);
     bool more = links_receive(r->links);
     /* What gather says to this shard itself; answers may produce more, bounded by its steps. */
@@ -334,7 +332,8 @@ void router_refresh_status(struct router *r) {
         const struct part *part = r->slab[slot];
         if (part && part->peer != r->self && !link_is_up(r->links, part->peer))
             waiting++;
-        writes += part && !part->waits && part->call->cmd && part->call->cmd->flags & CMD_WRITE;
+        writes += part && !part->waits && part->type != RELAY_AWAIT && part->call->cmd &&
+                  part->call->cmd->flags & CMD_WRITE;
     }
     status_set(page, METRIC_commands_processed, r->processed);
     status_set(page, METRIC_commands_relayed, r->relayed);
@@ -359,6 +358,7 @@ struct router *router_create(struct command_env *env, struct keyspace *ks) {
     r->slots = env->segment->slots;
     r->self = env->shard;
     r->shards = env->segment->workers;
+    r->failover = &env->segment->header->failover;
     list_init(&r->free_calls);
     list_init(&r->lock.parked);
     list_init(&r->stalled);

@@ -88,6 +88,7 @@ struct router {
     struct list free_calls;
     uint32_t free_calls_count;
 
+    const _Atomic uint32_t *failover; /* of the segment */
     struct lock_state lock;
     struct list stalled;  /* struct pipeline */
     bool full[SHARD_MAX]; /* some stalled because too much waits for this shard */
@@ -99,6 +100,7 @@ struct router {
     uint32_t waiting_parts;   /* of their calls, each at a shard */
     uint64_t pause_until_ms;  /* CLIENT PAUSE, monotonic; 0: none */
     bool pause_all;           /* reads too */
+    bool failover_seen;       /* the pause of a failover was on when it was last looked at */
     struct list monitors;     /* struct pipeline: clients of ours that watch */
     bool fed[SHARD_MAX];      /* shards with clients that watch the pool */
     bool monitored;           /* any of both */
@@ -241,11 +243,15 @@ void monitor_peer_up(struct router *r, uint32_t peer);
 void monitor_peer_wants(struct router *r, uint32_t peer, bool on);
 
 /* ---- pause.c ---- */
-/* Must this client's command wait for the end of the pause? Only while r->pause_until_ms. */
-bool pause_holds(const struct router *r, const struct command *cmd);
+static inline bool pause_is_on(const struct router *r) {
+    return r->pause_until_ms != 0 ||
+           atomic_load_explicit(r->failover, memory_order_acquire) != FAILOVER_IS_OFF;
+}
+/* Must this client's command wait for the end of the pause? Only while it is on. */
+bool pause_holds(const struct router *r, const struct session *session, const struct command *cmd);
 void pause_stall(struct router *r, struct pipeline *p);
-/* End it when its time has come. */
-void pause_check(struct router *r, uint64_t now_ms);
+/* End it when its time has come, or the failover is over. */
+void pause_check(struct router *r);
 
 /* ---- merge.c ---- */
 /* All parts of a call have their replies: build the client's and finish the call. */

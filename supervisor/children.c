@@ -192,6 +192,7 @@ static void on_ready(struct child *child, const struct control_header *header, s
                child->generation);
     tell_others(child, CONTROL_ORDER_PEER_UP);
     supervisor_check_ready(child->supervisor);
+    resume_ready(child, body);
 }
 
 static void on_config_applied(struct child *child, const struct control_header *header,
@@ -235,9 +236,29 @@ static void on_cut_linked(struct child *child, const struct control_header *head
     cut_report_linked(child, header->id, header->number, body);
 }
 
+/* All of the pool follow it in one way. */
+static void on_primary_is(struct child *child, const struct control_header *header,
+                          struct bytes body) {
+    if (!stop_is_on(child->supervisor))
+        children_order(child->supervisor, CONTROL_ORDER_PRIMARY_IS, header->id, header->number,
+                       body);
+}
+
+static void on_settled(struct child *child, const struct control_header *header,
+                       struct bytes body) {
+    stop_settled(child);
+}
+
+static void on_sealed(struct child *child, const struct control_header *header, struct bytes body) {
+    resume_sealed(child, body);
+}
+
 static void on_stop_refused(struct child *child, const struct control_header *header,
                             struct bytes body) {
     stop_refused(child, body);
+    /* Those who were started again meanwhile may have seen it stopping. */
+    if (child->state == CHILD_UP)
+        tell_others(child, CONTROL_ORDER_PEER_UP);
 }
 
 static void on_failed(struct child *child, const struct control_header *header, struct bytes body) {
@@ -261,6 +282,9 @@ static report_fn *const report_table[CONTROL_TYPE_COUNT] = {
     [CONTROL_REPORT_CUT_PREPARED] = on_cut_prepared,
     [CONTROL_REPORT_CUT_LOCKED] = on_cut_locked,
     [CONTROL_REPORT_CUT_LINKED] = on_cut_linked,
+    [CONTROL_REPORT_PRIMARY_IS] = on_primary_is,
+    [CONTROL_REPORT_SETTLED] = on_settled,
+    [CONTROL_REPORT_SEALED] = on_sealed,
     [CONTROL_REPORT_STOP_REFUSED] = on_stop_refused,
     [CONTROL_REPORT_FAILED] = on_failed,
 };
@@ -323,6 +347,7 @@ static void pass_on_clients(struct child *child) {
 static void fail_child(struct child *child, const char *why) {
     log_warning("%s has failed and is not started again: %s", child_name(child), why);
     child_set_state(child, CHILD_FAILED);
+    resume_child_gone(child);
     pass_on_clients(child);
     supervisor_check_ready(child->supervisor);
 }
@@ -380,6 +405,7 @@ static enum reap_kind bury(struct child *child, int status) {
     tell_others(child, CONTROL_ORDER_PEER_DOWN);
     config_change_child_gone(child);
     cut_child_gone(child);
+    resume_child_gone(child);
     return kind;
 }
 

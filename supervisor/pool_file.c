@@ -1,8 +1,8 @@
 /* pool_file.c - see the header. Reading happens once, before any child starts, so it may block. */
 #include "supervisor/pool_file.h"
-#include "shared/base/crc.h"
 #include "shared/base/panic.h"
 #include "shared/base/publish.h"
+#include "supervisor/json_file.h"
 #include "supervisor/restore.h"
 #include <dirent.h>
 #include <errno.h>
@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CHECKSUM "crc64"
 
 void pool_file_make(struct pool_file *file, uint32_t shards) {
     static struct slot_map even; /* only its ranges are wanted; too big for the stack */
@@ -124,39 +122,14 @@ static int parse_root(struct parse *parse, json_t *root, struct pool_file *file)
     return 0;
 }
 
-static json_t *checksum_of(json_t *root) {
-    char *text = json_dumps(root, JSON_INDENT(2));
-    ASSERT(text != NULL);
-    json_t *sum = json_sprintf("%016llx", (unsigned long long)crc64(0, text, strlen(text)));
-    free(text);
-    return sum;
-}
-
-/* A flipped bit in a number or an id would else be another number, another id. */
-static int check_checksum(struct parse *parse, json_t *root) {
-    json_t *found = json_incref(json_object_get(root, CHECKSUM));
-    if (!found)
-        return 0;
-    json_object_del(root, CHECKSUM);
-    json_t *expected = checksum_of(root);
-    bool right = json_equal(found, expected);
-    json_decref(found);
-    json_decref(expected);
-    return right
-               ? 0
-               : refuse(parse, "its checksum is wrong: it is damaged, or was edited and still has "
-                               "its \"" CHECKSUM "\"");
-}
-
 int pool_file_parse(struct bytes text, struct pool_file *file_r, char *error_r,
                     size_t error_bytes) {
     struct parse parse = {error_r, error_bytes};
-    json_error_t where;
     memset(file_r, 0, sizeof(*file_r));
-    json_t *root = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, &where);
+    json_t *root = json_file_parse(text, error_r, error_bytes);
     if (!root)
-        return refuse(&parse, "line %d: %s", where.line, where.text);
-    int result = check_checksum(&parse, root) ? -1 : parse_root(&parse, root, file_r);
+        return -1;
+    int result = parse_root(&parse, root, file_r);
     json_decref(root);
     return result;
 }
@@ -176,34 +149,12 @@ char *pool_file_text(const struct pool_file *file) {
     ASSERT(root != NULL);
     if (file->moving)
         json_object_set_new(root, "moving_from", json_integer(file->moving_from));
-    json_object_set_new(root, CHECKSUM, checksum_of(root));
-    char *text = json_dumps(root, JSON_INDENT(2));
-    ASSERT(text != NULL);
+    char *text = json_file_text(root);
     json_decref(root);
     return text;
 }
 
 /* ---- the file ---- */
-
-/* Returns the length, or -1 with errno (EFBIG: longer than any pool.json). */
-static ssize_t read_file(const char *path, char *text, size_t text_bytes) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return -1;
-    size_t have = 0;
-    ssize_t got = 1;
-    while (have < text_bytes && got > 0) {
-        got = read(fd, text + have, text_bytes - have);
-        if (got > 0)
-            have += (size_t)got;
-        else if (got < 0 && errno == EINTR)
-            got = 1;
-    }
-    int error = got < 0 ? errno : have == text_bytes ? EFBIG : 0;
-    close(fd);
-    errno = error;
-    return error ? -1 : (ssize_t)have;
-}
 
 bool pool_file_has_shards(const char *dir) {
     bool found = false;
@@ -244,17 +195,14 @@ static int make_new(const char *dir, uint32_t shards, struct pool_file *file_r, 
 
 int pool_file_read(const char *dir, struct pool_file *file_r, char *error_r, size_t error_bytes) {
     static char text[POOL_FILE_BYTES_MAX];
-    char path[1024], why[256];
-    snprintf(path, sizeof(path), "%s/" POOL_FILE_NAME, dir);
-    ssize_t length = read_file(path, text, sizeof(text));
-    if (length < 0 && errno == ENOENT)
-        return 1;
-    if (length < 0) {
-        snprintf(error_r, error_bytes, "cannot read %s: %s", path, strerror(errno));
-        return -1;
-    }
-    if (pool_file_parse(bytes_of(text, (size_t)length), file_r, why, sizeof(why)) != 0) {
-        snprintf(error_r, error_bytes, "%s is not usable: %s", path, why);
+    char why[256];
+    size_t length;
+    int found =
+        json_file_read(dir, POOL_FILE_NAME, text, sizeof(text), &length, error_r, error_bytes);
+    if (found != 0)
+        return found;
+    if (pool_file_parse(bytes_of(text, length), file_r, why, sizeof(why)) != 0) {
+        snprintf(error_r, error_bytes, "%s/" POOL_FILE_NAME " is not usable: %s", dir, why);
         return -1;
     }
     return 0;

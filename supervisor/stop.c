@@ -1,9 +1,9 @@
 /* stop.c - the orderly stop.
  *
- *   RUNNING -> STOPPING_FRONT -> STOPPING -----> (all gone) exit
- *      ^        no new clients    workers finish     ^
- *      |                            |     |          |
- *      +------- refused ------------+     +-> KILLING: no progress for too long
+ *   RUNNING -> STOPPING_FRONT -> SETTLING ------> STOPPING -----> (all gone) exit
+ *      ^        no new clients    of a pool that    workers finish     ^
+ *      |                          follows             |     |          |
+ *      +----------------- refused --------------------+     +-> KILLING: no progress for too long
  *
  * A second signal stops without saving, and with little patience. A worker whose save fails may
  * refuse: then the pool goes on, and workers that have ended already are started again; a signal
@@ -75,11 +75,26 @@ static void stop_workers(struct supervisor *s, double patience_s) {
     end_if_all_gone(s);
 }
 
+/* The front is gone, or has had its time. */
+static void settle(struct supervisor *s) {
+    s->phase = POOL_SETTLING;
+    if (s->stop_number != STOP_WITHOUT_SAVE && resume_settle(s))
+        set_timeout(s, (double)s->config->shutdown_timeout);
+    else
+        stop_workers(s, (double)s->config->shutdown_timeout);
+}
+
+void stop_settled(struct child *child) {
+    struct supervisor *s = child->supervisor;
+    if (resume_settled(child) && s->phase == POOL_SETTLING)
+        stop_workers(s, (double)s->config->shutdown_timeout);
+}
+
 static void stop_front(struct supervisor *s) {
     struct child *front = &s->children[segment_front_index(s->workers)];
     s->phase = POOL_STOPPING_FRONT;
     if (front->pid == 0) {
-        stop_workers(s, (double)s->config->shutdown_timeout);
+        settle(s);
         return;
     }
     order_stop(front);
@@ -130,6 +145,10 @@ static void kill_rest(struct supervisor *s) {
 static void on_timeout(struct ev_loop *loop, ev_timer *timer, int events) {
     struct supervisor *s = timer->data;
     if (s->phase == POOL_STOPPING_FRONT) {
+        settle(s);
+        return;
+    }
+    if (s->phase == POOL_SETTLING) {
         stop_workers(s, (double)s->config->shutdown_timeout);
         return;
     }
@@ -147,9 +166,11 @@ void stop_child_gone(struct child *child, bool orderly) {
     struct supervisor *s = child->supervisor;
     if (child_is_front(child)) {
         if (s->phase == POOL_STOPPING_FRONT)
-            stop_workers(s, (double)s->config->shutdown_timeout);
+            settle(s);
     } else if (!orderly) {
         s->stop_disorderly = true;
+        if (s->phase == POOL_SETTLING)
+            stop_workers(s, (double)s->config->shutdown_timeout);
     }
     end_if_all_gone(s);
 }
@@ -157,6 +178,7 @@ void stop_child_gone(struct child *child, bool orderly) {
 static void go_on(struct supervisor *s) {
     s->phase = POOL_RUNNING;
     ev_timer_stop(s->loop, &s->stop_timeout);
+    resume_release(s);
     sdnotify_send("READY=1\nSTATUS=Serving");
     for (uint32_t i = 0; i < s->child_count; i++) {
         struct child *child = &s->children[i];

@@ -119,6 +119,11 @@ static int setup_privileges(struct supervisor *s, char *error_r) {
     return privileges_drop(&s->target, error_r, SUPERVISOR_TEXT_BYTES);
 }
 
+/* Before anything else is done with the files: what it says is good for this start only. */
+static int setup_resume(struct supervisor *s, char *error_r) {
+    return resume_take(&s->resume, s->config->dir, error_r, SUPERVISOR_TEXT_BYTES);
+}
+
 /* Also finishes or discards what a move of shards left that was cut off. */
 static int setup_pool_file(struct supervisor *s, char *error_r) {
     if (move_recover(s->config->dir, s->config, error_r, SUPERVISOR_TEXT_BYTES) != 0 ||
@@ -189,8 +194,8 @@ static int setup_wiring(struct supervisor *s, char *error_r) {
 static int set_up(struct supervisor *s, char *error_r) {
     static setup_fn *const steps[] = {
         setup_paths,     setup_user,      setup_log,     setup_datadir,    setup_workers,
-        setup_files,     setup_listeners, setup_pidfile, setup_privileges, setup_pool_file,
-        setup_snapshots, setup_segment,   setup_wiring,
+        setup_files,     setup_listeners, setup_pidfile, setup_privileges, setup_resume,
+        setup_pool_file, setup_snapshots, setup_segment, setup_wiring,
     };
     int result = 0;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && result == 0; i++)
@@ -283,6 +288,7 @@ static void start_children(struct supervisor *s) {
     s->children = mem_calloc(s->child_count, sizeof(*s->children));
     for (uint32_t i = 0; i < s->child_count; i++)
         child_init(s, i);
+    resume_begin(s);
     for (uint32_t i = 0; i < s->child_count; i++)
         child_spawn(&s->children[i]);
 }
@@ -314,6 +320,7 @@ static void close_if_open(int fd) {
 static void tear_down(struct supervisor *s) {
     config_change_deinit(s);
     cut_run_deinit(s);
+    resume_clear(&s->resume);
     mem_free(s->children);
     listeners_close(&s->listeners);
     for (uint32_t i = 0; i < SHARD_MAX; i++) {
@@ -359,6 +366,8 @@ static int run_loop(struct supervisor *s) {
     announce_start(s->config, &s->listeners, s->workers);
     start_children(s);
     ev_run(s->loop, 0);
+    if (!s->stop_disorderly)
+        resume_end(s);
     log_notice("The pool has stopped%s", s->stop_disorderly ? ", not in order" : "");
     return s->stop_disorderly ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -5,6 +5,7 @@
  *   config_change.c   CONFIG SET, CONFIG REWRITE, SIGHUP: one change at a time over all children
  *   cut_run.c         a consistent cut of the whole pool: REMUDA SNAPSHOT
  *   stop.c            the orderly stop, and what undoes it
+ *   resume.c          where the links of a pool that follows go on after it
  */
 #ifndef REMUDA_SUPERVISOR_SUPERVISOR_PRIVATE_H
 #define REMUDA_SUPERVISOR_SUPERVISOR_PRIVATE_H
@@ -16,6 +17,7 @@
 #include "supervisor/pool_file.h"
 #include "supervisor/privileges.h"
 #include "supervisor/restart_policy.h"
+#include "supervisor/resume.h"
 #include "supervisor/scheduler.h"
 #include "supervisor/supervisor.h"
 
@@ -47,6 +49,7 @@ enum pool_phase {
     POOL_STARTING, /* not every worker is up or failed yet */
     POOL_RUNNING,
     POOL_STOPPING_FRONT, /* no new clients */
+    POOL_SETTLING,       /* links to a primary take no more */
     POOL_STOPPING,       /* the workers finish */
     POOL_KILLING         /* out of patience */
 };
@@ -72,6 +75,7 @@ struct supervisor {
     char worker_path[4096], program_path[4096];
 
     struct pool_file pool;
+    struct resume resume;
     struct privileges_target target;
     struct scheduler scheduler;
     uint32_t last_generation;
@@ -159,6 +163,8 @@ void stop_init(struct supervisor *s);
 /* Begin, or if it has begun already, hurry. asker NULL: a signal. */
 void stop_begin(struct supervisor *s, uint64_t number, struct child *asker, uint64_t id);
 bool stop_is_on(const struct supervisor *s);
+/* REPORT_SETTLED. */
+void stop_settled(struct child *child);
 /* A child that was alive while the pool stops is gone. */
 void stop_child_gone(struct child *child, bool orderly);
 /* REPORT_STOP_REFUSED: the pool goes on. */

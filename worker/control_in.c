@@ -48,7 +48,8 @@ static void on_fork(struct worker *w, const struct control_header *order, struct
 
 static void on_peer_down(struct worker *w, const struct control_header *order, struct bytes body) {
     router_peer_down(w->router, (uint32_t)order->number, (uint32_t)order->id);
-    follow_peer_down(w->follow);
+    if (order->number < w->segment.workers) /* the front has no data */
+        follow_peer_down(w->follow);
 }
 
 static void on_peer_up(struct worker *w, const struct control_header *order, struct bytes body) {
@@ -90,6 +91,19 @@ static void on_cut_end(struct worker *w, const struct control_header *order, str
     persist_cut_end(w->persist, order->id);
 }
 
+static void on_settle(struct worker *w, const struct control_header *order, struct bytes body) {
+    follow_settle(w->follow, order->number == 1);
+}
+
+static void on_resume(struct worker *w, const struct control_header *order, struct bytes body) {
+    follow_resume(w->follow, body);
+}
+
+static void on_primary_is(struct worker *w, const struct control_header *order, struct bytes body) {
+    struct follow_found found = {.workers = (uint32_t)order->id, .port = (uint32_t)order->number};
+    follow_primary_is(w->follow, &found, body);
+}
+
 static order_function *const orders[CONTROL_TYPE_COUNT] = {
     [CONTROL_ORDER_STOP] = on_stop,
     [CONTROL_ORDER_CONFIG] = on_config,
@@ -101,6 +115,9 @@ static order_function *const orders[CONTROL_TYPE_COUNT] = {
     [CONTROL_ORDER_CUT_PREPARE] = on_cut_prepare,
     [CONTROL_ORDER_CUT_LOCK] = on_cut_lock,
     [CONTROL_ORDER_CUT_END] = on_cut_end,
+    [CONTROL_ORDER_PRIMARY_IS] = on_primary_is,
+    [CONTROL_ORDER_SETTLE] = on_settle,
+    [CONTROL_ORDER_RESUME] = on_resume,
 };
 
 static void on_control(struct ev_loop *loop, ev_io *io, int events) {

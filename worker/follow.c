@@ -1,6 +1,7 @@
 /* follow.c - whom this worker follows, and how: begun, changed and ended with the option replicaof. */
 #include "worker/follow_private.h"
 
+#include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
@@ -11,7 +12,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { SHORT_TURN_BYTES = 16 * 1024 };
+enum {
+    SHORT_TURN_BYTES = 16 * 1024,
+    LOOK_AGAIN_CRONS = 30, /* of a tenth of a second */
+    ANEW_MS = 1000 /* a primary that says something else each time is not asked without a pause */
+};
 
 struct follow *follow_create(struct worker *w) {
     struct follow *f = mem_calloc(1, sizeof *f);
@@ -22,8 +27,47 @@ struct follow *follow_create(struct worker *w) {
 /* ---- links ---- */
 /* Told to the shards of a pool only, shard by shard: a lone primary has nothing to ask a pool for. */
 static uint32_t public_port(const struct follow *f) {
-    bool by_shard = f->mode == FOLLOW_SHARD && f->primary_workers > 0;
+    bool by_shard = f->mode == FOLLOW_SHARD && f->primary.workers > 0;
     return by_shard ? (uint32_t)f->w->config->port : 0;
+}
+
+static bool is_same(const struct follow_found *a, const struct follow_found *b) {
+    return a->workers == b->workers && a->port == b->port;
+}
+
+/* A link, or a probe while there are links, knows what the primary is now: all workers must. */
+static void on_found(void *arg, uint32_t workers, uint32_t worker_port) {
+    struct follow *f = arg;
+    struct follow_found found = {.workers = workers, .port = worker_port};
+    if (!is_same(&found, &f->primary))
+        control_report(f->w, CONTROL_REPORT_PRIMARY_IS, workers, worker_port,
+                       bytes_of_text(f->target));
+}
+
+static void on_another(void *arg, uint32_t workers, uint32_t worker_port) {
+    struct follow_link *link = arg;
+    on_found(link->follow, workers, worker_port);
+}
+
+/* While it is up CLIENT LIST shows it. */
+static void on_changed(void *arg) {
+    struct follow_link *link = arg;
+    struct worker *w = link->follow->w;
+    struct session *s = &link->session;
+    list_remove(&s->link);
+    if (!upstream_is_up(link->upstream))
+        return;
+    s->id = atomic_fetch_add(&w->segment.header->next_client_id, 1);
+    s->fd = upstream_fd(link->upstream);
+    s->created_wall_ms = clock_wall_ms();
+    clients_socket_text(s->fd, s->peer, s->local);
+    list_push_back(&w->primaries, &s->link);
+}
+
+void follow_kill(struct follow *f, const struct session *session) {
+    for (uint32_t i = 0; i < f->count; i++)
+        if (&f->links[i]->session == session)
+            upstream_fail(f->links[i]->upstream, false, "closed by CLIENT KILL");
 }
 
 struct follow_link *follow_link_create(struct follow *f, uint32_t port, const char *tag,
@@ -37,6 +81,8 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
     link->session.authenticated = link->session.upstream = true;
     struct upstream_hooks mine = *hooks;
     mine.arg = link;
+    mine.is_another = on_another;
+    mine.changed = on_changed;
     struct upstream_where where = {.host = f->host,
                                    .port = port,
                                    .own_port = slots->port[f->w->env.shard],
@@ -44,7 +90,7 @@ struct follow_link *follow_link_create(struct follow *f, uint32_t port, const ch
                                    .dir = dir,
                                    .tag = tag};
     link->upstream = upstream_create(f->w->loop, f->w->config, &where, &mine);
-    upstream_check_size(link->upstream, f->primary_workers);
+    upstream_check(link->upstream, f->primary.workers, f->primary.port);
     ASSERT(f->count < FOLLOW_LINKS_MAX);
     f->links[f->count++] = link;
     return link;
@@ -72,8 +118,11 @@ bool follow_is_service(struct bytes name) {
 /* ---- asking ---- */
 static void on_probed(void *arg, uint32_t workers, uint32_t worker_port) {
     struct follow *f = arg;
-    f->probed_workers = workers;
-    f->probed_port = worker_port;
+    if (f->mode != FOLLOW_ASKING) {
+        on_found(f, workers, worker_port);
+        return;
+    }
+    f->found = (struct follow_found){.workers = workers, .port = worker_port};
     f->probed = true; /* the link that brings the answer cannot be freed from within */
 }
 
@@ -81,22 +130,70 @@ static void ask(struct follow *f) {
     struct upstream_hooks hooks = {.arg = f, .probed = on_probed};
     struct upstream_where where = {
         .host = f->host, .port = f->port, .dir = f->w->config->dir, .tag = "none", .probe = true};
-    f->mode = FOLLOW_ASKING;
+    upstream_free(&f->probe);
     f->probe = upstream_create(f->w->loop, f->w->config, &where, &hooks);
     upstream_start(f->probe, "", 0);
 }
 
+/* What was asked is a pool like ours. */
+static bool follows_shard(const struct follow *f) {
+    return f->found.workers == f->w->segment.workers && f->found.port != 0;
+}
+
 static void begin(struct follow *f) {
-    uint32_t own_workers = f->w->segment.workers;
-    f->probed = false;
+    f->probed = f->anew = f->settled = false;
+    f->begun_ms = clock_mono_ms();
     upstream_free(&f->probe);
-    f->primary_workers = f->probed_workers;
-    if (f->probed_workers == own_workers && f->probed_port != 0) {
-        follow_shard_begin(f, f->probed_port + f->w->env.shard);
+    free_links(f);
+    f->primary = f->found;
+    if (follows_shard(f)) {
+        follow_shard_begin(f, f->primary.port + f->w->env.shard);
     } else {
-        follow_shard_end(f);
-        follow_pool_begin(f, f->probed_workers > 1 ? f->probed_port : 0);
+        if (f->mode == FOLLOW_SHARD)
+            follow_shard_leave(f);
+        else
+            follow_shard_end(f);
+        follow_pool_begin(f);
     }
+    follow_forget_resume(f);
+}
+
+/* Links that deal over all shards wait until it is known whether they may go on from before the start. */
+static bool may_begin(const struct follow *f) {
+    if (f->anew)
+        return clock_mono_ms() - f->begun_ms >= ANEW_MS;
+    return f->probed && (f->judged || follows_shard(f));
+}
+
+void follow_primary_is(struct follow *f, const struct follow_found *found, struct bytes target) {
+    bool has_links = f->mode == FOLLOW_SHARD || f->mode == FOLLOW_POOL;
+    if (!has_links || !bytes_equal(target, bytes_of_text(f->target)) || is_same(found, &f->primary))
+        return;
+    log_notice("The master is another now: %u workers, not %u", found->workers, f->primary.workers);
+    f->found = *found;
+    f->anew = true;
+}
+
+static bool is_asking(const struct follow *f) {
+    struct upstream_view view = {.state = UPSTREAM_IDLE}; /* as one that was answered */
+    if (f->probe != NULL)
+        upstream_view(f->probe, &view);
+    return view.state != UPSTREAM_IDLE;
+}
+
+/* A pool that got fewer workers, or other ports, is not found where its shards were. */
+static void look_again(struct follow *f) {
+    struct upstream_view view;
+    bool down = false;
+    for (uint32_t i = 0; i < f->count; i++) {
+        upstream_view(f->links[i]->upstream, &view);
+        down = down || view.state < UPSTREAM_SYNCING;
+    }
+    f->down_cron = down ? f->down_cron + 1 : 0;
+    if (!down)
+        upstream_free(&f->probe);
+    else if (f->down_cron % LOOK_AGAIN_CRONS == 0 && !is_asking(f))
+        ask(f);
 }
 
 static bool is_followed(const struct follow *f) {
@@ -163,6 +260,11 @@ void follow_look(struct follow *f) {
     f->w->env.syncing = syncing;
 }
 
+void follow_dealt(struct follow *f) {
+    if (f->mode != FOLLOW_SHARD)
+        follow_shard_end(f);
+}
+
 bool follow_replaces(const struct follow *f) {
     return f->loading && f->mode == FOLLOW_SHARD;
 }
@@ -170,8 +272,9 @@ bool follow_replaces(const struct follow *f) {
 /* ---- the option ---- */
 static void end(struct follow *f) {
     upstream_free(&f->probe);
-    f->probed = false;
+    f->probed = f->settled = f->anew = false;
     free_links(f);
+    follow_forget_resume(f);
     f->mode = FOLLOW_NOBODY;
     status_set(f->w->status, METRIC_primary_syncing, 0);
     f->w->env.syncing = false;
@@ -201,14 +304,18 @@ void follow_configure(struct follow *f) {
         return;
     }
     bool was_replica = is_followed(f);
+    f->reconfigured = f->configured;
     f->configured = true;
     end(f);
     set_target(f, target);
     keyspace_set_replica(f->w->ks, is_followed(f));
-    if (is_followed(f))
+    if (is_followed(f)) {
+        log_notice("Connecting to MASTER %s:%u", f->host, f->port);
+        f->mode = FOLLOW_ASKING;
         ask(f);
-    else
+    } else {
         follow_shard_end(f);
+    }
     if (was_replica && !is_followed(f))
         log_notice("MASTER MODE enabled");
     if (follow_is_marked(f)) {
@@ -252,7 +359,7 @@ static void load(struct follow *f, struct follow_link *link) {
 void follow_turn(struct follow *f) {
     if (f->loading)
         return;
-    if (f->probed)
+    if (may_begin(f))
         begin(f);
     if (f->mode == FOLLOW_SHARD && f->count > 0)
         follow_shard_synced(f->links[0]);
@@ -263,10 +370,11 @@ void follow_turn(struct follow *f) {
             follow_pool_go_on(f->links[i]);
     for (uint32_t i = 0; i < f->count && f->mode == FOLLOW_POOL; i++)
         follow_pool_executed(f->links[i]);
+    follow_look_settled(f);
 }
 
 bool follow_waiting(const struct follow *f) {
-    bool waiting = f->probed;
+    bool waiting = may_begin(f);
     for (uint32_t i = 0; i < f->count && !waiting; i++)
         waiting = f->links[i]->woken || f->links[i]->snapshot[0] != '\0';
     return waiting && !f->loading;
@@ -282,6 +390,7 @@ bool follow_turn_was_short(struct follow *f) {
 }
 
 void follow_peer_down(struct follow *f) {
+    follow_forget_resume(f);
     if (f->mode != FOLLOW_POOL)
         return;
     for (uint32_t i = 0; i < f->count; i++)
@@ -307,6 +416,7 @@ void follow_refresh(struct follow *f) {
         silent_ms = heard_ms > silent_ms ? heard_ms : silent_ms;
         uint64_t lost_ms = view.down_since_s >= 0 ? (uint64_t)view.down_since_s * 1000 + 1 : 0;
         down_ms = lost_ms > down_ms ? lost_ms : down_ms;
+        f->links[i]->session.last_active_mono_ms = clock_mono_ms() - heard_ms;
     }
     status_set(page, METRIC_primary_links,
                f->mode == FOLLOW_ASKING ? 1 : f->count); /* to be sure that it is not up */
@@ -343,7 +453,7 @@ static void tell(const struct upstream *upstream, struct replication_table *tabl
 }
 
 void follow_tell(const struct follow *f, struct replication_table *table) {
-    if (f->probe != NULL)
+    if (f->mode == FOLLOW_ASKING)
         tell(f->probe, table);
     for (uint32_t i = 0; i < f->count; i++)
         tell(f->links[i]->upstream, table);
@@ -363,6 +473,8 @@ void follow_cron(struct follow *f) {
     f->w->env.primary_is_up = is_followed(f) && all_links_up(f);
     if (f->mode == FOLLOW_POOL)
         follow_pool_cron(f);
+    if (f->mode != FOLLOW_ASKING)
+        look_again(f);
 }
 
 void follow_free(struct follow **follow) {
@@ -372,5 +484,6 @@ void follow_free(struct follow **follow) {
     *follow = NULL;
     upstream_free(&f->probe);
     free_links(f);
+    follow_forget_resume(f);
     mem_free(f);
 }

@@ -139,6 +139,13 @@ void follow_pool_executed(struct follow_link *link) {
     }
 }
 
+bool follow_pool_is_still(struct follow_link *link) {
+    struct rdb_origin place;
+    take_replies(link);
+    return link->pipeline.in_flight == 0 &&
+           (upstream_place(link->upstream, &place) || !upstream_is_up(link->upstream));
+}
+
 static void on_wake(struct pipeline *pipeline) {
     struct follow_link *link = pipeline->client;
     link->woken = true;
@@ -299,8 +306,8 @@ static void on_read(void *arg, uint64_t offset) {
     worker_heartbeat(link->follow->w);
 }
 
-static int read_snapshot(struct follow_link *link, const char *path, char *error_r,
-                         size_t error_bytes) {
+static int read_snapshot(struct follow_link *link, const char *path, uint32_t *stream_db_r,
+                         char *error_r, size_t error_bytes) {
     struct worker *w = link->follow->w;
     struct shard_file file = {0};
     struct shard_file_found found;
@@ -315,7 +322,14 @@ static int read_snapshot(struct follow_link *link, const char *path, char *error
         .arg = link};
     int result = shard_file_read(&file, &reader, &found, error_r, error_bytes);
     keyspace_free(&reader.ks);
-    return result;
+    if (result != 0)
+        return -1;
+    *stream_db_r = found.stream_db;
+    if (found.stream_db < keyspace_databases(w->ks))
+        return 0;
+    snprintf(error_r, error_bytes, "The master's stream is in database %u, which is not here",
+             found.stream_db);
+    return -1;
 }
 
 static bool all_whole(const struct follow *f) {
@@ -340,8 +354,9 @@ void follow_pool_load(struct follow_link *link) {
         return;
     }
     link->half = true;
-    bool ok = empty(link) && read_snapshot(link, path, why, sizeof why) == 0 &&
-              select_db(link, 0) && wait_for_replies(link);
+    uint32_t db = 0; /* a primary that is a replica cannot say it in its stream */
+    bool ok = empty(link) && read_snapshot(link, path, &db, why, sizeof why) == 0 &&
+              select_db(link, db) && wait_for_replies(link);
     take_replies(link);
     unlink(path);
     if (!ok || !is_loading(link)) {
@@ -367,7 +382,7 @@ static void on_snapshot(void *arg, const char *file) {
 }
 
 static void on_continued(void *arg) {
-    /* Only after a short break: what was applied is still here. */
+    /* After a short break, or an orderly restart: what was applied is still here. */
 }
 
 /* ---- life ---- */
@@ -386,11 +401,21 @@ static void begin_link(struct follow *f, uint32_t port, uint32_t server, uint32_
     link->last_slot = (uint16_t)(slots.first[server + 1] - 1);
     pipeline_init(&link->pipeline, link, on_wake);
     link->batch = mem_calloc(1, sizeof *link->batch);
-    upstream_start(link->upstream, "", 0);
+    link->server = server;
+    struct rdb_origin place = {0};
+    if (follow_resumes(f, server, &place))
+        link->session.db = place.db;
+    else
+        place = (struct rdb_origin){0};
+    upstream_start(link->upstream, place.id, place.offset);
 }
 
-void follow_pool_begin(struct follow *f, uint32_t port) {
-    uint32_t servers = port != 0 ? f->primary_workers : 1;
+uint32_t follow_servers(const struct follow *f) {
+    return f->primary.workers > 1 && f->primary.port != 0 ? f->primary.workers : 1;
+}
+
+void follow_pool_begin(struct follow *f) {
+    uint32_t servers = follow_servers(f), port = servers > 1 ? f->primary.port : 0;
     f->mode = FOLLOW_POOL;
     for (uint32_t i = f->w->env.shard; i < servers; i += f->w->segment.workers)
         begin_link(f, port != 0 ? port + i : f->port, i, servers);

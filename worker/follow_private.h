@@ -1,6 +1,7 @@
 /* follow_private.h - the links of a worker, for follow.c, follow_shard.c and follow_pool.c. */
 #ifndef REMUDA_FOLLOW_PRIVATE_H
 #define REMUDA_FOLLOW_PRIVATE_H
+#include "shared/base/buf.h"
 #include "worker/follow.h"
 #include "worker/worker.h"
 
@@ -27,6 +28,7 @@ struct follow_link {
     uint64_t awaited_offset, awaited_calls;
     bool woken;                     /* more may be said */
     bool half;                      /* what was loaded of its snapshot is not all of it */
+    uint32_t server;                /* number among those that have all slots together */
     uint16_t first_slot, last_slot; /* that the server has */
     uint64_t errors;
 };
@@ -37,10 +39,13 @@ struct follow {
     char target[FOLLOW_TARGET_BYTES]; /* replicaof as it is in force */
     char host[FOLLOW_TARGET_BYTES];
     uint32_t port;
-    uint32_t primary_workers; /* 0: a server by itself */
+    struct follow_found primary; /* as it is followed */
     struct upstream *probe;
-    uint32_t probed_workers, probed_port;
-    bool probed; /* the answer waits for follow_turn() */
+    struct follow_found found; /* what it is, and waits for follow_turn() */
+    bool probed;
+    bool anew;          /* end the links that are, and begin others */
+    uint64_t begun_ms;  /* when they were begun */
+    uint32_t down_cron; /* for how many tenths of a second links were down */
     struct follow_link *links[FOLLOW_LINKS_MAX];
     uint32_t count;
     uint64_t offset_before; /* of all links, at the end of the last turn */
@@ -48,6 +53,12 @@ struct follow {
     bool reconfigure;       /* replicaof changed meanwhile */
     bool of_family;         /* our stream is a primary's, with its id */
     bool configured;        /* replicaof was looked at */
+    bool reconfigured;      /* and changed in this life */
+    /* follow_resume.c: whether links may go on from before the start has been said (resume: where) */
+    bool judged;
+    struct buf resume;
+    bool settling,
+        settled; /* told to take no more of the streams; all that was taken has been run */
     /* No sync of that shard is known of that did not come to its end. */
     bool known_whole[SHARD_MAX];
 };
@@ -68,16 +79,30 @@ void follow_shard_begin(struct follow *f, uint32_t port);
 void follow_shard_load(struct follow_link *link);
 /* From here on our history is our own. A change to another primary of the family is not its end. */
 void follow_shard_end(struct follow *f);
+/* All data are about to be another history's, and others' links may have changed some here that no stream of
+ * ours has: who follows us begins anew. */
+void follow_shard_leave(struct follow *f);
 /* Our log may be synced further than before: tell the primary. */
 void follow_shard_synced(struct follow_link *link);
 
 /* ---- follow_pool.c ---- */
-void follow_pool_begin(struct follow *f, uint32_t port);
+void follow_pool_begin(struct follow *f);
 void follow_pool_load(struct follow_link *link);
 void follow_pool_go_on(struct follow_link *link);
 void follow_pool_cron(struct follow *f);
 /* More may have been run: the primary is told. */
 void follow_pool_executed(struct follow_link *link);
 void follow_pool_link_free(struct follow_link *link);
+/* How many servers have all slots together. */
+uint32_t follow_servers(const struct follow *f);
+/* All that its upstream offered has been run. */
+bool follow_pool_is_still(struct follow_link *link);
+
+/* ---- follow_resume.c ---- */
+/* Once a turn: tell the supervisor when all links have settled. */
+void follow_look_settled(struct follow *f);
+/* Where the link to this server goes on; false: it begins with a snapshot. Good for the first links of a life. */
+bool follow_resumes(const struct follow *f, uint32_t server, struct rdb_origin *place_r);
+void follow_forget_resume(struct follow *f);
 
 #endif

@@ -24,6 +24,7 @@ static void run(struct follow_link *link, uint32_t argc, const struct bytes *arg
         return;
     }
     struct worker *w = link->follow->w;
+    link->session.last_command = cmd;
     buf_clear(&reply);
     struct command_ctx ctx = {.ks = w->ks,
                               .session = &link->session,
@@ -138,6 +139,13 @@ void follow_shard_synced(struct follow_link *link) {
         return;
     link->synced = link->noted;
     upstream_synced(link->upstream, link->synced);
+}
+
+void follow_shard_leave(struct follow *f) {
+    struct worker *w = f->w;
+    f->of_family = false;
+    primary_forget(w->primary);
+    propagate_follow(w->propagate, false);
 }
 
 void follow_shard_end(struct follow *f) {

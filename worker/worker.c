@@ -248,6 +248,7 @@ int worker_open(struct worker *w, uint32_t shard, uint32_t generation) {
     if (!w->loop)
         return fail(w, EXIT_BAD_START, "no event loop: epoll is not to be had");
     list_init(&w->sessions);
+    list_init(&w->primaries);
     w->status = segment_status(&w->segment, shard);
     atomic_store(&w->status->pid, (uint32_t)getpid());
     struct keyspace_hooks hooks = {
@@ -286,12 +287,21 @@ static int load(struct worker *w) {
     w->propagate = propagate_create(persist_aof(w->persist), primary_backlog(w->primary));
     primary_open(w->primary, w->propagate);
     primary_restore(w->primary, w->refill, !follow_loaded(w->follow));
+    if (!primary_origin(w->primary, &w->loaded))
+        w->loaded.id[0] = '\0';
     refill_free(&w->refill);
     w->env.propagate = w->propagate;
     w->env.loaded_wall_ms = clock_wall_ms();
     log_notice("Loaded %llu keys in %.3f seconds", (unsigned long long)keyspace_count_all(w->ks),
                (double)(clock_mono_us() - start_us) / 1e6);
     return 0;
+}
+
+static void report_ready(struct worker *w) {
+    char seal[REPLICATION_ID_BYTES + 1 + BYTES_I64_MAX] = "";
+    if (w->loaded.id[0] != '\0')
+        snprintf(seal, sizeof seal, FOLLOW_SEAL_FORMAT, w->loaded.id, w->loaded.offset);
+    control_report(w, CONTROL_REPORT_READY, 0, 0, bytes_of_text(seal));
 }
 
 int worker_run(struct worker *w) {
@@ -303,7 +313,7 @@ int worker_run(struct worker *w) {
     worker_set_state(w, CHILD_UP);
     follow_configure(w->follow);
     clients_open_handover(w->clients);
-    control_report(w, CONTROL_REPORT_READY, 0, 0, (struct bytes){0});
+    report_ready(w);
     ev_run(w->loop, 0);
     return EXIT_ORDERLY;
 }

@@ -40,9 +40,10 @@ struct worker {
     struct follow *follow;
     struct failover *failover; /* NULL: another worker does it */
     struct command_env env;
-    struct list sessions;
-    struct session loader; /* commands of the log run with it */
-    struct refill *refill; /* while loading */
+    struct list sessions, primaries; /* see command_env */
+    struct session loader;           /* commands of the log run with it */
+    struct refill *refill;           /* while loading */
+    struct rdb_origin loaded;        /* where the files stood in our stream; "": nowhere known */
     struct rdb_origin
         origin; /* where a snapshot that was loaded stands in a stream; "": nowhere known */
 

@@ -58,7 +58,10 @@ static void cut_locked(void *upper, const struct cut_mark *mark, uint64_t pause_
 
 static void kill_session(void *upper, struct session *session, bool own) {
     struct worker *w = upper;
-    clients_kill(w->clients, session, own);
+    if (session->upstream)
+        follow_kill(w->follow, session);
+    else
+        clients_kill(w->clients, session, own);
 }
 
 static bool hand_over(void *upper, struct session *session, uint32_t shard, struct bytes pending) {
@@ -104,6 +107,7 @@ static void refresh(void *upper) {
 static void look_at_primary(void *upper) {
     struct worker *w = upper;
     follow_look(w->follow);
+    follow_dealt(w->follow);
 }
 
 static void crash(void *upper, const char *how) {
@@ -120,6 +124,7 @@ void worker_env_open(struct worker *w, uint32_t shard, uint32_t generation) {
                                   .generation = generation,
                                   .status = w->status,
                                   .sessions = &w->sessions,
+                                  .primaries = &w->primaries,
                                   .upper = w,
                                   .config_set = ask_config_set,
                                   .config_rewrite = ask_config_rewrite,

@@ -40,14 +40,19 @@ void worker_stop(struct worker *w, int save) {
         _exit(EXIT_ORDERLY); /* nothing was taken in, so there is nothing to keep */
     clients_close_listeners(w->clients);
     worker_set_state(w, CHILD_STOPPING);
+    if (follow_is_settled(w->follow))
+        primary_seal(w->primary);
     worker_send(w);
     if (persist_stop(w->persist, save, error, sizeof(error)) != 0) {
         log_warning("Cannot stop: %s", error);
-        control_report(w, CONTROL_REPORT_STOP_REFUSED, 0, 0, bytes_of_text(error));
         worker_set_state(w, CHILD_UP);
+        control_report(w, CONTROL_REPORT_STOP_REFUSED, 0, 0, bytes_of_text(error));
         clients_reopen(w->clients);
         return;
     }
+    struct rdb_origin own;
+    if (primary_origin(w->primary, &own))
+        follow_seal(w->follow, &own);
     /* From here on no command is run: what is not in the files now was never acknowledged. */
     drain(w, (uint64_t)w->config->shutdown_timeout * 1000);
     log_notice("Stopped");

@@ -28,9 +28,15 @@ enum { CONTROL_MAGIC = 0x52435431, CONTROL_BODY_MAX = 64 * 1024 };
     X(ORDER_CUT_LOCK, "cut `id`, try `number`: lock all shards, let each mark its cut, unlock "    \
                       "them; answer REPORT_CUT_LOCKED")                                            \
     X(ORDER_CUT_END, "cut `id` is over")                                                           \
+    X(ORDER_SETTLE, "number=1: links take no more of their streams; answer REPORT_SETTLED when "   \
+                    "all they took has been run. number=0: they go on")                            \
+    X(ORDER_RESUME, "body: what the worker reported at the last stop behind its seal, if its "     \
+                    "links may go on from there; empty: they may not")                             \
+    X(ORDER_PRIMARY_IS, "the pool at `HOST PORT` in body has `id` workers now, from port "         \
+                        "`number` on (0 and 0: it is a server by itself): follow it as that")      \
     /* up */                                                                                       \
     X(REPORT_LOADING, "reading files")                                                             \
-    X(REPORT_READY, "serves from now on")                                                          \
+    X(REPORT_READY, "serves from now on; body: the seal its files ended with, or empty")           \
     X(REPORT_CONFIG_APPLIED, "body is empty, or says what could not be applied")                   \
     X(REPORT_FORK_WANT, "would like to fork; number = expected bytes, body: a digit, how urgent "  \
                         "(enum fork_urgency), and what for")                                       \
@@ -47,6 +53,10 @@ enum { CONTROL_MAGIC = 0x52435431, CONTROL_BODY_MAX = 64 * 1024 };
                          "microseconds it took")                                                   \
     X(REPORT_CUT_LINKED, "cut `id`, try `number`: body is \"-\" and the error, or the shard's "    \
                          "`keys N` and `BYTES NAME` lines")                                        \
+    X(REPORT_PRIMARY_IS, "as in ORDER_PRIMARY_IS: the primary is not what it was")                 \
+    X(REPORT_SETTLED, "as ordered")                                                                \
+    X(REPORT_SEALED, "stopped, all is in the files; body: the seal they end with, a newline, "     \
+                     "where the links stand. Not sent if they do not know")                        \
     X(REPORT_STOP_REFUSED, "will not stop as ordered, because its save failed; body says why")     \
     X(REPORT_FAILED, "cannot go on; body says why (before exiting with an inherit_exit code)")
 enum control_type {

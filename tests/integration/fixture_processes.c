@@ -199,16 +199,8 @@ static bool oracle_answers(struct oracle *oracle) {
     return answers;
 }
 
-struct oracle *oracle_start(const char *dir, const char *const *options) {
-    struct oracle *oracle = calloc(1, sizeof(*oracle));
+static void launch(struct oracle *oracle, const char *dir, const char *const *options) {
     char port[16], log[128];
-    assert_non_null(oracle);
-    unsigned slot = 0;
-    while (oracles[slot])
-        assert_true(++slot < 4);
-    oracles[slot] = oracle;
-    oracle->port = ports_claim(&oracle->port_lock);
-    make_directory(oracle->dir);
     snprintf(port, sizeof(port), "%d", oracle->port);
     snprintf(log, sizeof(log), "%s/log", oracle->dir);
     const char *argv[40] = {"redis-server",
@@ -226,7 +218,31 @@ struct oracle *oracle_start(const char *dir, const char *const *options) {
         argv[n] = *options++;
     oracle->pid = fixture_spawn(argv, NULL, log);
     AWAIT(oracle_answers(oracle));
+}
+
+struct oracle *oracle_start(const char *dir, const char *const *options) {
+    struct oracle *oracle = calloc(1, sizeof(*oracle));
+    assert_non_null(oracle);
+    unsigned slot = 0;
+    while (oracles[slot])
+        assert_true(++slot < 4);
+    oracles[slot] = oracle;
+    oracle->port = ports_claim(&oracle->port_lock);
+    make_directory(oracle->dir);
+    launch(oracle, dir, options);
     return oracle;
+}
+
+void oracle_stop(struct oracle *oracle) {
+    redisContext *c = client_connect(oracle->port);
+    freeReplyObject(redisCommand(c, "SHUTDOWN SAVE"));
+    redisFree(c);
+    assert_int_equal(waitpid(oracle->pid, NULL, 0), oracle->pid);
+    oracle->pid = 0;
+}
+
+void oracle_start_again(struct oracle *oracle) {
+    launch(oracle, NULL, NULL);
 }
 
 static void end(struct oracle **oracle) {

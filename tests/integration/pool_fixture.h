@@ -136,6 +136,9 @@ struct oracle {
 void oracle_needed(void);
 /* Start it with these further arguments, on a directory (NULL: a temporary one). */
 struct oracle *oracle_start(const char *dir, const char *const *options);
+/* An orderly end that saves; and again, on its own directory and port, without further arguments. */
+void oracle_stop(struct oracle *oracle);
+void oracle_start_again(struct oracle *oracle);
 void oracle_end(struct oracle **oracle);
 
 /* ---- programs ---- */

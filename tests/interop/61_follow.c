@@ -206,6 +206,48 @@ static void test_a_chain(void **state) {
     pool_end(&first);
 }
 
+/* What a replica hands on is in the database that its primary was in last: only its snapshot says which. */
+static void hand_on(int first, int middle, int last) {
+    AWAIT(link_is_up(middle));
+    redisContext *c = client_connect(first);
+    expect_text(c, "OK", "SELECT 9");
+    for (unsigned i = 0; i < 16; i++) /* on every shard */
+        expect_text(c, "OK", "SET before:%u x", i);
+    await_caught_up(first, middle);
+    follow(last, "127.0.0.1", middle);
+    AWAIT(link_is_up(last));
+    for (unsigned i = 0; i < 16; i++)
+        expect_text(c, "OK", "SET behind:%u x", i);
+    await_last_words(first, last);
+    dataset_assert_equal("first", first, "last", last, EXPIRY_EXACT);
+    redisFree(c);
+}
+
+static void test_redis_hands_on_to_a_pool(void **state) {
+    oracle_needed();
+    struct oracle *first = oracle_start(NULL, NULL), *middle = oracle_start(NULL, NULL);
+    struct pool *last = pool_start(NULL);
+    follow(middle->port, "127.0.0.1", first->port);
+    hand_on(first->port, middle->port, last->port);
+    pool_end(&last);
+    oracle_end(&middle);
+    oracle_end(&first);
+}
+
+static void test_a_pool_hands_on(void **state) {
+    oracle_needed();
+    static const struct pool_options two = {.workers = 2};
+    struct pool *first = pool_start(&two), *middle = pool_start(&two), *last = pool_start(NULL);
+    follow(middle->port, "127.0.0.1", first->port);
+    hand_on(first->port, middle->port, last->port);
+    struct oracle *redis = oracle_start(NULL, NULL);
+    hand_on(first->port, middle->port, redis->port);
+    oracle_end(&redis);
+    pool_end(&last);
+    pool_end(&middle);
+    pool_end(&first);
+}
+
 /* Killed workers of either side cost a synchronization at most, never data. */
 static void test_killed_workers(void **state) {
     struct pool_options options = {
@@ -232,7 +274,10 @@ int main(void) {
         cmocka_unit_test_teardown(test_a_smaller_pool_follows, pools_cleanup),
         cmocka_unit_test_teardown(test_a_larger_pool_follows, pools_cleanup),
         cmocka_unit_test_teardown(test_a_chain, pools_cleanup),
+        cmocka_unit_test_teardown(test_redis_hands_on_to_a_pool, pools_cleanup),
+        cmocka_unit_test_teardown(test_a_pool_hands_on, pools_cleanup),
         cmocka_unit_test_teardown(test_killed_workers, pools_cleanup),
     };
+    cmocka_set_test_filter(getenv("CASE"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -346,27 +346,55 @@ static void test_replica_user(void **state) {
     oracle_end(&redis);
 }
 
-/* Its shards are others than those that are followed: no key may be missed in silence. */
-static void test_primary_of_another_size(void **state) {
-    struct pool *primary = pool_of(2), *pool = pool_of(2);
-    struct follower f = {.port = pool->port, .pool = pool};
-    say_more(primary->port, 1, 100);
+/* Its shards are others than those that were followed: it is followed as what it is now, without help, and so
+ * is who follows it. */
+static void resize(unsigned workers, const unsigned *sizes, unsigned count) {
+    struct pool *primary = pool_of(sizes[0]), *pool = pool_of(workers), *last = pool_of(workers);
     follow(pool->port, "127.0.0.1", primary->port);
-    AWAIT(link_is_up(pool->port));
-    assert_follows("follower", primary->port, &f);
-    assert_int_equal(pool_stop(primary), 0);
-    primary->workers = 3;
-    pool_start_again(primary);
-    AWAIT(has_trouble(pool, "the master has 3 workers now, not 2"));
-    assert_false(link_is_up(pool->port));
-    dataset_assert_equal("primary", primary->port, "follower", pool->port, EXPIRY_EXACT);
-    stop_following(pool->port);
-    say_more(primary->port, 2, 100);
-    follow(pool->port, "127.0.0.1", primary->port);
-    AWAIT(link_is_up(pool->port));
-    assert_follows("follower", primary->port, &f);
+    follow(last->port, "127.0.0.1", pool->port);
+    for (unsigned i = 0; i < count; i++) {
+        say_more(primary->port, i, 100);
+        await_equal(primary->port, pool->port);
+        await_equal(primary->port, last->port);
+        /* Worker to worker, or not. */
+        int64_t links = sizes[i] == workers ? workers : sizes[i] > 1 ? sizes[i] : 1;
+        assert_int_equal(pool_sum(pool, "primary_links"), links);
+        assert_int_equal(pool_stop(primary), 0);
+        primary->workers = i + 1 < count ? sizes[i + 1] : 1;
+        pool_start_again(primary);
+    }
+    await_equal(primary->port, pool->port);
+    pool_end(&last);
     pool_end(&pool);
     pool_end(&primary);
+}
+
+static void test_primary_of_another_size(void **state) {
+    resize(2, (const unsigned[]){2, 3, 2, 1}, 4);
+}
+/* One of its workers has no link, then all have. */
+static void test_primary_grows_to_our_size(void **state) {
+    resize(3, (const unsigned[]){2, 3}, 2);
+}
+
+/* In the place of a pool there is a redis-server. */
+static void test_primary_becomes_redis(void **state) {
+    oracle_needed();
+    struct oracle *redis = oracle_start(NULL, NULL);
+    struct pool *primary = pool_of(2), *pool = pool_of(2);
+    follow(pool->port, "127.0.0.1", primary->port);
+    say_more(primary->port, 1, 100);
+    await_equal(primary->port, pool->port);
+    say_more(redis->port, 2, 100);
+    assert_int_equal(pool_stop(primary), 0);
+    redisContext *c = client_connect(redis->port);
+    expect_text(c, "OK", "CONFIG SET port %d", primary->port);
+    redisFree(c);
+    redis->port = primary->port;
+    await_equal(redis->port, pool->port);
+    pool_end(&pool);
+    pool_end(&primary);
+    oracle_end(&redis);
 }
 
 int main(void) {
@@ -384,6 +412,8 @@ int main(void) {
         cmocka_unit_test_teardown(test_passwords, pools_cleanup),
         cmocka_unit_test_teardown(test_replica_user, pools_cleanup),
         cmocka_unit_test_teardown(test_primary_of_another_size, pools_cleanup),
+        cmocka_unit_test_teardown(test_primary_grows_to_our_size, pools_cleanup),
+        cmocka_unit_test_teardown(test_primary_becomes_redis, pools_cleanup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

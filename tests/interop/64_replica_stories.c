@@ -333,6 +333,27 @@ static void test_the_middle_dies(void **state) {
     pool_end(&first);
 }
 
+/* It has nothing that is a history of its own, and says so, until its primary is back. */
+static void test_the_middle_has_no_primary(void **state) {
+    struct pool *first = start(2, "no", 0), *middle = start(2, "no", first->port),
+                *last = start(2, "no", middle->port);
+    say_more(first->port, 1, 100);
+    await_equal(first->port, last->port);
+    unsigned before = log_lines(last->dir, "NOMASTERLINK");
+    assert_int_equal(pool_stop(first), 0);
+    pool_crash(middle);
+    pool_start_again(middle);
+    AWAIT(log_lines(last->dir, "NOMASTERLINK") > before);
+    pool_start_again(first);
+    AWAIT(link_is_up(middle->port));
+    AWAIT_WITHIN(10, link_is_up(last->port)); /* it asks each second */
+    say_more(first->port, 2, 100);
+    await_equal(first->port, last->port);
+    pool_end(&last);
+    pool_end(&middle);
+    pool_end(&first);
+}
+
 /* Its replica and its sibling go on behind it, without a snapshot. */
 static void test_the_middle_is_promoted(void **state) {
     uint64_t seed = random_seed();
@@ -374,9 +395,11 @@ int main(void) {
         cmocka_unit_test_teardown(test_a_worker_sleeps, pools_cleanup),
         cmocka_unit_test_teardown(test_a_pool_sleeps, pools_cleanup),
         cmocka_unit_test_teardown(test_the_middle_dies, pools_cleanup),
+        cmocka_unit_test_teardown(test_the_middle_has_no_primary, pools_cleanup),
         cmocka_unit_test_teardown(test_the_middle_is_promoted, pools_cleanup),
         cmocka_unit_test_teardown(test_deaths_between_equal_pools, pools_cleanup),
         cmocka_unit_test_teardown(test_deaths_between_other_pools, pools_cleanup),
     };
+    cmocka_set_test_filter(getenv("CASE"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -181,6 +181,15 @@ static void address_text(const struct sockaddr_storage *address, char *text, siz
     }
 }
 
+void clients_socket_text(int fd, char peer_r[SOCKET_TEXT_BYTES], char local_r[SOCKET_TEXT_BYTES]) {
+    struct sockaddr_storage peer = {0}, local = {0};
+    socklen_t peer_len = sizeof(peer), local_len = sizeof(local);
+    getpeername(fd, (struct sockaddr *)&peer, &peer_len);
+    getsockname(fd, (struct sockaddr *)&local, &local_len);
+    address_text(&peer, peer_r, SOCKET_TEXT_BYTES);
+    address_text(&local, local_r, SOCKET_TEXT_BYTES);
+}
+
 static void set_socket_options(int fd, int64_t keepalive_seconds) {
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

@@ -40,6 +40,9 @@ void clients_kill(struct clients *clients, struct session *session, bool own);
  * what it has sent behind the command that runs now is dropped. False: not now, it stays. */
 bool clients_hand_over(struct clients *clients, struct session *session, uint32_t shard,
                        struct bytes pending);
+/* Both ends of a connected socket, as CLIENT LIST shows them; "?:0" if it has none any more. */
+enum { SOCKET_TEXT_BYTES = 64 };
+void clients_socket_text(int fd, char peer_r[SOCKET_TEXT_BYTES], char local_r[SOCKET_TEXT_BYTES]);
 /* No reply is waiting to leave. */
 bool clients_drained(const struct clients *clients);
 

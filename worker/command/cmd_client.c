@@ -110,9 +110,10 @@ struct filter {
     int64_t max_age_s; /* 0: any */
     const struct bytes *peer, *local;
     bool skip_me;
+    bool default_user; /* not who says what a primary says */
 };
 
-/* pubsub and master match none: there are no such clients here. */
+/* pubsub matches none: there are no such clients here. */
 static bool parse_type(struct command_ctx *ctx, struct bytes text, enum client_type *type_r) {
     static const struct {
         const char *word;
@@ -133,8 +134,10 @@ static bool parse_type(struct command_ctx *ctx, struct bytes text, enum client_t
 }
 
 static bool matches(const struct filter *f, const struct session *s) {
-    enum client_type type = replica_is_attached(s->replica) ? CLIENT_REPLICA : CLIENT_NORMAL;
-    if (f->type != CLIENT_ANY && f->type != type)
+    enum client_type type = s->upstream                       ? CLIENT_MASTER
+                            : replica_is_attached(s->replica) ? CLIENT_REPLICA
+                                                              : CLIENT_NORMAL;
+    if ((f->type != CLIENT_ANY && f->type != type) || (f->default_user && s->upstream))
         return false;
     if (f->id != 0 && f->id != s->id)
         return false;
@@ -180,17 +183,19 @@ void cmd_client_list(struct command_ctx *ctx) {
         return;
     }
     struct buf text = {0};
-    LIST_EACH(node, ctx->env->sessions) {
-        const struct session *s = LIST_ENTRY(node, struct session, link);
-        if (matches(&filter, s) && (!by_id || id_listed(ctx, 3, s->id)))
-            session_describe(s, &text);
-    }
+    struct list *const lists[] = {ctx->env->primaries, ctx->env->sessions};
+    for (unsigned i = 0; i < 2; i++)
+        LIST_EACH(node, lists[i]) {
+            const struct session *s = LIST_ENTRY(node, struct session, link);
+            if (matches(&filter, s) && (!by_id || id_listed(ctx, 3, s->id)))
+                session_describe(s, &text);
+        }
     reply_text(ctx, &text);
 }
 
-static int64_t kill_matching(struct command_ctx *ctx, const struct filter *filter) {
+static int64_t kill_in(struct command_ctx *ctx, const struct filter *filter, struct list *list) {
     int64_t killed = 0;
-    LIST_EACH(node, ctx->env->sessions) {
+    LIST_EACH(node, list) {
         struct session *s = LIST_ENTRY(node, struct session, link);
         bool own = s == ctx->session;
         if ((own && filter->skip_me) || !matches(filter, s))
@@ -199,6 +204,10 @@ static int64_t kill_matching(struct command_ctx *ctx, const struct filter *filte
         killed++;
     }
     return killed;
+}
+
+static int64_t kill_matching(struct command_ctx *ctx, const struct filter *filter) {
+    return kill_in(ctx, filter, ctx->env->primaries) + kill_in(ctx, filter, ctx->env->sessions);
 }
 
 /* One `option value` of CLIENT KILL. false: an error was replied. */
@@ -232,6 +241,7 @@ static bool kill_option(struct command_ctx *ctx, struct filter *f, struct bytes 
             reply_error_format(&ctx->reply, "ERR No such user '%.*s'", SHOWN(*value));
             return false;
         }
+        f->default_user = true;
     } else if (bytes_equal_nocase(option, "skipme") &&
                (bytes_equal_nocase(*value, "yes") || bytes_equal_nocase(*value, "no"))) {
         f->skip_me = bytes_equal_nocase(*value, "yes");

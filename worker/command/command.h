@@ -152,6 +152,7 @@ struct command_env {
     uint32_t generation;
     struct status_page *status;   /* this worker's page */
     struct list *sessions;        /* of all connected clients of this worker */
+    struct list *primaries;       /* of its links to a primary that are up */
     struct persist *persist;      /* worker/persist/persist.h; NULL in unit tests */
     struct propagate *propagate;  /* worker/replication/propagate.h; NULL: nothing is logged */
     struct primary *primary;      /* worker/replication/primary.h; NULL in unit tests */

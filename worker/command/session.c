@@ -42,6 +42,7 @@ static void append_flags(const struct session *s, struct buf *out) {
     } flags[] = {
         {replica_is_attached(s->replica), 'S'},
         {s->monitor, 'O'},
+        {s->upstream, 'M'},
         {s->blocked_token != 0, 'b'},
         {s->close_after_reply, 'c'},
         {s->close_now, 'A'},
@@ -77,7 +78,8 @@ void session_describe(const struct session *s, struct buf *out) {
                (unsigned long long)s->args_bytes, (unsigned long long)s->reply_bytes,
                (unsigned long long)s->reply_bytes, (unsigned long long)s->reply_bytes,
                (unsigned long long)s->memory_bytes);
-    buf_printf(out, " cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-               s->last_command != NULL ? s->last_command->name : "NULL", s->resp,
-               text_or_empty(s->lib_name), text_or_empty(s->lib_version));
+    buf_printf(out, " cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+               s->last_command != NULL ? s->last_command->name : "NULL",
+               s->upstream ? "(superuser)" : "default", s->resp, text_or_empty(s->lib_name),
+               text_or_empty(s->lib_version));
 }

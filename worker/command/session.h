@@ -34,8 +34,9 @@ struct session {
     bool authenticated;
     bool readonly_mode; /* READONLY on a node port */
     bool asking;
-    bool of_feed;  /* the pool's own merged stream reads this shard's */
-    bool upstream; /* says what the primary says: accepted already, and nothing may refuse it */
+    bool of_feed; /* the pool's own merged stream reads this shard's */
+    /* Says what the primary says: accepted already, and nothing may refuse it. */
+    bool upstream;
     bool no_evict, no_touch;
     bool monitor;           /* is told of the commands of others */
     bool close_after_reply; /* QUIT, protocol errors */

@@ -9,9 +9,12 @@
 #include "shared/base/log.h"
 #include "shared/ipc/slot_map.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     HEADER_BYTES = 9,
@@ -312,6 +315,32 @@ static int read_all(struct loader *l) {
             return -1;
     }
     return 0;
+}
+
+/* Up to the first that is no such field. */
+static void read_fields(struct loader *l) {
+    uint8_t byte = RDB_AUX;
+    if (read_header(l) != 0)
+        return;
+    while (rdb_get_byte(&l->in, &byte) == 0 && byte == RDB_AUX && read_aux(l) == 0) {
+    }
+}
+
+uint32_t rdb_stream_db(const char *path) {
+    char why[256];
+    struct stat st;
+    struct rdb_loaded loaded = {0};
+    struct loader l = {.loaded = &loaded};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    if (fstat(fd, &st) == 0) {
+        rdb_in_file(&l.in, fd, (uint64_t)st.st_size, why, sizeof why);
+        read_fields(&l);
+        rdb_in_free(&l.in);
+    }
+    close(fd);
+    return loaded.origin.db;
 }
 
 int rdb_load_fd(int fd, uint64_t total, const struct rdb_load_job *job, struct rdb_loaded *loaded_r,

@@ -32,6 +32,10 @@ struct rdb_saved {
 struct rdb_entry rdb_entry_of(const struct keyref *ref, const struct value *value,
                               const struct config *config);
 
+/* The database that the reader of the stream behind this snapshot is in, as the fields at its beginning say (as
+ * Redis 5 and later); 0 if they do not. */
+uint32_t rdb_stream_db(const char *path);
+
 struct rdb_part;
 
 /* Begin dir/name under a temporary name; config (compression, checksum) must live as long. NULL with a

@@ -223,6 +223,7 @@ int shard_files_single(struct shard_files *files, const char *path, char *error_
 static void take_rdb(struct shard_file_found *found, const struct rdb_loaded *loaded) {
     found->rdb_version = loaded->version;
     found->rdb_checksum = loaded->checksum;
+    found->stream_db = loaded->origin.db;
     found->keys = loaded->keys;
     found->expired = loaded->expired;
     found->empty = loaded->empty;

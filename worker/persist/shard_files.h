@@ -66,6 +66,7 @@ struct shard_file_found {
     bool rdb_checksum;    /* verified */
     uint64_t end;         /* behind the last whole thing */
     uint64_t cut_bytes;   /* behind end, of a log that may be cut */
+    uint32_t stream_db;   /* where the reader of the stream behind its RDB part is */
     uint64_t keys, expired, empty, functions,
         module_parts;             /* of the RDB part; the last four skipped */
     uint64_t commands, checksums; /* of the log part */

@@ -51,6 +51,8 @@ void backlog_forget(struct backlog *s) {
     LIST_EACH(node, &s->blocks)
     drop_block(block_of(node));
     s->kept = false;
+    s->previous_id[0] = '\0';
+    random_id(s->id);
 }
 
 void backlog_free(struct backlog *s) {

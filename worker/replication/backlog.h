@@ -47,7 +47,8 @@ void backlog_rename(struct backlog *s, const char *id);
 void backlog_branch_off(struct backlog *s);
 /* Begin to keep what is appended; the offset goes on from where it is. */
 void backlog_keep(struct backlog *s);
-/* Forget all bytes. No cursor may be open. */
+/* Forget all bytes. What is not kept is not counted, so it is another history from here on. No cursor may be
+ * open. */
 void backlog_forget(struct backlog *s);
 /* Nothing if there is no backlog. */
 void backlog_append(struct backlog *s, struct bytes data);

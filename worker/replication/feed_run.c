@@ -8,6 +8,7 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/publish.h"
+#include "worker/persist/discard.h"
 #include "worker/persist/rdb_merge.h"
 
 #include <errno.h>
@@ -28,7 +29,7 @@ static void remove_file(const struct feed_run *run, char name[FEED_NAME_BYTES]) 
     if (name[0] == '\0')
         return;
     path_of(run, name, path);
-    unlink(path);
+    discard_file(path);
     name[0] = '\0';
 }
 
@@ -103,6 +104,9 @@ void feed_run_part_came(struct feed_run *run) {
         return;
     feed_cut_end(run);
     for (uint32_t i = 0; i < run->feed->shards; i++) {
+        char path[2048];
+        path_of(run, run->links[i].snapshot, path);
+        run->links[i].db = rdb_stream_db(path); /* a replica cannot say it in its stream */
         upstream_loaded(run->links[i].upstream);
         run->links[i].go_on = true;
     }

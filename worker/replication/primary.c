@@ -109,6 +109,13 @@ bool primary_origin(const struct primary *p, struct rdb_origin *origin_r) {
     return true;
 }
 
+void primary_seal(struct primary *p) {
+    if (!p->backlog.kept)
+        p->marked = p->backlog.end;
+    backlog_keep(&p->backlog);
+    p->marked_id[0] = '\0'; /* so that primary_mark() has something to say */
+}
+
 /* ---- the shared snapshot ---- */
 static uint32_t waiting(const struct primary *p, enum replica_state state) {
     uint32_t count = 0;

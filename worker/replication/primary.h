@@ -65,6 +65,8 @@ void primary_branch_off(struct primary *primary);
 void primary_restore(struct primary *primary, struct refill *loaded, bool as_primary);
 /* Where the data stand now; false if nobody would know. */
 bool primary_origin(const struct primary *primary, struct rdb_origin *origin_r);
+/* From here on somebody would, and the log is told at the end of the turn. */
+void primary_seal(struct primary *primary);
 
 /* ---- a replica's connection ---- */
 /* For a connection that says REPLCONF or PSYNC; client is the client layer's own. own: the pool's merged

@@ -10,6 +10,7 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "worker/persist/aof.h"
+#include "worker/persist/discard.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -45,8 +46,7 @@ struct replica *replica_create(struct primary *primary, void *client, int fd, co
 }
 
 static void close_file(struct replica *r) {
-    if (r->file >= 0)
-        close(r->file);
+    discard_fd(r->file); /* a merged snapshot has no name any more */
     r->file = -1;
 }
 

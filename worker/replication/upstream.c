@@ -111,7 +111,15 @@ void upstream_free(struct upstream **upstream) {
     mem_free(u);
 }
 
+static void forget_place(struct upstream *u) {
+    u->id[0] = '\0';
+    u->offset = 0;
+    u->id_is_new = false;
+}
+
 void upstream_fail(struct upstream *u, bool full, const char *why) {
+    if (u->state == UPSTREAM_WAITING && full)
+        forget_place(u); /* what it had is lost while the link is down */
     if (u->state == UPSTREAM_WAITING)
         return;
     if (strcmp(why, u->trouble) != 0)
@@ -122,11 +130,8 @@ void upstream_fail(struct upstream *u, bool full, const char *why) {
     disconnect(u);
     if (u->state == UPSTREAM_LOADING && !full)
         return; /* the snapshot is here: it is worth loading, and where it ends the stream goes on */
-    if (full || u->id_is_new) {
-        u->id[0] = '\0';
-        u->offset = 0;
-        u->id_is_new = false;
-    }
+    if (full || u->id_is_new)
+        forget_place(u);
     u->tried_ms = clock_mono_ms();
     upstream_set_state(u, UPSTREAM_WAITING);
 }
@@ -180,6 +185,7 @@ static void on_resolved(void *arg, const struct addrinfo *found, const char *why
 
 static void connect_now(struct upstream *u) {
     u->tried_ms = u->heard_ms = clock_mono_ms();
+    u->costly = false;
     upstream_set_state(u, UPSTREAM_CONNECTING);
     if (u->hooks.open == NULL) {
         resolve_start(&u->resolve, u->loop, u->host, u->port, on_resolved, u);
@@ -192,15 +198,17 @@ static void connect_now(struct upstream *u) {
         use_socket(u, fd);
 }
 
-void upstream_check_size(struct upstream *u, uint32_t workers) {
-    u->checks_size = true;
+void upstream_check(struct upstream *u, uint32_t workers, uint32_t worker_port) {
+    u->checks = true;
     u->workers = workers;
+    u->worker_port = worker_port;
 }
 
 void upstream_start(struct upstream *u, const char *id, uint64_t offset) {
     snprintf(u->id, sizeof u->id, "%s", id);
     u->offset = offset;
-    log_notice("Connecting to MASTER %s:%u", u->host, u->port);
+    if (!u->probe)
+        log_notice("Connecting to MASTER %s:%u", u->host, u->port);
     connect_now(u);
 }
 
@@ -400,6 +408,10 @@ static void take_stream(struct upstream *u) {
     uint32_t ahead = 0;
     if (u->offering && !offer_transaction(u))
         return;
+    if (u->held) {
+        refuse(u);
+        return;
+    }
     while (u->state == UPSTREAM_STREAMING && at < u->in.len) {
         if (ahead-- == 0)
             ahead = look_ahead(u, u->in.data + at, u->in.len - at) - 1;
@@ -430,6 +442,20 @@ void upstream_go_on(struct upstream *u) {
     u->refused = false;
     ev_io_start(u->loop, &u->readable);
     take_stream(u);
+}
+
+void upstream_hold(struct upstream *u, bool on) {
+    u->held = on;
+    if (on && u->state == UPSTREAM_STREAMING)
+        refuse(u);
+    else
+        upstream_go_on(u);
+}
+
+bool upstream_place(const struct upstream *u, struct rdb_origin *place_r) {
+    *place_r = (struct rdb_origin){.offset = u->offset};
+    snprintf(place_r->id, sizeof place_r->id, "%s", upstream_id(u));
+    return place_r->id[0] != '\0' && !u->offering;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *io, int events) {
@@ -477,9 +503,10 @@ void upstream_probed(struct upstream *u) {
 }
 
 /* ---- cron ---- */
-/* Nothing is done over and over: what makes snapshots fail may last, and each costs the primary a fork. */
+/* Nothing is done over and over: what makes snapshots fail may last, and each costs the primary a fork. A try
+ * that came to none, as the primary was away, loading or without a link of its own, costs next to nothing. */
 static uint64_t retry_ms(const struct upstream *u) {
-    uint32_t vain = u->vain_syncs > 1 ? u->vain_syncs - 1 : 0;
+    uint32_t vain = u->costly && u->vain_syncs > 1 ? u->vain_syncs - 1 : 0;
     return (uint64_t)RETRY_MS << (vain < RETRY_SHIFT_MAX ? vain : RETRY_SHIFT_MAX);
 }
 
@@ -519,6 +546,10 @@ uint64_t upstream_offset(const struct upstream *u) {
 }
 bool upstream_is_up(const struct upstream *u) {
     return u->state == UPSTREAM_STREAMING;
+}
+
+int upstream_fd(const struct upstream *u) {
+    return u->fd;
 }
 
 static int64_t seconds_since(uint64_t since_ms) {

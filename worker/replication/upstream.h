@@ -11,6 +11,7 @@
 #define REMUDA_REPLICATION_UPSTREAM_H
 #include "config/config.h"
 #include "shared/base/bytes.h"
+#include "worker/persist/rdb_part.h"
 #include "worker/replication/backlog.h"
 
 struct upstream;
@@ -56,6 +57,8 @@ struct upstream_hooks {
     /* The answer to a probe: how many workers a pool has and the first one's port; 0 and 0: it is a
      * server by itself. The link is IDLE again. NULL unless where.probe is set. */
     void (*probed)(void *arg, uint32_t workers, uint32_t worker_port);
+    /* upstream_check() finds that it is something else now. The link fails. May be NULL. */
+    void (*is_another)(void *arg, uint32_t workers, uint32_t worker_port);
     /* The link is lost, or up. May be NULL. */
     void (*changed)(void *arg);
     /* A connected socket to a primary that asks for no password, instead of host and port: owned by the
@@ -81,9 +84,9 @@ struct upstream *upstream_create(void *loop, const struct config *config,
                                  const struct upstream_where *where,
                                  const struct upstream_hooks *hooks);
 void upstream_free(struct upstream **upstream);
-/* Before each synchronization: is the primary still a pool of so many workers (0: a server by itself)? Its
- * shards would not be those that are followed. */
-void upstream_check_size(struct upstream *upstream, uint32_t workers);
+/* Before each synchronization: is the primary still a pool of so many workers, from this port on (0 and 0: a
+ * server by itself)? Its shards would not be those that are followed. */
+void upstream_check(struct upstream *upstream, uint32_t workers, uint32_t worker_port);
 /* Connect. id "" or what the data at hand is a prefix of: `offset` bytes of that history. */
 void upstream_start(struct upstream *upstream, const char *id, uint64_t offset);
 /* Is what the hook was handed what the primary sent, as far as its end and its checksum tell? Nothing should
@@ -102,6 +105,11 @@ void upstream_executed(struct upstream *upstream, uint64_t offset);
 bool upstream_tell(struct upstream *upstream, const char *name, struct bytes value);
 /* Offer the command that was refused again, and go on. */
 void upstream_go_on(struct upstream *upstream);
+/* Offer nothing more of the stream, but for the rest of a transaction, until it may go on. */
+void upstream_hold(struct upstream *upstream, bool on);
+/* Where in a stream the data are that it was offered; db is not told. False: in none, only a snapshot helps;
+ * or in the middle of a transaction. */
+bool upstream_place(const struct upstream *upstream, struct rdb_origin *place_r);
 /* For stopping, when no loop turns any more: take what has come in. */
 void upstream_pull(struct upstream *upstream);
 /* Ten times a second: time-outs, acknowledgements, the next try. */
@@ -127,5 +135,6 @@ void upstream_view(const struct upstream *upstream, struct upstream_view *view_r
 const char *upstream_id(const struct upstream *upstream);
 uint64_t upstream_offset(const struct upstream *upstream);
 bool upstream_is_up(const struct upstream *upstream);
+int upstream_fd(const struct upstream *upstream); /* -1: it has none */
 
 #endif

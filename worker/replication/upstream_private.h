@@ -31,10 +31,11 @@ struct upstream {
     uint32_t step;        /* of the handshake */
     bool awaits_snapshot; /* the primary says that it has to be made */
     bool refused;         /* a command waits for upstream_go_on() */
+    bool held;            /* none is offered */
     bool probe;           /* only to ask what the primary is */
     bool promote;         /* or to tell it to be one */
-    bool checks_size;     /* that it is a pool of so many workers */
-    uint32_t workers;
+    bool checks;          /* that it is a pool of so many workers, from this port on */
+    uint32_t workers, worker_port;
     uint64_t info_bytes, pool_workers, pool_port; /* of the answer */
     struct resp_parser parser;
     /* A transaction is held back until its EXEC is there; then it is offered command by command. */
@@ -60,6 +61,7 @@ struct upstream {
     uint64_t heard_ms, tried_ms, acknowledged_ms, up_ms, down_ms; /* 0: never */
     uint64_t full_syncs, partial_syncs;
     uint32_t vain_syncs; /* snapshots begun since the stream last went well */
+    bool costly;         /* the last try began one */
     struct resolve *resolve;
     uint32_t attempts; /* each takes the next address of the name */
     char trouble[UPSTREAM_TEXT_BYTES];

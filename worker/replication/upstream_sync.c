@@ -113,7 +113,7 @@ static bool say_psync(struct upstream *u) {
 
 /* The public port of a pool of the same kind says how many workers there are, and where. */
 static bool say_info(struct upstream *u) {
-    if (!u->probe && !u->checks_size)
+    if (!u->probe && !u->checks)
         return false;
     u->info_bytes = u->pool_workers = u->pool_port = 0;
     upstream_say(u, 2, (const struct bytes[]){BYTES_LITERAL("INFO"), BYTES_LITERAL("pool")});
@@ -218,6 +218,7 @@ static bool heard_full(struct upstream *u, struct bytes line) {
     u->awaits_snapshot = false;
     u->full_syncs++;
     u->vain_syncs++;
+    u->costly = true;
     log_notice("Full resync from master %s:%u: %s:%" PRIu64, u->host, u->port, u->id, offset);
     upstream_set_state(u, UPSTREAM_SYNCING);
     return true;
@@ -247,12 +248,13 @@ static bool heard_what_it_is(struct upstream *u) {
         upstream_fail(u, false, "it says that it is a pool, of a size that cannot be");
     } else if (u->probe) {
         upstream_probed(u);
-    } else if (u->pool_workers != u->workers) {
+    } else if (u->pool_workers != u->workers || u->pool_port != u->worker_port) {
         snprintf(why, sizeof why,
-                 "the master has %" PRIu64
-                 " workers now, not %u: say REPLICAOF NO ONE and REPLICAOF again",
-                 u->pool_workers, u->workers);
+                 "the master has %" PRIu64 " workers now, not %u, from port %" PRIu64 " on, not %u",
+                 u->pool_workers, u->workers, u->pool_port, u->worker_port);
         upstream_fail(u, false, why);
+        if (u->hooks.is_another != NULL)
+            u->hooks.is_another(u->hooks.arg, (uint32_t)u->pool_workers, (uint32_t)u->pool_port);
     } else {
         return true;
     }

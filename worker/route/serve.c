@@ -41,8 +41,6 @@ static void serve_request(struct router *r, uint32_t peer, const struct relay_fr
     s->resp = frame->flags & RELAY_RESP3 ? 3 : 2;
     s->no_touch = frame->flags & RELAY_NOTOUCH;
     s->upstream = frame->flags & RELAY_UPSTREAM;
-    if (s->upstream && r->env->look_at_primary != NULL)
-        r->env->look_at_primary(r->env->upper);
     s->db = frame->db;
     s->of_peer = peer;
     s->of_token = frame->token;
@@ -75,6 +73,8 @@ static bool is_lock_holder(const struct router *r, uint32_t peer, const struct r
 /* Run what is new, or what comes out of the parking place. */
 static void serve_now(struct router *r, uint32_t peer, const struct relay_frame *frame,
                       struct bytes body) {
+    if ((frame->flags & RELAY_UPSTREAM) && r->env->look_at_primary != NULL)
+        r->env->look_at_primary(r->env->upper);
     if (frame->type == RELAY_REQUEST)
         serve_request(r, peer, frame, body);
     else if (frame->type == RELAY_BATCH)

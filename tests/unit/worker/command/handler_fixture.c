@@ -27,10 +27,12 @@ struct fixture *fixture_create(void) {
     f->now_ms = FIXTURE_NOW_MS;
     keyspace_set_now(f->ks, f->now_ms);
     list_init(&f->sessions);
+    list_init(&f->primaries);
     session_init(&f->session, SESSION_PUBLIC);
     f->session.authenticated = true;
     f->env.config = f->config;
     f->env.sessions = &f->sessions;
+    f->env.primaries = &f->primaries;
     f->env.slowlog = slowlog_create(NULL);
     f->env.slow = slow_elsewhere;
     return f;

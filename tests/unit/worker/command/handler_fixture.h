@@ -7,7 +7,7 @@
 struct fixture {
     struct keyspace *ks;
     struct config *config;
-    struct list sessions;
+    struct list sessions, primaries;
     struct session session;
     struct command_env env;
     struct buf reply;  /* of the last command */

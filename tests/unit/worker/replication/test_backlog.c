@@ -93,6 +93,13 @@ static void test_who_may_continue(void **state) {
     backlog_forget(&s);
     assert_int_equal(backlog_begin(&s), 1600);
     assert_false(backlog_continues(&s, bytes_of_text(s.id), 1600));
+    /* What changes now is not counted: no one who was here before may take it for the same. */
+    assert_string_equal(s.previous_id, "");
+    backlog_become(&s, theirs, 1600);
+    backlog_keep(&s);
+    backlog_forget(&s);
+    backlog_keep(&s);
+    assert_false(backlog_continues(&s, id, 1600));
     backlog_free(&s);
 }
 

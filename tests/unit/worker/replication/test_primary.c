@@ -314,6 +314,12 @@ static void test_backlog_ttl(void **state) {
     assert_true(s->kept);
     propagate_follow(w->shard->propagate, true);
     w->primary->alone_since_ms -= 1000;
+    shard_configure(w->shard, "replicaof", "127.0.0.1 1");
+    scene_pass(w);
+    assert_true(s->kept); /* a replica's says where it stands itself */
+    shard_configure(w->shard, "replicaof", "");
+    scene_pass(w);
+    w->primary->alone_since_ms -= 1000;
     scene_pass(w);
     assert_true(s->kept); /* another's stream */
     propagate_follow(w->shard->propagate, false);

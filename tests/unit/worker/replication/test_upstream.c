@@ -20,7 +20,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
-#include "worker/replication/upstream.h"
+#include "worker/replication/upstream_private.h"
 
 #define ID     "0123456789abcdef0123456789abcdef01234567"
 #define SHAKEN "+PONG\r\n+OK\r\n+OK\r\n"
@@ -32,6 +32,7 @@ struct link {
     char dir[64];
     int listener, fd;
     unsigned snapshots, commands, continued, probes;
+    unsigned others;    /* times that the primary was not what it had been */
     unsigned ahead;     /* keys that were announced */
     bool numbered;      /* the keys are k0, k1, ... */
     unsigned refuse_at; /* this command, counted from 1; 0: none */
@@ -46,6 +47,10 @@ static void on_continued(void *arg) {
 }
 static void on_probed(void *arg, uint32_t workers, uint32_t worker_port) {
     ((struct link *)arg)->probes++;
+}
+static void on_another(void *arg, uint32_t workers, uint32_t worker_port) {
+    assert_int_equal(workers == 0 ? 0 : 6400, worker_port);
+    ((struct link *)arg)->others++;
 }
 static bool on_command(void *arg, uint32_t argc, const struct bytes *argv, struct bytes raw) {
     struct link *l = arg;
@@ -101,7 +106,8 @@ static void begin(struct link *l, bool probe, const char *host) {
                                    .continued = on_continued,
                                    .command = on_command,
                                    .ahead = on_ahead,
-                                   .probed = on_probed};
+                                   .probed = on_probed,
+                                   .is_another = on_another};
     struct upstream_where where = {.host = host,
                                    .port = ntohs(address.sin_port),
                                    .own_port = 1,
@@ -321,6 +327,87 @@ static void test_stream_and_transaction(void **state) {
     end(&l);
 }
 
+/* Held it offers nothing more, knows where it stands, and loses that if the data are lost: also while the link
+ * is down already. */
+static void test_held(void **state) {
+    static const char said[] = SHAKEN "+CONTINUE\r\n"
+                                      "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n";
+    static const char more[] = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nc\r\n";
+    struct rdb_origin place;
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_start(l.upstream, ID, 7);
+    say(&l, said, sizeof said - 1);
+    TURN_UNTIL(&l, l.commands == 1);
+    upstream_hold(l.upstream, true);
+    send_all(&l, more, sizeof more - 1);
+    for (unsigned i = 0; i < 20; i++)
+        turn(&l);
+    upstream_go_on(l.upstream);
+    assert_int_equal(l.commands, 1);
+    assert_true(upstream_place(l.upstream, &place));
+    assert_string_equal(place.id, ID);
+    assert_int_equal(place.offset, 7 + 27);
+    upstream_hold(l.upstream, false);
+    TURN_UNTIL(&l, l.commands == 2);
+    shutdown(l.fd, SHUT_RDWR);
+    TURN_UNTIL(&l, view(&l).state == UPSTREAM_WAITING);
+    assert_true(upstream_place(l.upstream, &place));
+    assert_int_equal(place.offset, 7 + 27 + 27);
+    upstream_fail(l.upstream, true, "a shard is gone");
+    assert_false(upstream_place(l.upstream, &place));
+    end(&l);
+}
+
+/* In the middle of a transaction, whose rest is taken all the same. */
+static void test_held_in_a_transaction(void **state) {
+    static const char said[] =
+        SHAKEN "+CONTINUE\r\n*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\na\r\n"
+               "*2\r\n$4\r\nINCR\r\n$1\r\nb\r\n*1\r\n$4\r\nEXEC\r\n*2\r\n$4\r\nINCR\r\n$1\r\nc\r\n";
+    struct rdb_origin place;
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    l.refuse_at = 3;
+    upstream_start(l.upstream, ID, 7);
+    say(&l, said, sizeof said - 1);
+    TURN_UNTIL(&l, l.commands == 2);
+    upstream_hold(l.upstream, true);
+    assert_false(upstream_place(l.upstream, &place));
+    l.refuse_at = 0;
+    upstream_go_on(l.upstream);
+    assert_int_equal(l.commands, 4);
+    assert_true(upstream_place(l.upstream, &place));
+    assert_int_equal(place.offset, 7 + 15 + 21 + 21 + 14);
+    end(&l);
+}
+
+/* Would it try again so long after the last try? */
+static bool tries_after(struct link *l, uint64_t ms) {
+    TURN_UNTIL(l, view(l).state == UPSTREAM_WAITING);
+    l->upstream->tried_ms = clock_mono_ms() - ms;
+    upstream_cron(l->upstream);
+    return view(l).state == UPSTREAM_CONNECTING;
+}
+
+/* Snapshots that come to nothing are asked for ever more seldom; whether there is one, each second. */
+static void test_how_often(void **state) {
+    static const char full[] = SHAKEN "+FULLRESYNC " ID " 7\r\n$-1\r\n",
+                      wait[] = SHAKEN "-NOMASTERLINK Can't SYNC\r\n";
+    struct link l;
+    begin(&l, false, "127.0.0.1");
+    upstream_start(l.upstream, "", 0);
+    for (unsigned vain = 0; vain < 6; vain++) {
+        say(&l, full, sizeof full - 1);
+        uint64_t due_ms = (uint64_t)1000 << vain;
+        assert_false(tries_after(&l, due_ms - 500));
+        assert_true(tries_after(&l, due_ms));
+        say(&l, wait, sizeof wait - 1);
+        assert_false(tries_after(&l, 500));
+        assert_true(tries_after(&l, 1000));
+    }
+    end(&l);
+}
+
 static void test_looks_ahead(void **state) {
     char said[4096] = SHAKEN "+FULLRESYNC " ID " 7\r\n$4\r\nfile";
     enum { COMMANDS = 40 };
@@ -442,7 +529,7 @@ static void test_another_size(void **state) {
     "+PONG\r\n+OK\r\n$44\r\npool_workers:" workers "\r\npool_worker_port_base:6400\r\n\r\n+OK\r\n"
     struct link l;
     begin(&l, false, "127.0.0.1");
-    upstream_check_size(l.upstream, 2);
+    upstream_check(l.upstream, 2, 6400);
     upstream_start(l.upstream, ID, 7);
     say(&l, TOLD("2") "+CONTINUE\r\n", strlen(TOLD("2") "+CONTINUE\r\n"));
     TURN_UNTIL(&l, l.continued == 1);
@@ -451,7 +538,12 @@ static void test_another_size(void **state) {
     say(&l, TOLD("3"), strlen(TOLD("3")));
     TURN_UNTIL(&l, strstr(view(&l).trouble, "3 workers now, not 2") != NULL);
     assert_int_equal(view(&l).state, UPSTREAM_WAITING);
+    assert_int_equal(l.others, 1);
     assert_string_equal(upstream_id(l.upstream), ID);
+    upstream_check(l.upstream, 3, 6401);
+    say(&l, TOLD("3"), strlen(TOLD("3")));
+    TURN_UNTIL(&l, l.others == 2);
+    upstream_check(l.upstream, 2, 6400);
     static const char refused[] = "+PONG\r\n+OK\r\n-NOPERM no INFO\r\n";
     say(&l, refused, strlen(refused));
     TURN_UNTIL(&l, strstr(view(&l).trouble, "0 workers now, not 2") != NULL);
@@ -542,6 +634,9 @@ int main(void) {
         cmocka_unit_test(test_endless_file),
         cmocka_unit_test(test_cut_file),
         cmocka_unit_test(test_stream_and_transaction),
+        cmocka_unit_test(test_held),
+        cmocka_unit_test(test_how_often),
+        cmocka_unit_test(test_held_in_a_transaction),
         cmocka_unit_test(test_looks_ahead),
         cmocka_unit_test(test_lost_while_loading),
         cmocka_unit_test(test_lost_within_transaction),

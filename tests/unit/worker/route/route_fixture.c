@@ -80,6 +80,7 @@ static void shard_open(struct pool_fixture *pool, uint32_t i) {
                                   .generation = s->generation,
                                   .status = segment_status(&pool->segment, i),
                                   .sessions = &s->sessions,
+                                  .primaries = &s->primaries,
                                   .upper = s,
                                   .unblock_session = unblock,
                                   .slowlog = slowlog_create(&pool->segment.header->next_slowlog_id),
@@ -113,6 +114,7 @@ struct pool_fixture *pool_create(uint32_t shards, uint32_t ring_bytes) {
             close(bell);
         pool->shard[i].config = config_create();
         list_init(&pool->shard[i].sessions);
+        list_init(&pool->shard[i].primaries);
         /* Not before all are up may anyone look: the first generations are all 1. */
         atomic_store(&segment_status(&pool->segment, i)->generation, 1);
         atomic_store(&segment_status(&pool->segment, i)->state, CHILD_UP);

@@ -12,7 +12,7 @@ struct route_shard {
     struct config *config;
     struct keyspace *ks;
     struct command_env env;
-    struct list sessions;
+    struct list sessions, primaries;
     struct router *router;
     uint32_t generation;
     bool down;

@@ -294,6 +294,7 @@ void feed_run_turn_end(struct feed_run *run) {
         ;
     if (run->state != FEED_BROKEN)
         feed_ack_turn_end(run);
+    primary_mark(run->primary); /* there is no log, but replicas are asked */
     primary_turn_end(run->primary);
 }
 

@@ -293,8 +293,8 @@ unsigned pool_owner(const struct pool *pool, const char *key) {
 }
 
 const char *pool_key(const struct pool *pool, unsigned worker, unsigned n) {
-    static char keys[16][40];
-    static unsigned next;
+    static _Thread_local char keys[16][40]; /* tests call it from threads, too */
+    static _Thread_local unsigned next;
     char *key = keys[next++ % 16];
     for (unsigned i = 0;; i++) {
         snprintf(key, sizeof(keys[0]), "key:%u:%u", n, i);

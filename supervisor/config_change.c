@@ -13,7 +13,6 @@
 #include "shared/base/log.h"
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
-#include "supervisor/failover.h"
 #include "supervisor/file_process.h"
 #include "supervisor/sdnotify.h"
 #include <errno.h>
@@ -253,12 +252,37 @@ static void refuse_rewrite(struct config_change *change, const char *why) {
     log_warning("CONFIG REWRITE failed: %s", why);
 }
 
+/* The file and the command line as a start would read them now, or NULL. */
+static struct config *read_again(const struct supervisor *s, const char *what_fails) {
+    char text[CONFIG_ERROR_BYTES];
+    struct config *config = config_create();
+    if (config_load(config, s->start.config_path, s->start.option_count, s->start.options, text) ==
+        0)
+        return config;
+    log_warning("%s: %s", what_fails, text);
+    config_free(&config);
+    return NULL;
+}
+
+/* REPLICAOF and FAILOVER change whom we follow as well: a reload must not undo them, only who edits the file. */
+static bool names_another_primary(struct supervisor *s, const struct config *read) {
+    if (strcmp(read->replicaof, s->replicaof_read) == 0)
+        return false;
+    mem_free(s->replicaof_read);
+    s->replicaof_read = mem_strdup(read->replicaof);
+    return true;
+}
+
 static void file_written(void *arg, const char *error) {
     struct supervisor *s = arg;
+    struct config *written = error[0] ? NULL : read_again(s, "What was rewritten cannot be read");
     if (error[0])
         refuse_rewrite(s->config_active, error);
     else
         log_notice("CONFIG REWRITE executed with success.");
+    if (written != NULL)
+        (void)names_another_primary(s, written);
+    config_free(&written);
     finish_active(s);
 }
 
@@ -351,30 +375,19 @@ static void on_timeout(struct ev_loop *loop, ev_timer *timer, int events) {
 
 /* ---- SIGHUP ---- */
 
-/* The file and the command line as a start would read them now, or NULL. */
-static struct config *read_again(const struct supervisor *s) {
-    char text[CONFIG_ERROR_BYTES];
-    struct config *config = config_create();
-    if (config_load(config, s->start.config_path, s->start.option_count, s->start.options, text) ==
-            0 &&
-        failover_configure(config, text, sizeof(text)) == 0)
-        return config;
-    log_warning("The reload changed nothing: %s", text);
-    config_free(&config);
-    return NULL;
-}
-
 /* What differs: live options as lines, the others to the log. */
-static void lines_of_differences(const struct supervisor *s, const struct config *wanted,
+static void lines_of_differences(struct supervisor *s, const struct config *wanted,
                                  struct buf *lines) {
     struct buf now = {0}, then = {0};
+    bool another = names_another_primary(s, wanted);
     for (uint32_t i = 0; i < option_count; i++) {
         const struct option_row *row = &option_rows[i];
         buf_clear(&now);
         buf_clear(&then);
         config_get(s->config, row, &now);
         config_get(wanted, row, &then);
-        if (bytes_equal(buf_bytes(&now), buf_bytes(&then)))
+        if (bytes_equal(buf_bytes(&now), buf_bytes(&then)) ||
+            (!another && strcmp(row->name, "replicaof") == 0))
             continue;
         log_notice("Reload: %s %s", row->name,
                    row->when == OPTION_START ? "differs and needs a restart" : "changes");
@@ -387,7 +400,8 @@ static void lines_of_differences(const struct supervisor *s, const struct config
 
 void config_reload(struct supervisor *s) {
     sdnotify_reloading();
-    struct config *wanted = s->start.config_path ? read_again(s) : NULL;
+    struct config *wanted =
+        s->start.config_path ? read_again(s, "The reload changed nothing") : NULL;
     if (!wanted) {
         sdnotify_send("READY=1");
         return;

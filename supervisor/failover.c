@@ -17,15 +17,6 @@ static int follow_target(struct config *config, const struct failover_note *note
     return result == 0 ? config_check(config, error_r) : result;
 }
 
-int failover_configure(struct config *config, char *error_r, size_t error_bytes) {
-    struct failover_note note;
-    if (failover_note_read(config->dir, &note, error_r, error_bytes) != 0)
-        return -1;
-    if (note.state != FAILOVER_NOTE_FOLLOWED || config->replicaof[0] != '\0')
-        return 0;
-    return follow_target(config, &note, error_r);
-}
-
 int failover_setup(struct supervisor *s, char *error_r) {
     struct failover_note note;
     if (failover_note_read(s->config->dir, &note, error_r, SUPERVISOR_TEXT_BYTES) != 0)
@@ -35,7 +26,7 @@ int failover_setup(struct supervisor *s, char *error_r) {
                                    SUPERVISOR_TEXT_BYTES);
     if (note.state == FAILOVER_NOTE_PROMOTING)
         atomic_store(&s->segment.header->failover, FAILOVER_IS_ON);
-    return failover_configure(s->config, error_r, SUPERVISOR_TEXT_BYTES);
+    return note.state == FAILOVER_NOTE_FOLLOWED ? follow_target(s->config, &note, error_r) : 0;
 }
 
 void failover_child_failed(struct child *child) {

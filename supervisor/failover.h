@@ -7,12 +7,9 @@ struct config;
 struct child;
 struct supervisor;
 
-/* Before any worker starts: a failover that may have promoted its target holds the writes of clients. 0, or -1
- * with a one-line text. */
+/* Before any worker starts: a failover that may have promoted its target holds the writes of clients, and a pool
+ * that handed over follows, unless the configuration says whom. 0, or -1 with a one-line text. */
 int failover_setup(struct supervisor *s, char *error_r);
-/* A pool that handed over follows, unless the configuration says whom. Called with what a start, or a reload,
- * has read. 0, or -1 with a one-line text. */
-int failover_configure(struct config *config, char *error_r, size_t error_bytes);
 /* A child is not started again: if it did a failover that had promoted nobody, that is over. */
 void failover_child_failed(struct child *child);
 

@@ -336,6 +336,7 @@ static void tear_down(struct supervisor *s) {
         unlink(s->config->pidfile);
     close_if_open(s->lock_fd);
     config_free(&s->config);
+    mem_free(s->replicaof_read);
     sdnotify_close();
     mem_free(s);
 }
@@ -344,6 +345,7 @@ static struct supervisor *create(const struct supervisor_start *start, struct co
     struct supervisor *s = mem_calloc(1, sizeof(*s));
     s->start = *start;
     s->config = config;
+    s->replicaof_read = mem_strdup(config->replicaof);
     s->workers = config_workers(config);
     s->lock_fd = s->segment_fd = -1;
     for (uint32_t i = 0; i < SHARD_MAX; i++)

@@ -59,6 +59,7 @@ struct cut_run;       /* in cut_run.c */
 
 struct supervisor {
     struct supervisor_start start;
+    char *replicaof_read; /* what the file and the command line said last */
     struct ev_loop *loop;
     struct config *config;
     uint64_t config_revision;

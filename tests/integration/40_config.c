@@ -241,6 +241,33 @@ static void test_reload(void **state) {
     pool_end(&pool);
 }
 
+/* A reload that has nothing to say of the primary must not promote a replica. */
+static void test_reload_keeps_the_primary(void **state) {
+    struct pool *pool = pool_start(&(struct pool_options){.ini = first_ini});
+    redisContext *c = pool_connect(pool);
+    expect_text(c, "OK", "REPLICAOF 127.0.0.1 1");
+    write_file(pool->ini, "[limits]\nmaxmemory = 150mb\n");
+    pool_signal(pool, SIGHUP);
+    for (unsigned i = 0; i < 3; i++)
+        AWAIT(worker_has(pool, i, "maxmemory", "157286400"));
+    expect_everywhere(pool, "replicaof", "127.0.0.1 1");
+    write_file(pool->ini, "[replication]\nreplicaof = 127.0.0.1 2\n");
+    pool_signal(pool, SIGHUP);
+    for (unsigned i = 0; i < 3; i++)
+        AWAIT(worker_has(pool, i, "replicaof", "127.0.0.1 2"));
+    /* What was rewritten is what the file says now. */
+    expect_text(c, "OK", "REPLICAOF 127.0.0.1 3");
+    expect_text(c, "OK", "CONFIG REWRITE");
+    expect_text(c, "OK", "REPLICAOF NO ONE");
+    expect_text(c, "OK", "CONFIG SET timeout 77");
+    pool_signal(pool, SIGHUP);
+    for (unsigned i = 0; i < 3; i++)
+        AWAIT(worker_has(pool, i, "timeout", "0"));
+    expect_everywhere(pool, "replicaof", "");
+    redisFree(c);
+    pool_end(&pool);
+}
+
 static void test_reload_of_a_bad_file_changes_nothing(void **state) {
     struct pool *pool = pool_start(&(struct pool_options){.ini = first_ini});
     write_file(pool->ini, "[limits]\nmaxmemory = 150mb\nmaxmemory-sample = 3\n");
@@ -300,6 +327,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_resetstat, pools_cleanup),
         cmocka_unit_test_teardown(test_reload, pools_cleanup),
         cmocka_unit_test_teardown(test_reload_of_a_bad_file_changes_nothing, pools_cleanup),
+        cmocka_unit_test_teardown(test_reload_keeps_the_primary, pools_cleanup),
         cmocka_unit_test_teardown(test_rewrite, pools_cleanup),
         cmocka_unit_test_teardown(test_rewrite_without_a_file, pools_cleanup),
     };

@@ -250,6 +250,11 @@ static int store_key(struct loader *l, struct value *value) {
     return 0;
 }
 
+/* A stream goes on behind this file: who reads it has the key, too, and is told when it goes. */
+static bool bears_a_stream(const struct loader *l) {
+    return l->job->entry == NULL && l->loaded->origin.id[0] != '\0';
+}
+
 static int read_value(struct loader *l, uint8_t type) {
     struct value value;
     enum rdb_value_result result = rdb_get_value(&l->in, type, l->job->config, &value);
@@ -260,7 +265,7 @@ static int read_value(struct loader *l, uint8_t type) {
         l->loaded->empty++;
         return 0;
     }
-    if (past && !l->job->keep_expired) {
+    if (past && !l->job->keep_expired && !bears_a_stream(l)) {
         l->loaded->expired++;
         value_free(&value);
         return 0;

@@ -224,6 +224,28 @@ static void a_place_that_makes_no_sense_is_none(void **state) {
     expect_origin("0123456789abcdef0123456789abcdef0123\r\n67", "17", false);
 }
 
+/* Replicas that go on in the stream have the key: it has to be deleted for them. */
+static void a_stream_keeps_expired_keys(void **state) {
+    static const char place[] = "\xfa\x07repl-id\x28"
+                                "0123456789abcdef0123456789abcdef01234567"
+                                "\xfa\x0brepl-offset\x01"
+                                "7";
+    static const char key[] = "\xfc\x01\0\0\0\0\0\0\0\0\x04gone\x04soon\xff\0\0\0\0\0\0\0\0";
+    for (unsigned with_place = 0; with_place < 2; with_place++) {
+        struct shard *s = shard_create();
+        struct buf file = {0};
+        buf_append_text(&file, "REDIS0010");
+        buf_append(&file, place, with_place ? sizeof place - 1 : 0);
+        buf_append(&file, key, sizeof key - 1);
+        shard_write_file(s, "dump.rdb", buf_bytes(&file));
+        assert_int_equal(shard_open(s), 0);
+        assert_int_equal(keyspace_count(s->ks, 0), with_place);
+        assert_int_equal(s->persist->snapshots.expired_on_load, !with_place);
+        buf_free(&file);
+        shard_free(&s);
+    }
+}
+
 /* With the bytes of a value that a flipped length has let out. */
 static void an_end_before_the_end_is_found(void **state) {
     static const char text[] = "REDIS0010\x00\x01k\x01v\xff\0\0\0\0\0\0\0\0"
@@ -378,6 +400,7 @@ int main(void) {
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(every_flipped_bit_is_found),
         cmocka_unit_test(a_place_that_makes_no_sense_is_none),
+        cmocka_unit_test(a_stream_keeps_expired_keys),
         cmocka_unit_test(an_end_before_the_end_is_found),
         cmocka_unit_test(module_data_and_newer_opcodes_are_passed_over),
         cmocka_unit_test(nonsense_is_refused_with_its_place),

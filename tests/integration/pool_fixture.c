@@ -282,7 +282,7 @@ int pools_cleanup(void **state) {
 /* ---- its keys ---- */
 
 static unsigned shard_of_slot(const struct pool *pool, unsigned slot) {
-    static struct slot_map map;
+    static _Thread_local struct slot_map map; /* as in pool_key() */
     if (map.shards != pool->workers)
         slot_map_deal(&map, pool->workers);
     return map.owner[slot];

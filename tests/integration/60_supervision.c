@@ -303,14 +303,6 @@ static void supervisor_killed(unsigned troubled,
     pool_end(&pool);
 }
 
-/* With all its threads: before that, the kernel does not count it as stopped. */
-static bool process_stopped(pid_t pid) {
-    int code;
-    free(run_shell(&code, "! grep -h '^State:' /proc/%d/task/*/status | grep -qv 'T (stopped)'",
-                   (int)pid));
-    return code == 0;
-}
-
 static void stop_worker(struct pool *pool, unsigned worker) {
     pid_t pid = pool_worker_pid(pool, worker);
     assert_int_equal(kill(pid, SIGSTOP), 0);

@@ -111,6 +111,13 @@ bool process_gone(pid_t pid) {
     return !after || after[2] == 'Z' || after[2] == 'X';
 }
 
+bool process_stopped(pid_t pid) {
+    int code;
+    free(run_shell(&code, "! grep -h '^State:' /proc/%d/task/*/status | grep -qv 'T (stopped)'",
+                   (int)pid));
+    return code == 0;
+}
+
 /* ---- directories and ports ---- */
 
 void make_directory(char path_r[64]) {

@@ -106,8 +106,11 @@ pid_t pool_front_pid(const struct pool *pool);
 void pool_kill_worker(struct pool *pool, unsigned worker, int signal_number);
 void pool_await_worker(struct pool *pool, unsigned worker, pid_t not_this);
 
-/* Is the process gone (or a zombie)? Pids of all processes of the pool, and how many. */
+/* Is the process gone (or a zombie)? */
 bool process_gone(pid_t pid);
+/* Does SIGSTOP have it, with all its threads? Before that, the kernel does not count it as stopped. */
+bool process_stopped(pid_t pid);
+/* Pids of all processes of the pool, and how many. */
 unsigned pool_pids(const struct pool *pool, pid_t pids_r[POOL_WORKERS_MAX + 2]);
 
 /* Does the log of the pool contain this text? */

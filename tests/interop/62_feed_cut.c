@@ -191,9 +191,10 @@ static pid_t catch_child(pid_t worker) {
     pid_t child = 0;
     while ((child = child_of(worker)) == 0 && clock_mono_ms() < until_ms)
         continue;
-    if (child == 0 || kill(child, SIGSTOP) != 0 || child_of(worker) != child)
+    if (child == 0 || kill(child, SIGSTOP) != 0)
         return 0;
-    return child;
+    AWAIT(process_gone(child) || process_stopped(child));
+    return process_gone(child) ? 0 : child;
 }
 
 /* A BGSAVE of this shard, which goes on at SIGCONT: until then no other child gets its turn. */

@@ -264,8 +264,9 @@ static struct config *read_again(const struct supervisor *s, const char *what_fa
     return NULL;
 }
 
-/* REPLICAOF and FAILOVER change whom we follow as well: a reload must not undo them, only who edits the file. */
-static bool names_another_primary(struct supervisor *s, const struct config *read) {
+/* REPLICAOF and FAILOVER change whom we follow as well: a reload must not undo them, only who edits the file.
+ * True if it says something else than when it was read last. */
+static bool note_replicaof(struct supervisor *s, const struct config *read) {
     if (strcmp(read->replicaof, s->replicaof_read) == 0)
         return false;
     mem_free(s->replicaof_read);
@@ -275,14 +276,15 @@ static bool names_another_primary(struct supervisor *s, const struct config *rea
 
 static void file_written(void *arg, const char *error) {
     struct supervisor *s = arg;
-    struct config *written = error[0] ? NULL : read_again(s, "What was rewritten cannot be read");
-    if (error[0])
+    if (error[0]) {
         refuse_rewrite(s->config_active, error);
-    else
+    } else {
         log_notice("CONFIG REWRITE executed with success.");
-    if (written != NULL)
-        (void)names_another_primary(s, written);
-    config_free(&written);
+        struct config *written = read_again(s, "What was rewritten cannot be read");
+        if (written != NULL)
+            (void)note_replicaof(s, written);
+        config_free(&written);
+    }
     finish_active(s);
 }
 
@@ -379,7 +381,7 @@ static void on_timeout(struct ev_loop *loop, ev_timer *timer, int events) {
 static void lines_of_differences(struct supervisor *s, const struct config *wanted,
                                  struct buf *lines) {
     struct buf now = {0}, then = {0};
-    bool another = names_another_primary(s, wanted);
+    bool another = note_replicaof(s, wanted);
     for (uint32_t i = 0; i < option_count; i++) {
         const struct option_row *row = &option_rows[i];
         buf_clear(&now);

@@ -1,4 +1,4 @@
-/* failover.h - what a FAILOVER left behind (shared/ipc/failover_note.h), for a start and for a reload. */
+/* failover.h - what a FAILOVER left behind (shared/ipc/failover_note.h), for the next start. */
 #ifndef REMUDA_SUPERVISOR_FAILOVER_H
 #define REMUDA_SUPERVISOR_FAILOVER_H
 #include <stddef.h>

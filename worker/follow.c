@@ -1,5 +1,4 @@
 /* follow.c - whom this worker follows, and how: begun, changed and ended with the option replicaof. */
-#include "worker/command/blocked.h"
 #include "worker/follow_private.h"
 
 #include "shared/base/clock.h"
@@ -7,6 +6,7 @@
 #include "shared/base/mem.h"
 #include "shared/base/panic.h"
 #include "shared/base/publish.h"
+#include "worker/command/blocked.h"
 
 #include <errno.h>
 #include <fcntl.h>

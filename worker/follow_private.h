@@ -57,8 +57,8 @@ struct follow {
     /* follow_resume.c: whether links may go on from before the start has been said (resume: where) */
     bool judged;
     struct buf resume;
-    bool settling,
-        settled; /* told to take no more of the streams; all that was taken has been run */
+    bool settling; /* told to take no more of the streams */
+    bool settled;  /* all that was taken has been run */
     /* No sync of that shard is known of that did not come to its end. */
     bool known_whole[SHARD_MAX];
 };

@@ -44,8 +44,8 @@ struct worker {
     struct session loader;           /* commands of the log run with it */
     struct refill *refill;           /* while loading */
     struct rdb_origin loaded;        /* where the files stood in our stream; "": nowhere known */
-    struct rdb_origin
-        origin; /* where a snapshot that was loaded stands in a stream; "": nowhere known */
+    /* Where a snapshot that was loaded stands in a stream; "": nowhere known. */
+    struct rdb_origin origin;
 
     ev_io control_io, doorbell_io;
     ev_prepare prepare;

@@ -82,6 +82,12 @@ void aof_format_command(struct buf *out, uint32_t argc, const struct bytes *argv
     out->len = (size_t)(to - out->data);
 }
 
+void aof_format_select(struct buf *out, uint32_t db) {
+    char digits[BYTES_I64_MAX];
+    const struct bytes argv[] = {BYTES_LITERAL("SELECT"), {digits, bytes_from_i64(digits, db)}};
+    aof_format_command(out, 2, argv);
+}
+
 /* The clock is read once a turn, not once a command. */
 static void note_first_byte(struct aof *aof) {
     aof->pending_since_us = clock_mono_us();

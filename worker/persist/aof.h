@@ -12,5 +12,6 @@ void aof_append_command(struct aof *aof, uint32_t argc, const struct bytes *argv
 void aof_append_raw(struct aof *aof, struct bytes commands);
 /* One command in protocol form, for anyone who builds log bytes. */
 void aof_format_command(struct buf *out, uint32_t argc, const struct bytes *argv);
+void aof_format_select(struct buf *out, uint32_t db);
 
 #endif

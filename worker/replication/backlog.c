@@ -52,6 +52,7 @@ void backlog_forget(struct backlog *s) {
     drop_block(block_of(node));
     s->kept = false;
     s->previous_id[0] = '\0';
+    s->db = BACKLOG_NO_DB;
     random_id(s->id);
 }
 
@@ -62,9 +63,7 @@ void backlog_free(struct backlog *s) {
 void backlog_become(struct backlog *s, const char *id, uint64_t offset) {
     backlog_forget(s);
     snprintf(s->id, sizeof s->id, "%s", id);
-    s->previous_id[0] = '\0';
     s->end = offset;
-    s->db = BACKLOG_NO_DB;
 }
 
 void backlog_rename(struct backlog *s, const char *id) {

@@ -7,10 +7,12 @@
  *
  * One worker does it, FEED_SHARD. It reads every shard as a replica does (its own, too), puts the snapshots
  * together into one file and appends what comes after them to one stream, in the order of arrival: the order
- * of each key's changes is kept, a shard's transactions stay whole. The snapshots are of one moment, as all
- * shards are locked while they fork for them: of two writes, one begun when the other was answered, the later is in
- * it only if the earlier is, and a command over several shards is in it wholly or not at all. FLUSHALL, FLUSHDB and SWAPDB, which every
+ * of each key's changes is kept, a shard's transactions stay whole. FLUSHALL, FLUSHDB and SWAPDB, which every
  * shard says for itself, are said once, when all have come to that point.
+ *
+ * The snapshots are of one moment, as all shards are locked while they fork for them: of two writes, one begun
+ * when the other was answered, the later is in it only if the earlier is, and a command under locks is in it
+ * wholly or not at all.
  *
  * The set of links with the stream they make is a run. All replicas that ask while its snapshot is being made
  * share it; who asks for a snapshot later begins another run, as a stream's past can't be asked for again.

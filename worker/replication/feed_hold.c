@@ -58,10 +58,8 @@ static void free_span(struct feed_span *span) {
 }
 
 static void add_to_group(struct feed_group *g, uint32_t db, struct bytes raw) {
-    char digits[BYTES_I64_MAX];
-    const struct bytes select[] = {BYTES_LITERAL("SELECT"), {digits, bytes_from_i64(digits, db)}};
     if (g->db != (int64_t)db)
-        aof_format_command(&g->text, 2, select);
+        aof_format_select(&g->text, db);
     g->db = db;
     if (g->commands++ == 0)
         g->first_at = g->text.len;

@@ -46,12 +46,12 @@ struct feed_link {
     /* feed_hold.c */
     struct buf held; /* a command of whole databases, "": none */
     bool passed;     /* it was said: go on behind it */
-    struct feed_group
-        *group; /* it has said a part of it: what is behind that comes later, or is of it, too */
+    /* It has said a part of it: what is behind that comes later, or is of it, too. */
+    struct feed_group *group;
     struct feed_span *part; /* is coming; NULL: none is */
     bool more;              /* of the same, behind this one */
     bool
-        lost; /* it did not say in time what others waited for: until it says a part nobody waits for it */
+        lost; /* it did not say in time what others waited for: nobody waits until it says a part */
     struct feed_marks marks;
     uint64_t *said; /* by kind and coordinator: the number of the newest part */
 };

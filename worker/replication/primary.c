@@ -278,9 +278,7 @@ static void check_backlog(struct primary *p, uint64_t now_ms) {
         return;
     log_notice("Replication backlog freed after %lld seconds without connected replicas.",
                (long long)p->config->repl_backlog_ttl);
-    char id[REPLICATION_ID_BYTES];
-    random_id(id);
-    backlog_become(&p->backlog, id, p->backlog.end);
+    backlog_forget(&p->backlog);
 }
 
 static void check_replicas(struct primary *p, uint64_t now_ms) {

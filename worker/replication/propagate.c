@@ -95,17 +95,17 @@ static void select_db(struct propagate *p, uint32_t db) {
     bool stream_moves = makes_stream(p) && moves(&p->backlog->db, db);
     if (!log_moves && !stream_moves)
         return;
-    char digits[BYTES_I64_MAX];
-    struct bytes argv[] = {BYTES_LITERAL("SELECT"), {digits, bytes_from_i64(digits, db)}};
+    buf_clear(&p->scratch);
+    aof_format_select(&p->scratch, db);
     if (p->aof != NULL)
-        aof_append_command(p->aof, 2, argv);
+        aof_append_raw(p->aof, buf_bytes(&p->scratch));
     if (makes_stream(p))
-        backlog_append(p->backlog, format(p, 2, argv));
+        backlog_append(p->backlog, buf_bytes(&p->scratch));
 }
 
 /* What is executed here is in most cases byte by byte what came. Where it is not, the log has both. */
 static void log_received(struct propagate *p, uint32_t db, struct bytes commands) {
-    char text[PROPAGATE_MARK_BYTES], select[PROPAGATE_MARK_BYTES];
+    char text[PROPAGATE_MARK_BYTES];
     if (p->aof == NULL)
         return;
     if (!p->logged && p->log_db == (int64_t)db && bytes_equal(commands, p->received)) {
@@ -113,14 +113,13 @@ static void log_received(struct propagate *p, uint32_t db, struct bytes commands
         p->logged = true;
         return;
     }
-    int select_len = 0;
+    buf_clear(&p->note);
     if (moves(&p->log_db, db))
-        select_len = snprintf(select, sizeof select, "*2\r\n$6\r\nSELECT\r\n$%d\r\n%u\r\n",
-                              snprintf(NULL, 0, "%u", db), db);
-    int len = snprintf(text, sizeof text, "%s%zu", apart_prefix, (size_t)select_len + commands.len);
+        aof_format_select(&p->note, db);
+    int len = snprintf(text, sizeof text, "%s%zu", apart_prefix, p->note.len + commands.len);
     const struct bytes argv[] = {BYTES_LITERAL("PING"), {text, (size_t)len}};
     aof_append_command(p->aof, 2, argv);
-    aof_append_raw(p->aof, bytes_of(select, (size_t)select_len));
+    aof_append_raw(p->aof, buf_bytes(&p->note));
     aof_append_raw(p->aof, commands);
 }
 

@@ -118,10 +118,11 @@ static void forget_place(struct upstream *u) {
 }
 
 void upstream_fail(struct upstream *u, bool full, const char *why) {
-    if (u->state == UPSTREAM_WAITING && full)
-        forget_place(u); /* what it had is lost while the link is down */
-    if (u->state == UPSTREAM_WAITING)
+    if (u->state == UPSTREAM_WAITING) {
+        if (full)
+            forget_place(u); /* what it had is lost while the link is down */
         return;
+    }
     if (strcmp(why, u->trouble) != 0)
         log_warning("Link to master %s:%u: %s", u->host, u->port, why);
     snprintf(u->trouble, sizeof u->trouble, "%s", why);

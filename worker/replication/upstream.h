@@ -75,8 +75,8 @@ struct upstream_where {
     const char *host; /* name or address */
     uint32_t port;
     uint32_t own_port; /* what the primary is told where we listen */
-    uint32_t
-        public_port; /* and where the whole pool does, which follows shard by shard; 0: not told */
+    /* And where the whole pool does, which follows shard by shard; 0: not told. */
+    uint32_t public_port;
     /* Temporary files go to dir/temp-sync-TAG.rdb */
     const char *dir, *tag;
     bool probe;   /* only ask what the primary is; asked again until it answers */

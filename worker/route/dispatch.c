@@ -14,8 +14,8 @@ struct request {
     size_t out_start; /* of the reply in ctx->reply.out */
     bool not_begun;   /* too much waits for a shard: offer the command again */
     bool derives;     /* more keys follow from what its keys hold */
-    struct propagate_part
-        part; /* of several shards that run it each for itself; of none: they need not be told */
+    /* Of several shards that run it each for itself; of none: they need not be told. */
+    struct propagate_part part;
 };
 
 /* ---- here ---- */

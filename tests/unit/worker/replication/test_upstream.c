@@ -359,6 +359,15 @@ static void test_held(void **state) {
     end(&l);
 }
 
+/* It has offered MULTI and one command of a transaction that has come whole, and the next was refused. */
+static void begin_within_transaction(struct link *l, const char *said, size_t len) {
+    begin(l, false, "127.0.0.1");
+    l->refuse_at = 3;
+    upstream_start(l->upstream, ID, 7);
+    say(l, said, len);
+    TURN_UNTIL(l, l->commands == 2);
+}
+
 /* In the middle of a transaction, whose rest is taken all the same. */
 static void test_held_in_a_transaction(void **state) {
     static const char said[] =
@@ -366,11 +375,7 @@ static void test_held_in_a_transaction(void **state) {
                "*2\r\n$4\r\nINCR\r\n$1\r\nb\r\n*1\r\n$4\r\nEXEC\r\n*2\r\n$4\r\nINCR\r\n$1\r\nc\r\n";
     struct rdb_origin place;
     struct link l;
-    begin(&l, false, "127.0.0.1");
-    l.refuse_at = 3;
-    upstream_start(l.upstream, ID, 7);
-    say(&l, said, sizeof said - 1);
-    TURN_UNTIL(&l, l.commands == 2);
+    begin_within_transaction(&l, said, sizeof said - 1);
     upstream_hold(l.upstream, true);
     assert_false(upstream_place(l.upstream, &place));
     l.refuse_at = 0;
@@ -464,11 +469,7 @@ static void test_lost_within_transaction(void **state) {
     static const char said[] = SHAKEN "+CONTINUE\r\n*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\n"
                                       "a\r\n*2\r\n$4\r\nINCR\r\n$1\r\nb\r\n*1\r\n$4\r\nEXEC\r\n";
     struct link l;
-    begin(&l, false, "127.0.0.1");
-    l.refuse_at = 3;
-    upstream_start(l.upstream, ID, 7);
-    say(&l, said, sizeof said - 1);
-    TURN_UNTIL(&l, l.commands == 2);
+    begin_within_transaction(&l, said, sizeof said - 1);
     reset(&l);
     assert_int_equal(view(&l).state, UPSTREAM_WAITING);
     assert_string_equal(upstream_id(l.upstream), "");
